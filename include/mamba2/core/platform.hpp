@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which instruction set this translation unit is compiled for.
+#pragma once
+
+#include <string_view>
+
+// The name is part of every symbol (an inline namespace): code built with other flags is another
+// library to the linker, so that mixing the two across an interface fails to link instead of
+// silently calling whichever copy came first.
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__) && defined(__AVX512VNNI__)
+#define MAMBA2_ISA avx512_vnni
+#define MAMBA2_ISA_NAME "avx512_vnni"
+#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__)
+#define MAMBA2_ISA avx512
+#define MAMBA2_ISA_NAME "avx512"
+#elif defined(__AVX2__) && defined(__FMA__)
+#define MAMBA2_ISA avx2
+#define MAMBA2_ISA_NAME "avx2"
+#elif defined(__x86_64__)
+#define MAMBA2_ISA x86_64
+#define MAMBA2_ISA_NAME "x86_64"
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#define MAMBA2_ISA neon_dotprod
+#define MAMBA2_ISA_NAME "neon_dotprod"
+#elif defined(__aarch64__)
+#define MAMBA2_ISA neon
+#define MAMBA2_ISA_NAME "neon"
+#else
+#error "mamba2 supports x86-64 and AArch64"
+#endif
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// The instruction set that this code was compiled for: "avx512_vnni", "avx512", "avx2", "x86_64"
+/// (no SIMD flags given: slow), "neon_dotprod" or "neon".
+[[nodiscard]] constexpr std::string_view isa() noexcept { return MAMBA2_ISA_NAME; }
+
+}  // namespace mamba2::inline MAMBA2_ISA
