@@ -81,11 +81,9 @@ class [[nodiscard]] Result {
 
   /// The value. On an error: throws std::runtime_error with the message, or, where exceptions are
   /// off, writes the message to stderr and aborts.
-  [[nodiscard]] T& value() & { return has_value() ? **this : (detail::raise(error()), **this); }
-  [[nodiscard]] const T& value() const& {
-    return has_value() ? **this : (detail::raise(error()), **this);
-  }
-  [[nodiscard]] T&& value() && {
+  T& value() & { return has_value() ? **this : (detail::raise(error()), **this); }
+  const T& value() const& { return has_value() ? **this : (detail::raise(error()), **this); }
+  T&& value() && {
     if (!has_value()) detail::raise(error());
     return std::move(**this);
   }

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// generate: continues a text with a Mamba-2 model, in the terminal.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <iomanip>
+#include <iostream>
+#include <iterator>
+#include <mamba2/mamba2.hpp>
+#include <random>
+#include <string>
+
+namespace {
+
+using Model = mamba2::Mamba2Model<mamba2::Fp32>;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kOk = 0;
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr int kInterrupted = 130;
+
+struct Arguments {
+  std::string model;
+  std::string prompt;
+  std::string file;
+  mamba2::GenerateOptions generate;
+  bool ignore_eos = false;
+  bool no_echo = false;
+  bool stats = false;
+};
+
+volatile std::sig_atomic_t interrupted = 0;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// A line on the terminal that tells how far a long piece of work has come; nothing where standard
+/// error is not a terminal, or the work is short.
+class Progress {
+ public:
+  explicit Progress(std::string what) : what_(std::move(what)) {}
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  ~Progress() {
+    if (shown_) std::cerr << "\r\033[K" << std::flush;
+  }
+  void update(std::size_t done, std::size_t total) {
+    if (!terminal_ || seconds_since(start_) < 0.5 || done == total) return;
+    shown_ = true;
+    std::cerr << '\r' << what_ << ' ' << 100 * done / total << " %" << std::flush;
+  }
+
+ private:
+  std::string what_;
+  Clock::time_point start_ = Clock::now();
+  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
+  bool shown_ = false;
+};
+
+void describe(CLI::App& app, Arguments& a) {
+  mamba2::SamplerOptions& sampling = a.generate.sampling;
+  app.description("Continues a text with a Mamba-2 language model.");
+  app.footer(
+      "Examples:\n"
+      "  generate examples/models/tales-14m \"Once upon a time\"\n"
+      "  generate MODEL --file story.txt --max-tokens 500 --temperature 0.6\n"
+      "  echo \"The sea was\" | generate MODEL --no-echo --stop \"\\n\\n\" --stats\n"
+      "\n"
+      "The text goes to standard output, all else to standard error. Ctrl-C ends the text.\n"
+      "Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.");
+  app.option_defaults()->always_capture_default();
+  app.add_option("MODEL", a.model, "Folder with config.json, *.safetensors and tokenizer.json")
+      ->required();
+  app.add_option("PROMPT", a.prompt, "Text to continue; without it, from --file or standard input");
+  app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input");
+  app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most");
+  app.add_option("-t,--temperature", sampling.temperature,
+                 "0: always the most likely token; 1: as the model says; more: wilder");
+  app.add_option("--top-k", sampling.top_k, "Choose among the K most likely tokens; 0: all");
+  app.add_option("--top-p", sampling.top_p,
+                 "Choose among the most likely tokens that together exceed this probability");
+  app.add_option("--min-p", sampling.min_p,
+                 "Drop tokens less likely than this times the most likely one");
+  app.add_option("--repetition-penalty", sampling.repetition_penalty,
+                 "Above 1: tokens seen already become less likely");
+  app.add_option("--seed", sampling.seed,
+                 "The same seed gives the same text; without it a random one (--stats shows it)")
+      ->default_str("random");
+  app.add_option("--stop", a.generate.stop,
+                 "End before this text appears; may be repeated; \\n and \\t are understood")
+      ->default_str("")
+      ->allow_extra_args(false);
+  app.add_flag("--ignore-eos", a.ignore_eos, "Go on after an end-of-text token");
+  app.add_flag("--no-echo", a.no_echo, "Print the continuation alone, not the prompt before it");
+  app.add_flag("--stats", a.stats, "Afterwards print times, speed and memory on standard error");
+  app.set_version_flag("--version", std::string("generate (mamba2 ") + MAMBA2_VERSION + ", " +
+                                        std::string(mamba2::isa()) + ")");
+}
+
+/// "\n" and "\t" as people type them in a shell.
+std::string unescape(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    const char plain = next == 'n' ? '\n' : next == 't' ? '\t' : next == '\\' ? '\\' : '\0';
+    out += plain != '\0' ? plain : text[i];
+    if (plain != '\0') ++i;
+  }
+  return out;
+}
+
+mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a) {
+  if (app.count("PROMPT") > 0) return a.prompt;
+  const bool standard_input = a.file.empty() || a.file == "-";
+  if (a.file.empty() && ::isatty(STDIN_FILENO) == 1) {
+    return mamba2::Error{mamba2::ErrorCode::invalid_argument,
+                         "no prompt: give it as an argument, with --file, or on standard input"};
+  }
+  std::ifstream file;
+  if (!standard_input) file.open(a.file, std::ios::binary);
+  std::istream& input = standard_input ? std::cin : file;
+  std::string prompt{std::istreambuf_iterator<char>(input), {}};
+  if (input.bad() || (!standard_input && !file.is_open()) || (!standard_input && file.fail())) {
+    return mamba2::Error{mamba2::ErrorCode::io, a.file + ": cannot be read"};
+  }
+  // The newline that ends a file or a piped line is not meant as part of the text.
+  if (prompt.ends_with('\n')) prompt.pop_back();
+  return prompt;
+}
+
+void print_stats(const Model& model, double load_seconds, const mamba2::Generated& done,
+                 std::uint64_t seed) {
+  const auto per_second = [](std::size_t count, double seconds) {
+    return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
+  };
+  const double speed = per_second(done.tokens, done.seconds);
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  std::cerr << std::fixed << std::setprecision(1)  //
+            << "weights  fp32, " << static_cast<double>(model.weight_bytes()) / 1e6 << " MB, "
+            << mamba2::isa() << (mamba2::isa() == "x86_64" ? " (built without SIMD: slow)" : "")
+            << "\nload     " << load_seconds * 1e3 << " ms"
+            << "\nprompt   " << done.prompt_tokens << " tokens, first token after "
+            << done.prompt_seconds * 1e3 << " ms, "
+            << per_second(done.prompt_tokens, done.prompt_seconds) << " tokens/s"
+            << "\ntext     " << done.tokens << " tokens, " << speed << " tokens/s, "
+            << speed * static_cast<double>(model.bytes_per_token()) / 1e9 << " GB/s"
+            << "\nmemory   " << static_cast<double>(usage.ru_maxrss) * 1024 / 1e6 << " MB at most"
+            << "\nseed     " << seed << '\n';
+}
+
+mamba2::Result<int> run(const CLI::App& app, Arguments& a) {
+  const mamba2::Result<std::string> prompt = read_prompt(app, a);
+  if (!prompt) return prompt.error();
+  if (app.count("--seed") == 0) a.generate.sampling.seed = std::random_device()();
+  a.generate.stop_at_eos = !a.ignore_eos;
+  for (std::string& stop : a.generate.stop) stop = unescape(stop);
+
+  const auto start = Clock::now();
+  auto model = [&] {
+    Progress progress("loading");
+    return Model::load(a.model, {.progress = [&](std::size_t done, std::size_t total) {
+                         progress.update(done, total);
+                       }});
+  }();
+  if (!model) return model.error();
+  const auto tokenizer = mamba2::Tokenizer::load(a.model);
+  if (!tokenizer) return tokenizer.error();
+  auto session = model->session();
+  if (!session) return session.error();
+  const double load_seconds = seconds_since(start);
+
+  // From here on Ctrl-C ends the text in order; a second one ends the program.
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = 1; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGINT, &action, nullptr);
+
+  if (!a.no_echo) std::cout << *prompt << std::flush;
+  Progress progress("reading the prompt");
+  a.generate.on_prompt = [&](std::size_t done, std::size_t total) {
+    progress.update(done, total);
+    return interrupted == 0;
+  };
+  const auto done =
+      mamba2::generate(*session, *tokenizer, *prompt, a.generate, [](std::string_view text) {
+        std::cout << text << std::flush;
+        return interrupted == 0 && std::cout.good();
+      });
+  std::cout << std::endl;
+  if (!done) return done.error();
+  if (!std::cout) {
+    return mamba2::Error{mamba2::ErrorCode::io, "standard output: cannot be written"};
+  }
+  if (a.stats) print_stats(*model, load_seconds, *done, a.generate.sampling.seed);
+  return interrupted != 0 ? kInterrupted : kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app;
+  Arguments arguments;
+  describe(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  const mamba2::Result<int> status = run(app, arguments);
+  if (status) return *status;
+  std::cerr << "generate: " << status.error().message << '\n';
+  return kFailed;
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory in one piece: an arena, and the carver that hands it out.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "mamba2/core/result.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// A block of zeroed memory that starts on a 2 MiB boundary and asks for huge pages: they save the
+/// page walks that a pass over all weights otherwise pays for every token.
+class Arena {
+ public:
+  Arena() = default;
+  Arena(Arena&& other) noexcept
+      : mapping_(std::exchange(other.mapping_, nullptr)),
+        mapped_bytes_(std::exchange(other.mapped_bytes_, 0)),
+        data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)) {}
+  Arena& operator=(Arena other) noexcept {
+    std::swap(mapping_, other.mapping_);
+    std::swap(mapped_bytes_, other.mapped_bytes_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  Arena(const Arena&) = delete;
+  ~Arena() {
+    if (mapping_ != nullptr) ::munmap(mapping_, mapped_bytes_);
+  }
+
+  /// Error: out_of_memory, with the number of bytes.
+  [[nodiscard]] static Result<Arena> create(std::size_t bytes) {
+    constexpr std::size_t kHugePage = std::size_t{1} << 21;
+    Arena arena;
+    const Error failure{ErrorCode::out_of_memory,
+                        detail::concat("cannot allocate ", bytes, " bytes of memory")};
+    if (bytes > SIZE_MAX - kHugePage) return failure;
+    // Room to slide the start to a huge-page boundary; pages never touched cost nothing.
+    arena.mapped_bytes_ = bytes + kHugePage;
+    void* mapping = ::mmap(nullptr, arena.mapped_bytes_, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapping == MAP_FAILED) return failure;
+    arena.mapping_ = mapping;
+    const auto address = reinterpret_cast<std::uintptr_t>(mapping);
+    arena.data_ = static_cast<std::byte*>(mapping) + (kHugePage - address % kHugePage) % kHugePage;
+    arena.size_ = bytes;
+#if defined(MADV_HUGEPAGE)
+    if (bytes >= kHugePage) ::madvise(arena.data_, bytes, MADV_HUGEPAGE);
+#endif
+    return arena;
+  }
+
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  void* mapping_ = nullptr;
+  std::size_t mapped_bytes_ = 0;
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Cuts arrays out of a block, each on a cache line of its own. Started without a block it only
+/// counts: the same code then tells how large the block must be, and later cuts it.
+class Carver {
+ public:
+  static constexpr std::size_t kAlignment = 64;
+
+  explicit Carver(std::byte* block = nullptr) noexcept : block_(block) {}
+
+  /// An array of `count` T; nullptr while counting.
+  template <class T>
+  [[nodiscard]] T* take(std::size_t count) noexcept {
+    const std::size_t offset = used_;
+    used_ += (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    return block_ == nullptr ? nullptr : reinterpret_cast<T*>(block_ + offset);
+  }
+
+  /// Bytes cut so far, padding included.
+  [[nodiscard]] std::size_t used() const noexcept { return used_; }
+
+ private:
+  std::byte* block_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A matrix in somebody else's memory, one row to a token.
+#pragma once
+
+#include <cstddef>
+
+#include "mamba2/core/platform.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// `rows` rows of `cols` values, `stride` values apart. Element is float or const float.
+template <class Element>
+struct Rows {
+  Element* data;
+  std::size_t rows;
+  std::size_t cols;
+  std::size_t stride;
+
+  Rows(Element* first, std::size_t row_count, std::size_t col_count)
+      : Rows(first, row_count, col_count, col_count) {}
+  Rows(Element* first, std::size_t row_count, std::size_t col_count, std::size_t row_stride)
+      : data(first), rows(row_count), cols(col_count), stride(row_stride) {}
+
+  /// A view that may be written converts to one that may only be read.
+  operator Rows<const Element>() const { return {data, rows, cols, stride}; }
+
+  [[nodiscard]] Element* operator[](std::size_t row) const { return data + row * stride; }
+
+  /// The columns [first, first + count) of every row.
+  [[nodiscard]] Rows columns(std::size_t first, std::size_t count) const {
+    return {data + first, rows, count, stride};
+  }
+  /// The rows [first, first + count).
+  [[nodiscard]] Rows middle(std::size_t first, std::size_t count) const {
+    return {data + first * stride, count, cols, stride};
+  }
+};
+
+using MutableRows = Rows<float>;
+using ConstRows = Rows<const float>;
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// A prompt in, text out.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/sampler.hpp"
+#include "mamba2/session.hpp"
+#include "mamba2/stop_strings.hpp"
+#include "mamba2/tokenizer.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+struct GenerateOptions {
+  std::size_t max_tokens = 256;        ///< tokens to generate at most
+  SamplerOptions sampling = {};        ///< how each is chosen
+  std::vector<std::string> stop = {};  ///< texts that end the generation, and are not given out
+  bool stop_at_eos = true;             ///< whether an end-of-text token ends the generation
+
+  /// Called while the prompt is read, with the tokens read so far and their number; returning
+  /// false stops there.
+  std::function<bool(std::size_t done, std::size_t total)> on_prompt = {};
+};
+
+/// Why a generation ended.
+enum class StopReason { max_tokens, eos, stop_string, cancelled };
+
+struct Generated {
+  std::size_t prompt_tokens = 0;
+  std::size_t tokens = 0;  ///< generated, an end-of-text token not counted
+  StopReason reason = StopReason::max_tokens;
+  double prompt_seconds = 0.0;  ///< from the call to the logits of the first token
+  double seconds = 0.0;         ///< from there to the end
+};
+
+namespace detail {
+
+[[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The ids that may be chosen: those that both the tokenizer and the model know.
+inline Result<std::size_t> usable_tokens(const Tokenizer& tokenizer, const Config& config) {
+  if (tokenizer.vocab_size() <= config.vocab_size) return tokenizer.vocab_size();
+  return Error{ErrorCode::mismatch,
+               concat("the tokenizer does not belong to the model: it has ids up to ",
+                      tokenizer.vocab_size() - 1, ", the model's vocabulary has ",
+                      config.vocab_size, " rows")};
+}
+
+/// Reads a prompt piece by piece. An empty span: cancelled.
+template <WeightPolicy WeightT>
+Result<std::span<const float>> read_prompt(Session<WeightT>& session, std::span<const Token> prompt,
+                                           const GenerateOptions& options) {
+  constexpr std::size_t kPiece = 512;
+  const std::size_t total = prompt.size();
+  Result<std::span<const float>> logits = std::span<const float>();
+  do {
+    const std::size_t piece = std::min(kPiece, prompt.size());
+    logits = session.prefill(prompt.first(piece));
+    prompt = prompt.subspan(piece);
+    if (logits && options.on_prompt && !options.on_prompt(total - prompt.size(), total)) {
+      return std::span<const float>();
+    }
+  } while (logits && !prompt.empty());
+  return logits;
+}
+
+/// The way from tokens to the application: text, held back where a stop string may have begun.
+template <class OnText>
+class TextOut {
+ public:
+  TextOut(const Tokenizer& tokenizer, const std::vector<std::string>& stop, OnText& on_text)
+      : decoder_(tokenizer), stops_(stop), on_text_(on_text) {}
+
+  void push(Token token) { give(stops_.push(decoder_.push(token))); }
+  void finish() {
+    give(stops_.push(decoder_.finish()));
+    give(stops_.finish());
+  }
+  [[nodiscard]] bool open() const noexcept { return !cancelled_ && !stops_.stopped(); }
+  [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
+
+ private:
+  void give(std::string_view text) {
+    if (!cancelled_ && !text.empty()) cancelled_ = !on_text_(text);
+  }
+
+  StreamingDecoder decoder_;
+  StopStrings stops_;
+  OnText& on_text_;
+  bool cancelled_ = false;
+};
+
+}  // namespace detail
+
+/// Reads `prompt` into the session and generates text after it, which `on_text(std::string_view)`
+/// receives bit by bit, always whole UTF-8 sequences; returning false from it stops. The session
+/// has then read the prompt and every token generated, so that another call continues the text.
+/// Errors: invalid_argument (an empty prompt, options out of range), mismatch (a tokenizer of
+/// another model).
+template <WeightPolicy WeightT, class OnText>
+requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
+    Session<WeightT>& session, const Tokenizer& tokenizer, std::string_view prompt,
+    const GenerateOptions& options, OnText&& on_text) {
+  const auto start = std::chrono::steady_clock::now();
+  const Result<std::size_t> usable = detail::usable_tokens(tokenizer, session.config());
+  if (!usable) return usable.error();
+  Result<Sampler> sampler = Sampler::create(options.sampling, *usable);
+  if (!sampler) return std::move(sampler).error();
+
+  const std::vector<Token> prompt_tokens = tokenizer.encode(prompt);
+  for (const Token token : prompt_tokens) sampler->accept(token);
+  auto logits = detail::read_prompt(session, prompt_tokens, options);
+  if (!logits) return std::move(logits).error();
+
+  Generated done;
+  done.prompt_tokens = prompt_tokens.size();
+  done.prompt_seconds = detail::seconds_since(start);
+  if (logits->empty()) {
+    done.reason = StopReason::cancelled;
+    return done;
+  }
+  const std::vector<Token>& ends = session.config().eos_token_ids;
+  detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
+  while (done.tokens < options.max_tokens && text.open()) {
+    const Token token = sampler->sample(*logits);
+    if (options.stop_at_eos && std::ranges::find(ends, token) != ends.end()) {
+      done.reason = StopReason::eos;
+      break;
+    }
+    ++done.tokens;
+    text.push(token);
+    logits = session.decode(token);
+    if (!logits) return std::move(logits).error();
+  }
+  text.finish();
+  if (!text.open()) {
+    done.reason = text.cancelled() ? StopReason::cancelled : StopReason::stop_string;
+  }
+  done.seconds = detail::seconds_since(start) - done.prompt_seconds;
+  return done;
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checkpoint: the config and all tensors of a model, complete and of the right shapes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/config.hpp"
+#include "mamba2/core/mapped_file.hpp"
+#include "mamba2/core/result.hpp"
+#include "mamba2/io/checkpoint_files.hpp"
+#include "mamba2/io/config_json.hpp"
+#include "mamba2/io/printable.hpp"
+#include "mamba2/io/safetensors.hpp"
+#include "mamba2/io/shard_index.hpp"
+#include "mamba2/io/tensor_names.hpp"
+#include "mamba2/io/tensor_view.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// The weights of a Mamba-2 language model in safetensors, and its Config. Once made, it holds
+/// exactly the tensors that the Config needs, under their canonical names ("embedding.weight",
+/// "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each of the right shape and
+/// of a type that read_floats reads. A tied model has no lm_head.weight. Movable; views stay valid.
+class Checkpoint {
+ public:
+  /// Opens a directory (config.json or params.json, and model.safetensors, or the shards of
+  /// model.safetensors.index.json, or one other .safetensors file), or a .safetensors file with its
+  /// config beside it. The files stay mapped and must not change meanwhile.
+  /// Errors: io (a file is missing or unreadable), malformed, unsupported (another kind of model or
+  /// of file), mismatch (tensors that do not fit the config), invalid_argument (the config).
+  [[nodiscard]] static Result<Checkpoint> open(const std::filesystem::path& path);
+
+  /// A checkpoint in memory: the text of its config and its safetensors files, which must outlive
+  /// it. Errors as open.
+  [[nodiscard]] static Result<Checkpoint> from_bytes(
+      std::string_view config_json, std::span<const std::span<const std::byte>> shards);
+
+  Checkpoint(Checkpoint&&) = default;
+  Checkpoint& operator=(Checkpoint&&) = default;
+
+  [[nodiscard]] const Config& config() const noexcept { return config_; }
+
+  /// The tensor of a canonical name, which must be one that the config needs.
+  [[nodiscard]] const TensorView& tensor(std::string_view name) const { return *find(name); }
+
+  /// The tensor of a canonical name; nullptr if the model has none of that name. conv1d.weight is
+  /// (conv_dim, 1, d_conv) or, with the same bytes, (conv_dim, d_conv).
+  [[nodiscard]] const TensorView* find(std::string_view name) const { return table_.find(name); }
+
+  /// All tensors, in the order of the network.
+  [[nodiscard]] std::span<const TensorView> tensors() const noexcept { return table_.tensors(); }
+
+  /// Bytes of all safetensors files together.
+  [[nodiscard]] std::uint64_t file_bytes() const noexcept { return file_bytes_; }
+
+ private:
+  explicit Checkpoint(Config config) : config_(std::move(config)) {}
+
+  [[nodiscard]] static Result<Checkpoint> assemble(Config config,
+                                                   std::span<const Safetensors> shards,
+                                                   std::string_view name);
+
+  Config config_;
+  TensorTable table_;
+  std::vector<MappedFile> files_;
+  std::uint64_t file_bytes_ = 0;
+};
+
+namespace detail {
+
+/// All tensors of all shards under their canonical names. `name` is the checkpoint's.
+[[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards) {
+  std::vector<TensorView> tensors;
+  for (const Safetensors& shard : shards) {
+    for (const TensorView& tensor : shard.tensors()) {
+      tensors.push_back(tensor);
+      tensors.back().name = canonical_name(tensor.name);
+    }
+  }
+  TensorTable table(std::move(tensors));
+  if (const TensorView* twice = table.duplicate()) {
+    return Error{ErrorCode::malformed,
+                 concat(twice->file, ": tensor ", in_quotes(twice->name),
+                        " must occur once under one of its names, found it also in ",
+                        table.find(twice->name)->file)};
+  }
+  return table;
+}
+
+/// Checks the shape and the type of a tensor that a model needs.
+[[nodiscard]] inline Result<void> check_tensor(const TensorView& tensor, const TensorSpec& spec) {
+  const auto failure = [&](ErrorCode code, const auto&... reason) {
+    return Error{code, concat(tensor.file, ": tensor ", in_quotes(spec.name), ": ", reason...)};
+  };
+  // Only the filters of the convolution have three dimensions; some writers drop the middle one.
+  const bool is_squeezed = spec.shape.size() == 3 && tensor.shape.size() == 2 &&
+                           tensor.shape[0] == spec.shape[0] && tensor.shape[1] == spec.shape[2];
+  if (tensor.shape != spec.shape && !is_squeezed) {
+    return failure(ErrorCode::mismatch, "shape must be ", shape_text(spec.shape), ", found ",
+                   shape_text(tensor.shape));
+  }
+  if (!is_float(tensor.dtype)) {
+    return failure(ErrorCode::unsupported, "dtype must be F64, F32, F16 or BF16, found ",
+                   dtype_name(tensor.dtype));
+  }
+  return {};
+}
+
+}  // namespace detail
+
+inline Result<Checkpoint> Checkpoint::assemble(Config config, std::span<const Safetensors> shards,
+                                               std::string_view name) {
+  constexpr std::string_view kHead = "lm_head.weight";
+  const Result<TensorTable> all = detail::merge_shards(shards);
+  if (!all) return all.error();
+  if (all->find(kHead) == nullptr) config.tie_embeddings = true;
+
+  std::vector<TensorView> needed;
+  const Result<void> complete = expected_tensors(config, [&](const TensorSpec& spec) {
+    const TensorView* tensor = all->find(spec.name);
+    if (tensor == nullptr) {
+      return Result<void>(Error{ErrorCode::mismatch,
+                                detail::concat(name, ": tensor ", detail::in_quotes(spec.name),
+                                               " must be there with shape ",
+                                               detail::shape_text(spec.shape), ", found none")});
+    }
+    Result<void> fits = detail::check_tensor(*tensor, spec);
+    if (fits) needed.push_back(*tensor);
+    return fits;
+  });
+  if (!complete) return complete.error();
+
+  Checkpoint checkpoint(std::move(config));
+  checkpoint.table_ = TensorTable(std::move(needed));
+  for (const TensorView& tensor : all->tensors()) {
+    const bool is_ignored = tensor.name == kHead && checkpoint.config_.tie_embeddings;
+    if (!is_ignored && checkpoint.find(tensor.name) == nullptr) {
+      return Error{ErrorCode::mismatch,
+                   detail::concat(tensor.file, ": expected the tensors of the config only, found ",
+                                  detail::in_quotes(tensor.name))};
+    }
+  }
+  return checkpoint;
+}
+
+inline Result<Checkpoint> Checkpoint::from_bytes(
+    std::string_view config_json, std::span<const std::span<const std::byte>> shards) {
+  Result<Config> config = parse_config(config_json);
+  if (!config) return config.error();
+  std::vector<Safetensors> parsed;
+  std::uint64_t file_bytes = 0;
+  for (const std::span<const std::byte> bytes : shards) {
+    Result<Safetensors> shard = Safetensors::parse(
+        bytes, detail::concat("shard ", parsed.size() + 1, " of ", shards.size()));
+    if (!shard) return shard.error();
+    parsed.push_back(*std::move(shard));
+    file_bytes += bytes.size();
+  }
+  Result<Checkpoint> checkpoint = assemble(*std::move(config), parsed, "checkpoint");
+  if (checkpoint) checkpoint->file_bytes_ = file_bytes;
+  return checkpoint;
+}
+
+inline Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
+  const Result<detail::CheckpointFiles> files = detail::locate_checkpoint(path);
+  if (!files) return files.error();
+  const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
+  if (!text) return text.error();
+  Result<Config> config = parse_config(*text, files->config.native());
+  if (!config) return config.error();
+
+  std::vector<MappedFile> mapped;
+  std::vector<Safetensors> parsed;
+  std::uint64_t file_bytes = 0;
+  for (const std::filesystem::path& shard_path : files->shards) {
+    Result<MappedFile> file = MappedFile::open(shard_path);
+    if (!file) return file.error();
+    Result<Safetensors> shard = Safetensors::parse(file->bytes(), shard_path.native());
+    if (!shard) return shard.error();
+    file_bytes += file->bytes().size();
+    mapped.push_back(*std::move(file));
+    parsed.push_back(*std::move(shard));
+  }
+  if (files->index) {
+    const Result<void> consistent =
+        detail::check_shards(*files->index, parsed, files->index_file.native());
+    if (!consistent) return consistent.error();
+  }
+  Result<Checkpoint> checkpoint = assemble(*std::move(config), parsed, path.native());
+  if (checkpoint) {
+    checkpoint->files_ = std::move(mapped);
+    checkpoint->file_bytes_ = file_bytes;
+  }
+  return checkpoint;
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// JSON that was written by somebody else: a document, or an error that says where it breaks.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/core/result.hpp"
+#include "mamba2/io/printable.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+namespace detail {
+
+using Json = nlohmann::json;
+
+/// Feeds the events of a JSON text to `events`, which holds the error if this returns false.
+/// The parser keeps its own stack: nesting is limited by `events`, not by the call stack.
+template <class Events>
+[[nodiscard]] bool read_json(std::string_view text, Events& events) {
+  // The parser takes a NUL for the end of the text and would not see what follows.
+  const std::size_t nul = text.find('\0');
+  if (nul != std::string_view::npos) return events.syntax_error(nul, false);
+  return Json::sax_parse(text.data(), text.data() + text.size(), &events);
+}
+
+/// The part of the events that all readers share.
+class JsonEvents {
+ public:
+  bool binary(Json::binary_t& /*value*/) { return false; }  // does not occur in text
+
+ protected:
+  static constexpr int kNumberOverflow = 406;  // the parser's id of "1e999"
+};
+
+/// Builds the document from the events; refuses duplicate keys and deep nesting.
+class JsonBuilder : public JsonEvents {
+ public:
+  JsonBuilder(std::string_view text, std::string_view name) : text_(text), name_(name) {}
+
+  bool null() { return place(nullptr) != nullptr; }
+  bool boolean(bool value) { return place(value) != nullptr; }
+  bool number_integer(std::int64_t value) { return place(value) != nullptr; }
+  bool number_unsigned(std::uint64_t value) { return place(value) != nullptr; }
+  bool number_float(double value, const std::string& /*token*/) { return place(value) != nullptr; }
+  bool string(std::string& value) { return place(std::move(value)) != nullptr; }
+  bool start_object(std::size_t /*unknown*/) { return descend(Json::object()); }
+  bool start_array(std::size_t /*unknown*/) { return descend(Json::array()); }
+  bool end_object() { return ascend(); }
+  bool end_array() { return ascend(); }
+
+  bool key(std::string& value) {
+    auto& object = *open_.back().node->get_ptr<Json::object_t*>();
+    const auto [entry, is_new] = object.try_emplace(std::move(value));
+    key_ = &entry->first;
+    slot_ = &entry->second;
+    return is_new || fail(concat("the key ", in_quotes(*key_), " occurs twice in one object"));
+  }
+
+  bool parse_error(std::size_t position, const std::string& /*token*/,
+                   const Json::exception& exception) {
+    return syntax_error(position, exception.id == kNumberOverflow);
+  }
+  bool syntax_error(std::size_t position, bool number_overflow) {
+    const std::string_view before = text_.substr(0, position);
+    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    const std::string near = key_ != nullptr ? concat(" at the key ", in_quotes(*key_)) : "";
+    return fail(concat("line ", line, near, ": expected JSON, found ",
+                       number_overflow ? "a number that is out of range" : "a syntax error"));
+  }
+
+  Json document;
+  std::string error;
+
+ private:
+  static constexpr std::size_t kMaxDepth = 64;
+
+  struct Level {
+    Json* node;
+    const std::string* key;  // under which it stands
+  };
+
+  bool fail(std::string_view reason) {
+    error = concat(name_, ": ", reason);
+    return false;
+  }
+
+  Json* place(Json value) {
+    Json* at = &document;
+    if (!open_.empty()) {
+      auto* array = open_.back().node->get_ptr<Json::array_t*>();
+      at = array != nullptr ? &array->emplace_back() : slot_;
+    }
+    *at = std::move(value);
+    return at;
+  }
+
+  bool descend(Json empty) {
+    if (open_.size() == kMaxDepth) {
+      return fail(concat("expected at most ", kMaxDepth, " levels of nesting, found more"));
+    }
+    open_.push_back({place(std::move(empty)), key_});
+    return true;
+  }
+
+  bool ascend() {
+    key_ = open_.back().key;
+    open_.pop_back();
+    return true;
+  }
+
+  std::string_view text_;
+  std::string_view name_;
+  std::vector<Level> open_;           // objects and arrays that are not closed yet
+  Json* slot_ = nullptr;              // where the value of the last key belongs
+  const std::string* key_ = nullptr;  // the last key, for messages
+};
+
+/// Python writes floats that JSON cannot say as the bare words Infinity, -Infinity and NaN; here
+/// they become the form in which others write the same: {"__float__": "Infinity"}.
+[[nodiscard]] inline std::string spell_out_bare_floats(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size();) {
+    std::string_view piece = text.substr(i, 1);
+    if (in_string) {
+      if (piece == "\\") piece = text.substr(i, 2);
+      if (piece == "\"") in_string = false;
+      out += piece;
+    } else {
+      std::string_view word;
+      for (const std::string_view candidate : {"Infinity", "-Infinity", "NaN"}) {
+        if (text.substr(i).starts_with(candidate)) word = candidate;
+      }
+      if (!word.empty()) {
+        piece = word;
+        out += concat("{\"__float__\":\"", word, "\"}");
+      } else {
+        if (piece == "\"") in_string = true;
+        out += piece;
+      }
+    }
+    i += piece.size();
+  }
+  return out;
+}
+
+/// Parses a document. The bare words Infinity, -Infinity and NaN arrive as the object
+/// {"__float__": "Infinity"}. Error malformed, with the line: a syntax error, a number out of
+/// range, a key twice in one object, more than 64 levels of nesting. `name` is the file's.
+[[nodiscard]] inline Result<Json> parse_json(std::string_view text, std::string_view name) {
+  std::string spelled_out;
+  if (text.find("Infinity") != std::string_view::npos ||
+      text.find("NaN") != std::string_view::npos) {
+    spelled_out = spell_out_bare_floats(text);
+    text = spelled_out;
+  }
+  JsonBuilder builder(text, name);
+  if (!read_json(text, builder)) return Error{ErrorCode::malformed, std::move(builder.error)};
+  return std::move(builder.document);
+}
+
+}  // namespace detail
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors as they lie in a checkpoint: a type, a shape, bytes that somebody else owns.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/core/half.hpp"
+#include "mamba2/core/platform.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+static_assert(std::endian::native == std::endian::little, "checkpoints are read in place");
+
+/// The element types of the safetensors format.
+enum class DType : std::uint8_t {
+  F64,
+  F32,
+  F16,
+  BF16,
+  F8_E4M3,
+  F8_E5M2,
+  I64,
+  U64,
+  I32,
+  U32,
+  I16,
+  U16,
+  I8,
+  U8,
+  BOOL
+};
+
+namespace detail {
+
+// Both in the order of DType.
+inline constexpr std::array<std::string_view, 15> kDTypeNames = {
+    "F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "U64",
+    "I32", "U32", "I16", "U16",  "I8",      "U8",      "BOOL"};
+inline constexpr std::array<std::size_t, 15> kDTypeSizes = {8, 4, 2, 2, 1, 1, 8, 8,
+                                                            4, 4, 2, 2, 1, 1, 1};
+
+}  // namespace detail
+
+/// The name in files: "BF16".
+[[nodiscard]] constexpr std::string_view dtype_name(DType dtype) noexcept {
+  return detail::kDTypeNames[static_cast<std::size_t>(dtype)];
+}
+
+/// Bytes of one element.
+[[nodiscard]] constexpr std::size_t dtype_size(DType dtype) noexcept {
+  return detail::kDTypeSizes[static_cast<std::size_t>(dtype)];
+}
+
+/// The type of that name; nothing if there is none.
+[[nodiscard]] constexpr std::optional<DType> parse_dtype(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < detail::kDTypeNames.size(); ++i) {
+    if (detail::kDTypeNames[i] == name) return static_cast<DType>(i);
+  }
+  return std::nullopt;
+}
+
+/// Whether read_floats can read the type.
+[[nodiscard]] constexpr bool is_float(DType dtype) noexcept {
+  return dtype == DType::F64 || dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16;
+}
+
+/// One tensor of a file, row-major and little-endian. `data` is not aligned and not owned.
+struct TensorView {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<std::size_t> shape;
+  std::span<const std::byte> data;
+  std::string file;  ///< where it comes from, for messages
+
+  [[nodiscard]] std::size_t elements() const noexcept { return data.size() / dtype_size(dtype); }
+};
+
+namespace detail {
+
+template <class Stored, class Convert>
+void convert_elements(const std::byte* __restrict from, float* __restrict to, std::size_t count,
+                      Convert convert) {
+  for (std::size_t i = 0; i < count; ++i) {
+    Stored stored;
+    std::memcpy(&stored, from + i * sizeof stored, sizeof stored);
+    to[i] = convert(stored);
+  }
+}
+
+}  // namespace detail
+
+/// Reads the elements [first, first + out.size()) as float. The dtype must be one of F64, F32, F16
+/// and BF16 and the range must lie inside the tensor. F64 is rounded to nearest; beyond the range
+/// of float it becomes infinity. NaN and infinity pass as they are.
+inline void read_floats(const TensorView& tensor, std::size_t first,
+                        std::span<float> out) noexcept {
+  if (out.empty()) return;
+  const std::byte* from = tensor.data.data() + first * dtype_size(tensor.dtype);
+  switch (tensor.dtype) {
+    case DType::F64:
+      return detail::convert_elements<double>(from, out.data(), out.size(),
+                                              [](double v) { return static_cast<float>(v); });
+    case DType::F16:
+      return detail::convert_elements<std::uint16_t>(from, out.data(), out.size(), fp16_to_float);
+    case DType::BF16:
+      return detail::convert_elements<std::uint16_t>(from, out.data(), out.size(), bf16_to_float);
+    default:
+      std::memcpy(out.data(), from, out.size_bytes());
+  }
+}
+
+/// Tensors in their order, and by name.
+class TensorTable {
+ public:
+  TensorTable() = default;
+  explicit TensorTable(std::vector<TensorView> tensors);
+
+  /// The tensor of that name; nullptr if there is none. Valid as long as the table is.
+  [[nodiscard]] const TensorView* find(std::string_view name) const;
+
+  /// The second of two tensors of the same name; nullptr if all names differ.
+  [[nodiscard]] const TensorView* duplicate() const;
+
+  [[nodiscard]] std::span<const TensorView> tensors() const noexcept { return tensors_; }
+
+ private:
+  std::vector<TensorView> tensors_;
+  std::vector<std::size_t> by_name_;  // positions in tensors_, in the order of their names
+};
+
+inline TensorTable::TensorTable(std::vector<TensorView> tensors)
+    : tensors_(std::move(tensors)), by_name_(tensors_.size()) {
+  for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
+  std::stable_sort(by_name_.begin(), by_name_.end(), [this](std::size_t a, std::size_t b) {
+    return tensors_[a].name < tensors_[b].name;
+  });
+}
+
+inline const TensorView* TensorTable::find(std::string_view name) const {
+  const auto at = std::lower_bound(
+      by_name_.begin(), by_name_.end(), name,
+      [this](std::size_t i, std::string_view wanted) { return tensors_[i].name < wanted; });
+  const bool found = at != by_name_.end() && tensors_[*at].name == name;
+  return found ? &tensors_[*at] : nullptr;
+}
+
+inline const TensorView* TensorTable::duplicate() const {
+  const auto at = std::adjacent_find(
+      by_name_.begin(), by_name_.end(),
+      [this](std::size_t a, std::size_t b) { return tensors_[a].name == tensors_[b].name; });
+  return at != by_name_.end() ? &tensors_[at[1]] : nullptr;
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA

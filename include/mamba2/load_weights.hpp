@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a checkpoint's tensors to packed weights.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mamba2/io/checkpoint.hpp"
+#include "mamba2/weights.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+struct LoadOptions {
+  /// Called after each tensor with the tensors loaded so far and their number.
+  std::function<void(std::size_t done, std::size_t total)> progress = {};
+};
+
+namespace detail {
+
+/// Reads the tensors of one checkpoint into the places that Weights::carve laid out. Large matrices
+/// pass through a buffer of one band of rows, so that no second copy of the model ever exists.
+template <WeightPolicy WeightT>
+class WeightsLoader {
+ public:
+  WeightsLoader(const Checkpoint& checkpoint, const LoadOptions& options, Weights<WeightT>& weights)
+      : checkpoint_(checkpoint), options_(options), weights_(weights) {}
+
+  Result<void> load_all() {
+    const Config& c = weights_.config;
+    matrix("embedding.weight", weights_.embedding);
+    if (!c.tie_embeddings) matrix("lm_head.weight", weights_.lm_head);
+    vector("norm_f.weight", weights_.norm_f, c.d_model);
+    for (std::size_t i = 0; i < c.n_layer && !failed_; ++i) {
+      block(concat("layers.", i, "."), weights_.blocks[i]);
+    }
+    return failed_ ? Result<void>(error_) : Result<void>();
+  }
+
+ private:
+  void block(const std::string& prefix, const BlockWeights<WeightT>& w) {
+    const Config& c = weights_.config;
+    const std::string mixer = prefix + "mixer.";
+    vector(prefix + "norm.weight", w.norm, c.d_model);
+    matrix(mixer + "in_proj.weight", w.in_proj);
+    if (c.bias) vector(mixer + "in_proj.bias", w.in_proj_bias, c.d_in_proj());
+    conv_weight(mixer + "conv1d.weight", w.conv_weight);
+    if (c.conv_bias) vector(mixer + "conv1d.bias", w.conv_bias, c.conv_dim());
+    vector(mixer + "dt_bias", w.dt_bias, c.nheads());
+    decay(mixer + "A_log", w.A);
+    skip(mixer + "D", w.D);
+    if (c.rmsnorm) vector(mixer + "norm.weight", w.gated_norm, c.d_ssm);
+    matrix(mixer + "out_proj.weight", w.out_proj);
+    if (c.bias) vector(mixer + "out_proj.bias", w.out_proj_bias, c.d_model);
+  }
+
+  void vector(const std::string& name, const float* place, std::size_t count) {
+    read(name, 0, {writable(place), count});
+    loaded();
+  }
+
+  void matrix(const std::string& name, const Matrix<WeightT>& m) {
+    rows_.resize(WeightT::kBandRows * m.cols);
+    for (std::size_t band = 0; band < m.band_count() && !failed_; ++band) {
+      const std::size_t first = band * WeightT::kBandRows;
+      const std::size_t values = std::min(WeightT::kBandRows, m.rows - first) * m.cols;
+      std::fill(rows_.begin() + static_cast<std::ptrdiff_t>(values), rows_.end(), 0.0F);
+      read(name, first * m.cols, std::span(rows_).first(values));
+      WeightT::pack_band(rows_.data(), m.cols, writable(m.band(band)));
+    }
+    loaded();
+  }
+
+  /// (conv_dim, 1, d_conv) in the file, (d_conv, conv_dim) in memory.
+  void conv_weight(const std::string& name, const float* place) {
+    const std::size_t d_conv = weights_.config.d_conv;
+    const std::size_t conv_dim = weights_.config.conv_dim();
+    rows_.resize(conv_dim * d_conv);
+    read(name, 0, rows_);
+    float* to = writable(place);
+    for (std::size_t k = 0; k < d_conv; ++k) {
+      for (std::size_t c = 0; c < conv_dim; ++c) to[k * conv_dim + c] = rows_[c * d_conv + k];
+    }
+    loaded();
+  }
+
+  /// A = -exp(A_log), in FP32 as the original does.
+  void decay(const std::string& name, const float* place) {
+    const std::span<float> A(writable(place), weights_.config.nheads());
+    read(name, 0, A);
+    for (std::size_t h = 0; h < A.size(); ++h) {
+      const float A_log = A[h];
+      A[h] = -std::exp(A_log);
+      if (!std::isfinite(A[h])) fail(name, h, A_log, "a value whose exponential is finite");
+    }
+    loaded();
+  }
+
+  /// D per head is repeated over the head's channels: one code path for both forms.
+  void skip(const std::string& name, const float* place) {
+    const Config& c = weights_.config;
+    rows_.resize(c.D_has_hdim ? c.d_ssm : c.nheads());
+    read(name, 0, rows_);
+    const std::size_t channels = c.d_ssm / rows_.size();
+    float* to = writable(place);
+    for (std::size_t i = 0; i < c.d_ssm; ++i) to[i] = rows_[i / channels];
+    loaded();
+  }
+
+  void read(const std::string& name, std::size_t first, std::span<float> to) {
+    if (failed_) return;
+    read_floats(checkpoint_.tensor(name), first, to);
+    // x * 0 is 0 for every finite x and NaN for all others: one sum tells for all of them.
+    float zeros = 0.0F;
+    for (const float value : to) zeros += value * 0.0F;
+    if (zeros == 0.0F) return;
+    const auto bad = std::find_if(to.begin(), to.end(), [](float v) { return !std::isfinite(v); });
+    fail(name, first + static_cast<std::size_t>(bad - to.begin()), *bad, "a finite value");
+  }
+
+  void fail(const std::string& name, std::size_t index, float found, std::string_view expected) {
+    if (failed_) return;
+    failed_ = true;
+    error_ = {ErrorCode::malformed,
+              concat(checkpoint_.tensor(name).file, ": tensor ", checkpoint_.tensor(name).name,
+                     ": element ", index, " must be ", expected, ", found ", found)};
+  }
+
+  void loaded() {
+    ++done_;
+    if (options_.progress) options_.progress(done_, total());
+  }
+
+  [[nodiscard]] std::size_t total() const {
+    const Config& c = weights_.config;
+    const std::size_t per_block =
+        7 + (c.bias ? 2U : 0U) + (c.conv_bias ? 1U : 0U) + (c.rmsnorm ? 1U : 0U);
+    return c.n_layer * per_block + (c.tie_embeddings ? 2U : 3U);
+  }
+
+  /// The weights are const to everybody but this loader, who finds its way through the arena.
+  template <class T>
+  [[nodiscard]] T* writable(const T* place) const {
+    return reinterpret_cast<T*>(weights_.arena.data() + (reinterpret_cast<const std::byte*>(place) -
+                                                         weights_.arena.data()));
+  }
+
+  const Checkpoint& checkpoint_;
+  const LoadOptions& options_;
+  Weights<WeightT>& weights_;
+  std::vector<float> rows_;
+  std::size_t done_ = 0;
+  bool failed_ = false;
+  Error error_{};
+};
+
+}  // namespace detail
+
+/// Packs a checkpoint's weights. Errors: out_of_memory; malformed, for a NaN or an infinity.
+template <WeightPolicy WeightT>
+[[nodiscard]] Result<Weights<WeightT>> load_weights(const Checkpoint& checkpoint,
+                                                    const LoadOptions& options = {}) {
+  Weights<WeightT> weights;
+  weights.config = checkpoint.config();
+  Carver counter;
+  weights.carve(counter);
+  Result<Arena> arena = Arena::create(counter.used());
+  if (!arena) return std::move(arena).error();
+  weights.arena = *std::move(arena);
+  Carver carver(weights.arena.data());
+  weights.carve(carver);
+  const Result<void> loaded =
+      detail::WeightsLoader<WeightT>(checkpoint, options, weights).load_all();
+  if (!loaded) return loaded.error();
+  return weights;
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Mamba-2 language model.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "mamba2/load_weights.hpp"
+#include "mamba2/session.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// The weights of a model, stored and multiplied as the policy WeightT says. Immutable: copies are
+/// cheap and share the weights, and any number of threads may run Sessions of one model.
+template <WeightPolicy WeightT>
+class Mamba2Model {
+ public:
+  /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of a
+  /// .safetensors file beside its config.json; any float type, the names of Hugging Face or of
+  /// state-spaces/mamba. Errors: io, malformed, unsupported, mismatch, out_of_memory; the message
+  /// names the file, the tensor or key, what was expected and what was found.
+  [[nodiscard]] static Result<Mamba2Model> load(const std::filesystem::path& path,
+                                                const LoadOptions& options = {}) {
+    const Result<Checkpoint> checkpoint = Checkpoint::open(path);
+    if (!checkpoint) return checkpoint.error();
+    return load(*checkpoint, options);
+  }
+
+  /// Loads an opened checkpoint, which may go once this returns.
+  [[nodiscard]] static Result<Mamba2Model> load(const Checkpoint& checkpoint,
+                                                const LoadOptions& options = {}) {
+    Result<Weights<WeightT>> weights = load_weights<WeightT>(checkpoint, options);
+    if (!weights) return std::move(weights).error();
+    return Mamba2Model(std::make_shared<const Weights<WeightT>>(*std::move(weights)));
+  }
+
+  /// A new, empty sequence. Errors: invalid_argument, out_of_memory.
+  [[nodiscard]] Result<Session<WeightT>> session(const SessionOptions& options = {}) const {
+    return Session<WeightT>::create(weights_, options);
+  }
+
+  [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
+
+  /// Bytes of memory that the weights take.
+  [[nodiscard]] std::size_t weight_bytes() const noexcept { return weights_->arena.size(); }
+
+  /// Bytes of memory that decoding one token needs: the weights once (of an embedding that is not
+  /// the head one row, which does not count), the state read and written.
+  [[nodiscard]] std::size_t bytes_per_token() const noexcept {
+    const Config& c = config();
+    const std::size_t unread =
+        c.tie_embeddings ? 0 : packed_bytes<WeightT>(c.vocab_size, c.d_model);
+    return weight_bytes() - unread + 2 * State::bytes(c);
+  }
+
+ private:
+  explicit Mamba2Model(std::shared_ptr<const Weights<WeightT>> weights)
+      : weights_(std::move(weights)) {}
+
+  std::shared_ptr<const Weights<WeightT>> weights_;
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a tokenizer.json says, and the reader of its large lists.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/config.hpp"
+#include "mamba2/io/json.hpp"
+#include "mamba2/io/printable.hpp"
+#include "mamba2/tokenizer/hash_index.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+namespace detail {
+
+inline Error colliding_hashes(std::string_view name, std::string_view list) {
+  return {ErrorCode::malformed,
+          concat(name, ": ", list, " must have distinct hashes, found more than ", kMaxProbes,
+                 " that collide")};
+}
+
+struct TokenizerFile {
+  static constexpr std::uint64_t kMaxId = (std::uint64_t{1} << 24) - 1;
+
+  struct VocabEntry {
+    std::string text;  // its characters stand for bytes, see byte_map.hpp
+    Token id;
+  };
+  struct AddedToken {
+    std::string content;
+    Token id;
+    bool special;     // not part of the text: hidden when a text is decoded
+    bool normalized;  // looked for in the normalized text
+  };
+  using MergePair = std::array<std::string, 2>;
+
+  /// The entry of the vocabulary with this text, nullptr if there is none.
+  [[nodiscard]] const VocabEntry* find(std::string_view text) const {
+    const auto text_of = [this](std::uint32_t i) -> std::string_view { return vocab[i].text; };
+    const std::uint32_t found = index.find(text, text_of);
+    return found == StringIndex::kNone ? nullptr : &vocab[found];
+  }
+
+  std::vector<VocabEntry> vocab;
+  StringIndex index;  // positions in vocab
+  std::vector<MergePair> merges;
+  std::vector<AddedToken> added_tokens;
+  bool nfc = false;               // normalizer
+  bool add_prefix_space = false;  // pre_tokenizer
+  bool use_regex = true;          // pre_tokenizer
+  bool ignore_merges = false;     // model
+  std::string_view fallback_key;  // model: unk_token or byte_fallback, where one is set
+};
+
+/// Takes model.vocab and model.merges as they pass and builds the document of the rest.
+class TokenizerEvents : public JsonBuilder {
+ public:
+  TokenizerEvents(std::string_view text, std::string_view name, TokenizerFile& file)
+      : JsonBuilder(text, name), name_(name), file_(file) {}
+
+  bool null() { return in_list() ? refuse("null") : JsonBuilder::null(); }
+  bool boolean(bool value) { return in_list() ? refuse("a flag") : JsonBuilder::boolean(value); }
+  bool number_integer(std::int64_t value) {
+    return in_list() ? refuse(concat(value)) : JsonBuilder::number_integer(value);
+  }
+  bool number_unsigned(std::uint64_t value) {
+    if (place_ != Place::vocab) {
+      return in_list() ? refuse(concat(value)) : JsonBuilder::number_unsigned(value);
+    }
+    if (value > TokenizerFile::kMaxId) return refuse(concat(value));
+    file_.vocab.push_back({std::move(token_), static_cast<Token>(value)});
+    return true;
+  }
+  bool number_float(double value, const std::string& text) {
+    return in_list() ? refuse(text) : JsonBuilder::number_float(value, text);
+  }
+  bool string(std::string& value) {
+    switch (place_) {
+      case Place::document:
+        return JsonBuilder::string(value);
+      case Place::vocab:
+        return refuse(in_quotes(value));
+      case Place::merges:
+        return merge_in_one(value);
+      case Place::pair:
+        break;
+    }
+    if (pair_size_ == 2) return refuse("a list of more");
+    pair_[pair_size_++] = std::move(value);
+    return true;
+  }
+  bool start_object(std::size_t size) {
+    if (in_list()) return refuse("an object");
+    if (enters("vocab")) {
+      place_ = Place::vocab;
+      has_vocab = true;
+      return true;
+    }
+    ++depth_;
+    return JsonBuilder::start_object(size);
+  }
+  bool start_array(std::size_t size) {
+    if (place_ == Place::merges) {
+      place_ = Place::pair;
+      pair_size_ = 0;
+      return true;
+    }
+    if (in_list()) return refuse("a list");
+    if (enters("merges")) {
+      place_ = Place::merges;
+      has_merges = true;
+      return true;
+    }
+    ++depth_;
+    return JsonBuilder::start_array(size);
+  }
+  bool key(std::string& value) {
+    if (place_ == Place::vocab) {
+      token_ = std::move(value);
+      return true;
+    }
+    if (depth_ == 1) {
+      in_model_ = value == "model";
+      model_key_.clear();
+    } else if (depth_ == 2) {
+      model_key_ = value;
+    }
+    return JsonBuilder::key(value);
+  }
+  bool end_object() {
+    if (place_ == Place::vocab) {
+      place_ = Place::document;
+      return true;
+    }
+    --depth_;
+    return JsonBuilder::end_object();
+  }
+  bool end_array() {
+    if (place_ == Place::document) {
+      --depth_;
+      return JsonBuilder::end_array();
+    }
+    if (place_ == Place::merges) {
+      place_ = Place::document;
+      return true;
+    }
+    place_ = Place::merges;
+    if (pair_size_ != 2) return refuse(concat("a list of ", pair_size_));
+    file_.merges.push_back(std::move(pair_));
+    return true;
+  }
+
+  bool has_vocab = false;
+  bool has_merges = false;
+
+ private:
+  enum class Place { document, vocab, merges, pair };
+
+  [[nodiscard]] bool in_list() const noexcept { return place_ != Place::document; }
+  [[nodiscard]] bool enters(std::string_view list) const {
+    return depth_ == 2 && in_model_ && model_key_ == list;
+  }
+
+  /// A merge in the older form, "a b".
+  bool merge_in_one(const std::string& text) {
+    if (text.starts_with("#version")) return true;  // a comment, by custom
+    const std::size_t blank = text.find(' ');
+    if (blank == std::string::npos || text.find(' ', blank + 1) != std::string::npos) {
+      return refuse(in_quotes(text));
+    }
+    file_.merges.push_back({text.substr(0, blank), text.substr(blank + 1)});
+    return true;
+  }
+
+  bool refuse(std::string_view found) {
+    if (place_ == Place::vocab) {
+      error = concat(name_, ": model.vocab: the id of ", in_quotes(token_),
+                     " must be an integer in 0..", TokenizerFile::kMaxId, ", found ", found);
+    } else {
+      error = concat(name_, ": model.merges[", file_.merges.size(),
+                     "] must be \"a b\" or [\"a\", \"b\"], found ", found);
+    }
+    return false;
+  }
+
+  std::string_view name_;
+  TokenizerFile& file_;
+  Place place_ = Place::document;
+  std::size_t depth_ = 0;  // open objects and arrays of the document
+  bool in_model_ = false;
+  std::string model_key_;
+  std::string token_;  // key of the vocabulary's entry that is being read
+  TokenizerFile::MergePair pair_;
+  std::size_t pair_size_ = 0;
+};
+
+}  // namespace detail
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mamba2/generate.hpp"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "mamba2/linear/fp32.hpp"
+#include "tests/model_helpers.hpp"
+#include "tests/reference/random_weights.hpp"
+
+using mamba2::ErrorCode;
+using mamba2::GenerateOptions;
+using mamba2::StopReason;
+
+namespace {
+
+const std::string kModel = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+constexpr const char* kPrompt = "Once upon a time there was a little girl who lived";
+
+struct Bundled {
+  mamba2::Mamba2Model<mamba2::Fp32> model = mamba2::Mamba2Model<mamba2::Fp32>::load(kModel).value();
+  mamba2::Tokenizer tokenizer = mamba2::Tokenizer::load(kModel).value();
+};
+
+const Bundled& bundled() {
+  static const Bundled instance;
+  return instance;
+}
+
+GenerateOptions greedy(std::size_t tokens) {
+  return {.max_tokens = tokens, .sampling = {.temperature = 0.0F}};
+}
+
+struct Written {
+  std::string text;
+  mamba2::Generated done;
+  std::uint64_t read;
+};
+
+Written write(const GenerateOptions& options, std::string_view prompt = kPrompt) {
+  auto session = bundled().model.session().value();
+  Written out;
+  out.done =
+      mamba2::generate(session, bundled().tokenizer, prompt, options, [&](std::string_view piece) {
+        CHECK(!piece.empty());
+        out.text += piece;
+        return true;
+      }).value();
+  out.read = session.state().tokens();
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("generate stops at the number of tokens, and the session has read them all") {
+  const Written w = write(greedy(12));
+  CHECK(w.done.reason == StopReason::max_tokens);
+  CHECK(w.done.tokens == 12);
+  CHECK(w.read == w.done.prompt_tokens + 12);
+  CHECK(w.text == " in a little cottage, and who was called the \"g");
+  const Written none = write(greedy(0));
+  CHECK(none.text.empty());
+  CHECK(none.done.tokens == 0);
+}
+
+TEST_CASE("generate stops before a stop string") {
+  GenerateOptions options = greedy(50);
+  options.stop = {"no such thing", " cottage, and"};
+  const Written w = write(options);
+  CHECK(w.done.reason == StopReason::stop_string);
+  CHECK(w.text == " in a little");
+}
+
+TEST_CASE("generate stops at an end-of-text token, or does not") {
+  // The bundled model, told that " little" ends a text.
+  const auto json = nlohmann::json::parse(reference::read_file(kModel + "/config.json").value());
+  auto changed = json;
+  changed["eos_token_id"] = {7, bundled().tokenizer.find(" little").value()};
+  std::vector<mamba2::MappedFile> files;
+  std::vector<std::span<const std::byte>> shards;
+  for (const char* name : {"1-of-00002", "2-of-00002"}) {
+    files.push_back(
+        mamba2::MappedFile::open(kModel + "/model-0000" + name + ".safetensors").value());
+    shards.push_back(files.back().bytes());
+  }
+  const auto checkpoint = mamba2::Checkpoint::from_bytes(changed.dump(), shards).value();
+  const auto model = mamba2::Mamba2Model<mamba2::Fp32>::load(checkpoint).value();
+
+  for (const bool stop_at_eos : {true, false}) {
+    auto session = model.session().value();
+    std::string text;
+    GenerateOptions options = greedy(4);
+    options.stop_at_eos = stop_at_eos;
+    const auto done =
+        mamba2::generate(session, bundled().tokenizer, kPrompt, options, [&](std::string_view p) {
+          return !text.append(p).empty();
+        }).value();
+    CHECK(text == (stop_at_eos ? " in a" : " in a little cottage"));
+    CHECK(done.tokens == (stop_at_eos ? 2 : 4));
+    CHECK(done.reason == (stop_at_eos ? StopReason::eos : StopReason::max_tokens));
+  }
+}
+
+TEST_CASE("a callback can stop the text and the reading of the prompt") {
+  auto session = bundled().model.session().value();
+  int pieces = 0;
+  const auto done =
+      mamba2::generate(session, bundled().tokenizer, kPrompt, greedy(50), [&](std::string_view) {
+        return ++pieces < 3;
+      }).value();
+  CHECK(done.reason == StopReason::cancelled);
+  CHECK(pieces == 3);
+  CHECK(session.state().tokens() == done.prompt_tokens + done.tokens);
+
+  session.reset();
+  GenerateOptions options = greedy(50);
+  std::size_t read = 0;
+  options.on_prompt = [&](std::size_t tokens, std::size_t total) {
+    CHECK(total > 1000);
+    read = tokens;
+    return tokens < 600;
+  };
+  std::string prompt;
+  for (int i = 0; i < 200; ++i) prompt += kPrompt;
+  const auto cancelled =
+      mamba2::generate(session, bundled().tokenizer, prompt, options, [](std::string_view) {
+        return true;
+      }).value();
+  CHECK(cancelled.reason == StopReason::cancelled);
+  CHECK(cancelled.tokens == 0);
+  CHECK(session.state().tokens() == read);
+}
+
+TEST_CASE("the same seed gives the same text, another seed another") {
+  const GenerateOptions one = {.max_tokens = 20, .sampling = {.seed = 1}};
+  const GenerateOptions two = {.max_tokens = 20, .sampling = {.seed = 2}};
+  CHECK(write(one).text == write(one).text);
+  CHECK(write(one).text != write(two).text);
+}
+
+TEST_CASE("a second call continues the text of the first") {
+  auto session = bundled().model.session().value();
+  std::string text;
+  const auto append = [&](std::string_view piece) { return !text.append(piece).empty(); };
+  const auto& tokenizer = bundled().tokenizer;
+  (void)mamba2::generate(session, tokenizer, "It was a dark", greedy(3), append).value();
+  (void)mamba2::generate(session, tokenizer, " and the old man", greedy(3), append).value();
+  const std::string split = std::exchange(text, {});
+
+  auto whole = bundled().model.session().value();
+  (void)mamba2::generate(whole, tokenizer, "It was a dark", greedy(3), append).value();
+  const std::string first = text;
+  auto again = bundled().model.session().value();
+  std::vector<mamba2::Token> ids = tokenizer.encode("It was a dark");
+  for (const std::string& part : {first, std::string(" and the old man")}) {
+    for (const mamba2::Token id : tokenizer.encode(part)) ids.push_back(id);
+  }
+  auto logits = again.prefill(ids).value();
+  auto sampler = mamba2::Sampler::create({.temperature = 0.0F}, tokenizer.vocab_size()).value();
+  for (int i = 0; i < 3; ++i) {
+    const mamba2::Token token = sampler.sample(logits);
+    text += tokenizer.token_bytes(token);
+    logits = again.decode(token).value();
+  }
+  CHECK(text == split);
+}
+
+TEST_CASE("an empty prompt, wrong options and another model's tokenizer are refused") {
+  const auto ignore = [](std::string_view) { return true; };
+  auto session = bundled().model.session().value();
+  const auto empty = mamba2::generate(session, bundled().tokenizer, "", greedy(5), ignore);
+  REQUIRE(!empty);
+  CHECK(empty.error().message == "prefill: no tokens: the prompt is empty");
+  GenerateOptions bad = greedy(5);
+  bad.sampling.top_p = 2.0F;
+  CHECK(!mamba2::generate(session, bundled().tokenizer, kPrompt, bad, ignore));
+
+  const auto config = reference::variants().front().config;
+  auto small = tests::load(config, reference::random_weights(config, 1)).session().value();
+  const auto outcome = mamba2::generate(small, bundled().tokenizer, kPrompt, greedy(5), ignore);
+  REQUIRE(!outcome);
+  CHECK(outcome.error().code == ErrorCode::mismatch);
+  CHECK(outcome.error().message ==
+        "the tokenizer does not belong to the model: it has ids up to 8191, the model's "
+        "vocabulary has 37 rows");
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real models of the library from the oracle's weights.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "mamba2/linear/fp32.hpp"
+#include "mamba2/model.hpp"
+#include "tests/reference/checkpoint.hpp"
+
+namespace tests {
+
+/// A checkpoint in memory; the oracle's weights rounded to float.
+inline mamba2::Result<mamba2::Mamba2Model<mamba2::Fp32>> try_load(
+    const mamba2::Config& config, const reference::Weights& weights) {
+  const auto [json, file] = reference::to_checkpoint(config, weights);
+  const std::span<const std::byte> shard = std::as_bytes(std::span(file));
+  const auto checkpoint = mamba2::Checkpoint::from_bytes(json, std::span(&shard, 1));
+  if (!checkpoint) return checkpoint.error();
+  return mamba2::Mamba2Model<mamba2::Fp32>::load(*checkpoint);
+}
+
+inline mamba2::Mamba2Model<mamba2::Fp32> load(const mamba2::Config& config,
+                                              const reference::Weights& weights) {
+  return try_load(config, weights).value();
+}
+
+/// The logits after every token: (tokens, vocab_size).
+template <class WeightT>
+std::vector<float> all_logits(mamba2::Session<WeightT>& session,
+                              std::span<const mamba2::Token> tokens) {
+  std::vector<float> logits(tokens.size() * session.config().vocab_size);
+  session.prefill(tokens, logits).value();
+  return logits;
+}
+
+}  // namespace tests

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mamba2/session.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <optional>
+
+#include "tests/model_helpers.hpp"
+#include "tests/reference/random_weights.hpp"
+
+using mamba2::Config;
+using mamba2::ErrorCode;
+using mamba2::Token;
+using tests::load;
+
+namespace {
+
+const Config& config() {
+  static const Config plain = reference::variants().front().config;
+  return plain;
+}
+
+mamba2::Mamba2Model<mamba2::Fp32> model() {
+  return load(config(), reference::random_weights(config(), 5));
+}
+
+std::vector<float> copy(std::span<const float> values) { return {values.begin(), values.end()}; }
+
+}  // namespace
+
+TEST_CASE("a copied state forks the sequence, bit for bit") {
+  auto first = model().session().value();
+  (void)first.prefill(std::vector<Token>{3, 1, 4, 1, 5}).value();
+  auto second = model().session().value();
+  second.set_state(first.state()).value();
+  CHECK(second.state().tokens() == 5);
+  const auto straight = copy(first.decode(9).value());
+  (void)second.decode(2).value();  // the fork goes another way,
+  const auto again = copy(first.decode(6).value());
+  second.set_state(first.state()).value();  // comes back,
+  first.reset();                            // and does not need the sequence it came from
+  CHECK(first.state().tokens() == 0);
+  auto third = model().session().value();
+  (void)third.prefill(std::vector<Token>{3, 1, 4, 1, 5}).value();
+  CHECK(copy(third.decode(9).value()) == straight);
+  CHECK(copy(third.decode(6).value()) == again);
+  CHECK(copy(third.decode(8).value()) == copy(second.decode(8).value()));
+}
+
+TEST_CASE("after reset a session is as new") {
+  auto session = model().session().value();
+  const auto before = copy(session.prefill(std::vector<Token>{7, 8, 9}).value());
+  session.reset();
+  CHECK(copy(session.prefill(std::vector<Token>{7, 8, 9}).value()) == before);
+}
+
+TEST_CASE("a session outlives its model, and can be moved") {
+  std::optional<mamba2::Mamba2Model<mamba2::Fp32>> owner = model();
+  auto session = owner->session().value();
+  const auto expected = copy(session.decode(1).value());
+  session.reset();
+  owner.reset();
+  auto moved = std::move(session);
+  CHECK(copy(moved.decode(1).value()) == expected);
+}
+
+TEST_CASE("wrong input is refused and changes nothing") {
+  auto session = model().session().value();
+  (void)session.prefill(std::vector<Token>{1, 2}).value();
+  const auto rows = static_cast<Token>(config().vocab_size);
+
+  const auto empty = session.prefill(std::vector<Token>{});
+  REQUIRE(!empty);
+  CHECK(empty.error().code == ErrorCode::invalid_argument);
+  CHECK(empty.error().message.find("empty") != std::string::npos);
+  for (const Token bad :
+       {Token{-1}, rows, std::numeric_limits<Token>::max(), std::numeric_limits<Token>::min()}) {
+    const auto outcome = session.prefill(std::vector<Token>{1, bad});
+    REQUIRE(!outcome);
+    CHECK(outcome.error().message ==
+          mamba2::detail::concat("prefill: token 1 must be in 0..", rows - 1, ", found ", bad));
+    CHECK(!session.decode(bad));
+  }
+  std::vector<float> too_small(config().vocab_size);
+  CHECK(!session.prefill(std::vector<Token>{1, 2}, too_small));
+  CHECK(session.state().tokens() == 2);
+
+  Config other = config();
+  other.n_layer = 3;
+  const auto outcome = session.set_state(mamba2::State(other));
+  REQUIRE(!outcome);
+  CHECK(outcome.error().code == ErrorCode::mismatch);
+  CHECK(session.state().tokens() == 2);
+
+  CHECK(!model().session({.prefill_batch = 0}));
+  CHECK(!model().session({.prefill_batch = std::numeric_limits<std::size_t>::max()}));
+}
