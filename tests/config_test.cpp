@@ -30,20 +30,20 @@ TEST_CASE("the defaults are mamba2-2.7b") {
 TEST_CASE("validate names the key, what was expected and what was found") {
   CHECK(problem([](Config&) {}) == "none");
   CHECK(problem([](Config& c) { c.vocab_size = 0; }) ==
-        "config: vocab_size must be in 1..16777216, found 0");
+        "vocab_size must be in 1..16777216, found 0");
   CHECK(problem([](Config& c) { c.headdim = 7; }) ==
-        "config: headdim must be a divisor of d_ssm 5120, found 7");
+        "headdim must be a divisor of d_ssm 5120, found 7");
   CHECK(problem([](Config& c) { c.ngroups = 3; }) ==
-        "config: ngroups must be a divisor of nheads 80, found 3");
+        "ngroups must be a divisor of nheads 80, found 3");
   CHECK(problem([](Config& c) { c.d_ssm = 5184; }) ==
-        "config: d_ssm must be at most d_inner 5120, found 5184");
+        "d_ssm must be at most d_inner 5120, found 5184");
   CHECK(problem([](Config& c) { c.d_model = std::size_t{1} << 31; }).find("d_model") !=
         std::string::npos);
   CHECK(problem([](Config& c) { c.n_layer = 1000000; }).find("n_layer") != std::string::npos);
   CHECK(problem([](Config& c) { c.d_conv = 0; }).find("d_conv") != std::string::npos);
   CHECK(problem([](Config& c) { c.dt_min = 0.2F, c.dt_max = 0.1F; }) ==
-        "config: dt_limit must be 0 <= min <= max, found 0.2..0.1");
+        "dt_limit must be 0 <= min <= max, found 0.2..0.1");
   CHECK(problem([](Config& c) { c.norm_eps = -1.0F; }).find("norm_eps") != std::string::npos);
   CHECK(problem([](Config& c) { c.eos_token_ids = {50288}; }) ==
-        "config: eos_token_id must be in 0..50287, found 50288");
+        "eos_token_id must be in 0..50287, found 50288");
 }

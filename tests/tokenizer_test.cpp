@@ -108,10 +108,13 @@ TEST_CASE("a tokenizer with GPT-NeoX's rules gives the ids and texts of the toke
 TEST_CASE("the goldens of the bundled model") {
   const Tokenizer tokenizer = load(kBundled);
   const Json golden = Json::parse(read(kRoot + "/tests/golden/tales-14m.json"));
-  REQUIRE(golden.size() > 0);
-  for (const Json& prompt : golden) {
-    CHECK(tokenizer.encode(prompt["prompt"].get<std::string>()) == prompt["ids"].get<Tokens>());
+  std::size_t prompts = 0;
+  for (const Json& entry : golden) {
+    if (!entry.contains("prompt")) continue;
+    CHECK(tokenizer.encode(entry["prompt"].get<std::string>()) == entry["ids"].get<Tokens>());
+    ++prompts;
   }
+  CHECK(prompts > 0);
 }
 
 TEST_CASE("queries") {
@@ -203,13 +206,14 @@ TEST_CASE("added tokens are cut out before and after normalization") {
     j["normalizer"] = {{"type", "NFC"}};
     Json token = j["added_tokens"][0];
     token["id"] = 263;
-    token["content"] = "\u00E9";
+    token["content"] = "\u00E9!";
     token["normalized"] = true;
     j["added_tokens"].push_back(token);
   });
   REQUIRE(tokenizer);
   CHECK(tokenizer->encode("x<|end|>ab") == Tokens{'x', 262, 261});
-  CHECK(tokenizer->encode("e\u0301") == Tokens{263});
+  CHECK(tokenizer->encode("e\u0301!") == Tokens{263});
+  CHECK(tokenizer->encode("\u00E9!x") == Tokens{263, 'x'});
   CHECK(tokenizer->encode("e<|end|>\u0301") == Tokens{'e', 262, 0xCC, 0x81});
 }
 
@@ -308,7 +312,7 @@ TEST_CASE("a damaged file is refused with one line, or works") {
   constexpr int kTries = 4000;
   for (int i = 0; i < kTries; ++i) {
     std::string text = original;
-    for (unsigned changes = 1 + random() % 3; changes > 0; --changes) {
+    for (auto changes = 1 + random() % 3; changes > 0; --changes) {
       const std::size_t at = random() % text.size();
       switch (random() % 4) {
         case 0:

@@ -58,8 +58,7 @@ struct Config {
 namespace detail {
 
 inline Error config_error(std::string_view key, std::string_view expected, auto found) {
-  return {ErrorCode::invalid_argument,
-          concat("config: ", key, " must be ", expected, ", found ", found)};
+  return {ErrorCode::invalid_argument, concat(key, " must be ", expected, ", found ", found)};
 }
 
 }  // namespace detail

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Conversions of 16-bit floats: every pattern, every rounding boundary.
 #include "mamba2/core/half.hpp"
 
 #include <doctest/doctest.h>

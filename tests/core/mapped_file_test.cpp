@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Mapped files: contents, ownership, and what is refused.
 #include "mamba2/core/mapped_file.hpp"
 
 #include <doctest/doctest.h>

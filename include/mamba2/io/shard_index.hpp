@@ -74,11 +74,11 @@ struct ShardIndex {
     for (const TensorView& tensor : shards[i].tensors()) {
       const auto entry = index.shard_of.find(tensor.name);
       if (entry == index.shard_of.end() || entry->second != index.shards[i]) {
-        return Error{
-            ErrorCode::malformed,
-            concat(tensor.file, ": tensor ", in_quotes(tensor.name), " must be where ", file,
-                   " says, in ", entry == index.shard_of.end() ? "no file" : in_quotes(entry->second),
-                   ", found it here")};
+        return Error{ErrorCode::malformed,
+                     concat(tensor.file, ": tensor ", in_quotes(tensor.name), " must be where ",
+                            file, " says, in ",
+                            entry == index.shard_of.end() ? "no file" : in_quotes(entry->second),
+                            ", found it here")};
       }
       ++found;
     }
@@ -88,8 +88,9 @@ struct ShardIndex {
     const auto at = std::lower_bound(index.shards.begin(), index.shards.end(), shard);
     const auto i = static_cast<std::size_t>(at - index.shards.begin());
     if (shards[i].find(tensor) == nullptr) {
-      return Error{ErrorCode::malformed, concat(file, ": tensor ", in_quotes(tensor), " must be in ",
-                                                in_quotes(shard), ", found no such tensor there")};
+      return Error{ErrorCode::malformed,
+                   concat(file, ": tensor ", in_quotes(tensor), " must be in ", in_quotes(shard),
+                          ", found no such tensor there")};
     }
   }
   return {};

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "mamba2/tokenizer/unicode.hpp"
@@ -20,20 +19,16 @@ struct CombiningChar {
   unsigned combining;  // canonical combining class
 };
 
-/// Appends the full canonical decomposition of `c`. Its tail is at most four characters long.
+/// Appends the full canonical decomposition of `c`.
 inline void append_decomposed(char32_t c, std::vector<CombiningChar>& out) {
-  char32_t tail[8];
-  std::size_t n = 0;
-  // Only the first character of a decomposition decomposes further.
-  for (auto [a, b] = decompose(c); a != 0; std::tie(a, b) = decompose(c)) {
-    if (b != 0 && n < std::size(tail)) tail[n++] = b;
-    c = a;
+  const auto begin = static_cast<std::ptrdiff_t>(out.size());
+  // Only the first character of a decomposition decomposes further: from the last to the first.
+  for (auto pair = decompose(c); pair.first != 0; pair = decompose(c)) {
+    if (pair.second != 0) out.push_back({pair.second, combining_class(pair.second)});
+    c = pair.first;
   }
   out.push_back({c, combining_class(c)});
-  while (n > 0) {
-    const char32_t mark = tail[--n];
-    out.push_back({mark, combining_class(mark)});
-  }
+  std::reverse(out.begin() + begin, out.end());
 }
 
 /// Canonical order: each run of marks is sorted by combining class, stably.

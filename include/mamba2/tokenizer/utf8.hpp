@@ -102,17 +102,14 @@ struct CodePoint {
 }
 
 inline void append_code_point(char32_t c, std::string& out) {
-  const auto put = [&](char32_t bits) { out += static_cast<char>(bits); };
   if (c < 0x80) {
-    put(c);
-  } else if (c < 0x800) {
-    put(0xC0 | c >> 6), put(0x80 | (c & 0x3F));
-  } else if (c < 0x10000) {
-    put(0xE0 | c >> 12), put(0x80 | (c >> 6 & 0x3F)), put(0x80 | (c & 0x3F));
-  } else {
-    put(0xF0 | c >> 18), put(0x80 | (c >> 12 & 0x3F)), put(0x80 | (c >> 6 & 0x3F));
-    put(0x80 | (c & 0x3F));
+    out += static_cast<char>(c);
+    return;
   }
+  const int rest = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;  // bytes after the first, 6 bits each
+  const char32_t mark = rest == 1 ? 0xC0 : rest == 2 ? 0xE0 : 0xF0;
+  out += static_cast<char>(mark | c >> 6 * rest);
+  for (int i = rest - 1; i >= 0; --i) out += static_cast<char>(0x80 | (c >> 6 * i & 0x3F));
 }
 
 }  // namespace detail

@@ -207,8 +207,12 @@ inline Result<AddedTokens> build_added_tokens(const TokenizerFile& file, bool no
   for (const auto& added : file.added_tokens) {
     if (added.normalized != normalized) continue;
     std::string text;
-    if (normalized && file.nfc) append_nfc(added.content, text);
-    entries.push_back({text.empty() ? added.content : std::move(text), added.id});
+    if (normalized && file.nfc) {
+      append_nfc(added.content, text);
+    } else {
+      text = added.content;
+    }
+    entries.push_back({std::move(text), added.id});
   }
   AddedTokens tokens(std::move(entries));
   if (const std::string* twice = tokens.duplicate()) {

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# cli.sh SOURCE BIN WORK [EMULATOR...]: the programs in BIN as people use them, and misuse them.
+set -euo pipefail
+source=$1 bin=$2 work=$3
+emulator=("${@:4}")
+model=$source/examples/models/tales-14m
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+checks=0
+
+program() { "${emulator[@]}" "$bin/$1" "${@:2}"; }
+die() {
+  printf 'FAILED: %s\n--- stdout\n%s\n--- stderr\n%s\n' "$1" "$(cat out)" "$(cat err)" >&2
+  exit 1
+}
+
+# expect STATUS PATTERN PROGRAM ARGUMENT...: the exit status, and what one line of stdout or stderr
+# must match; a failure says why in one line on stderr and nothing on stdout.
+expect() {
+  local status=0
+  program "${@:3}" >out 2>err </dev/null || status=$?
+  [ "$status" -eq "$1" ] || die "${*:3}: exit status $1 expected, found $status"
+  grep -qE -- "$2" out err || die "${*:3}: a line like '$2' expected"
+  if [ "$1" -eq 1 ]; then
+    [ "$(wc -l <err)" -eq 1 ] || die "${*:3}: one line on stderr expected"
+    [ ! -s out ] || die "${*:3}: nothing on stdout expected"
+  fi
+  checks=$((checks + 1))
+}
+
+same() { # the last output is this text
+  [ "$(cat out)" = "$1" ] || die "expected: $1"
+}
+
+# Text.
+greedy=(generate "$model" "Once upon a time there was a little girl who lived" -t 0 -n 4)
+expect 0 cottage "${greedy[@]}"
+same "Once upon a time there was a little girl who lived in a little cottage"
+expect 0 cottage "${greedy[@]}" --no-echo
+same " in a little cottage"
+expect 0 'tokens/s, .* GB/s' "${greedy[@]}" --stats
+expect 0 ' in a' "${greedy[@]}" --no-echo --stop ' little'
+same " in a"
+expect 0 . generate "$model" "The sea" -n 12 --seed 5
+first=$(cat out)
+expect 0 . generate "$model" "The sea" -n 12 --seed 5
+same "$first"
+printf 'The sea\n' >prompt.txt
+expect 0 . generate "$model" -n 12 --seed 5 --file prompt.txt
+same "$first"
+program generate "$model" -n 12 --seed 5 <prompt.txt >out 2>err
+same "$first"
+expect 0 'mamba2 0' generate --version
+
+# Reports.
+expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
+grep -q '"parameters": 14475552' report.json || die "report.json: the parameters"
+expect 0 '' mamba2-logits "$model" --ids 1,5,9 --all --out three.safetensors
+[ "$(tail -c +9 three.safetensors | head -c 20)" = '{"logits":{"dtype":"' ] || die "header"
+expect 0 '' mamba2-logits "$model" --text "The sea" --out last.safetensors
+head -c 9000 "$source/LICENSE" >text.txt
+expect 0 'perplexity [0-9.]+ \+- ' mamba2-perplexity "$model" text.txt --context 128 --json p.json
+grep -q '"perplexity": ' p.json || die "p.json: the perplexity"
+
+# Help and usage.
+for name in generate mamba2-inspect mamba2-logits mamba2-perplexity; do
+  expect 0 'Exit status' "$name" --help
+  expect 2 . "$name"
+  expect 2 . "$name" "$model" --no-such-option
+done
+expect 2 'ids|text' mamba2-logits "$model" --out x
+expect 2 . mamba2-logits "$model" --ids 1,x --out x
+expect 2 . generate "$model" text --max-tokens -5
+
+# Wrong input.
+expect 1 'no-such-folder' generate no-such-folder text
+expect 1 'prompt is empty' generate "$model" ""
+expect 1 'temperature' generate "$model" text -t -1
+expect 1 'missing.txt' generate "$model" --file missing.txt
+expect 1 'token 1 must be in 0..8191, found 8192' mamba2-logits "$model" --ids 1,8192 --out x
+expect 1 'no-such-folder/x' mamba2-logits "$model" --ids 1 --out no-such-folder/x
+expect 1 'text.txt: must have at least' mamba2-perplexity "$model" text.txt --context 100000
+mkdir broken
+cp "$model"/*.json "$model"/*.safetensors broken
+truncate -s -1 broken/model-00002-of-00002.safetensors
+expect 1 'broken/model-00002-of-00002.safetensors' generate broken text
+cp "$model"/model-00002-of-00002.safetensors broken
+printf '{' >broken/tokenizer.json
+expect 1 'broken/tokenizer.json' generate broken text
+sed 's/"hidden_size": 384/"hidden_size": 512/' "$model/config.json" >broken/config.json
+expect 1 'num_heads|hidden_size|shape' mamba2-inspect broken
+rm broken/config.json
+expect 1 'config.json' mamba2-inspect broken
+if [ -e /dev/full ]; then
+  status=0
+  program "${greedy[@]}" >/dev/full 2>err || status=$?
+  [ "$status" -eq 1 ] || die "a full disk: exit status 1 expected, found $status"
+fi
+[ -z "$(find . -name '*.partial')" ] || die "partial files are left"
+
+# Ctrl-C ends a text in order.
+program generate "$model" "The sea" -n 1000000 --ignore-eos --stats >out 2>err &
+job=$!
+for _ in $(seq 600); do
+  [ "$(wc -c <out)" -lt 40 ] || break
+  sleep 0.1
+done
+kill -INT "$job"
+status=0
+wait "$job" || status=$?
+[ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
+grep -q 'tokens/s' err || die "Ctrl-C: statistics expected"
+[ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] || die "Ctrl-C: a last newline expected"
+
+echo "$checks command lines behave"

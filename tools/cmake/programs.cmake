@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# How the project builds its own programs: warnings, the CPU, sanitizers. Nothing of it reaches the
+# users of mamba2::mamba2.
+include(CheckCXXCompilerFlag)
+
+add_library(mamba2_development INTERFACE)
+target_link_libraries(mamba2_development INTERFACE mamba2::mamba2)
+target_compile_options(mamba2_development INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # False on "literal" + std::string (GCC bug 105651).
+  target_compile_options(mamba2_development INTERFACE -Wno-restrict)
+endif()
+if(MAMBA2_WERROR)
+  target_compile_options(mamba2_development INTERFACE -Werror)
+endif()
+if(MAMBA2_NATIVE)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    set(native_flag -mcpu=native)
+  else()
+    set(native_flag -march=native)
+  endif()
+  check_cxx_compiler_flag(${native_flag} MAMBA2_HAS_NATIVE_FLAG)
+  if(MAMBA2_HAS_NATIVE_FLAG)
+    target_compile_options(mamba2_development INTERFACE ${native_flag})
+  endif()
+endif()
+if(MAMBA2_SANITIZE)
+  list(JOIN MAMBA2_SANITIZE "," sanitizers)
+  target_compile_options(mamba2_development INTERFACE -fsanitize=${sanitizers}
+    -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_definitions(mamba2_development INTERFACE _GLIBCXX_ASSERTIONS)
+  target_link_options(mamba2_development INTERFACE -fsanitize=${sanitizers})
+endif()
+
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_CXX_EXTENSIONS OFF)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+  if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE Release)
+  endif()
+endif()
+
+# mamba2_program(<name> <source>...): an executable in bin/ of the build folder.
+function(mamba2_program name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE mamba2_development)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+endfunction()

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# From a fresh checkout to text on the screen.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tools/lib.sh
+. tools/lib.sh
+
+if [ "${1:-}" = --help ]; then
+  cat <<'END'
+usage: tools/demo.sh [ARGUMENT...]
+
+Installs what the build needs (apt-get; as root or with sudo), builds the examples and tools into
+build/release/bin, and has the bundled model tell a story. ARGUMENTs go to the program that tells
+it: tools/demo.sh --max-tokens 20. What it understands: build/release/bin/generate --help
+END
+  exit
+fi
+
+need g++ cmake ninja-build libeigen3-dev libxsimd-dev nlohmann-json3-dev libcli11-dev doctest-dev
+cmake --preset release
+cmake --build --preset release --parallel "$(cores)" --target examples/all tools/all
+
+command=(build/release/bin/generate examples/models/tales-14m "Once upon a time" "$@")
+printf '\n$'
+printf ' %q' "${command[@]}"
+printf '\n\n'
+exec "${command[@]}"

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// mamba2-inspect: what is in a checkpoint, and how much memory it would need.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <mamba2/mamba2.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli.hpp"
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using mamba2::Checkpoint;
+using mamba2::Config;
+using mamba2::Fp32;
+
+/// Bytes of a model's weights and of one sequence's state.
+struct Memory {
+  std::string_view weights;
+  double bytes;
+};
+
+/// In the precisions that matter to a device: matrices as named, all else FP32.
+std::vector<Memory> memory_needed(const Config& c) {
+  const auto matrices = static_cast<double>(c.n_layer) *
+                        static_cast<double>(c.d_in_proj() * c.d_model + c.d_model * c.d_inner);
+  const double tables =
+      static_cast<double>(c.vocab_size * c.d_model) * (c.tie_embeddings ? 1.0 : 2.0);
+  mamba2::Weights<Fp32> layout;
+  layout.config = c;
+  mamba2::Carver counter;
+  layout.carve(counter);
+  const auto fp32 = static_cast<double>(counter.used());
+  const double small = fp32 - 4.0 * (matrices + tables);
+  return {{"fp32", fp32},
+          {"fp16, bf16", small + 2.0 * (matrices + tables)},
+          {"int8", small + matrices + tables},
+          {"int4 (groups of 32, int8 embedding)", small + 0.5625 * matrices + tables}};
+}
+
+std::string shape_of(const mamba2::TensorView& tensor) {
+  std::string text;
+  for (const std::size_t size : tensor.shape) {
+    text += (text.empty() ? "" : " x ") + std::to_string(size);
+  }
+  return text;
+}
+
+/// "layers.3.norm.weight" and "layers.4.norm.weight" are one line of the table.
+std::string family(const std::string& name) {
+  constexpr std::string_view kLayers = "layers.";
+  if (!name.starts_with(kLayers)) return name;
+  return "layers.*" + name.substr(name.find('.', kLayers.size()));
+}
+
+/// A float as the number that people wrote: 1e-05, not 9.99999975e-06. JSON has no infinity.
+Json decimal(float value) {
+  if (std::isinf(value)) return "Infinity";
+  return Json::parse(mamba2::detail::concat(value));
+}
+
+Json config_json(const Config& c) {
+  Json eos = Json::array();
+  for (const mamba2::Token id : c.eos_token_ids) eos.push_back(id);
+  return {{"d_model", c.d_model},
+          {"n_layer", c.n_layer},
+          {"vocab_size", c.vocab_size},
+          {"d_inner", c.d_inner},
+          {"d_ssm", c.d_ssm},
+          {"headdim", c.headdim},
+          {"nheads", c.nheads()},
+          {"d_state", c.d_state},
+          {"ngroups", c.ngroups},
+          {"d_conv", c.d_conv},
+          {"norm_eps", decimal(c.norm_eps)},
+          {"dt_limit", {decimal(c.dt_min), decimal(c.dt_max)}},
+          {"bias", c.bias},
+          {"conv_bias", c.conv_bias},
+          {"D_has_hdim", c.D_has_hdim},
+          {"rmsnorm", c.rmsnorm},
+          {"norm_before_gate", c.norm_before_gate},
+          {"tie_embeddings", c.tie_embeddings},
+          {"eos_token_ids", eos}};
+}
+
+Json report(const std::string& path, const Checkpoint& checkpoint) {
+  const Config& c = checkpoint.config();
+  Json tensors = Json::array();
+  std::size_t parameters = 0;
+  for (const mamba2::TensorView& tensor : checkpoint.tensors()) {
+    parameters += tensor.elements();
+    tensors.push_back({{"name", tensor.name},
+                       {"dtype", mamba2::dtype_name(tensor.dtype)},
+                       {"shape", tensor.shape},
+                       {"file", tensor.file}});
+  }
+  Json memory = Json::object();
+  for (const auto& [weights, bytes] : memory_needed(c)) {
+    memory[std::string(weights)] = static_cast<std::uint64_t>(bytes);
+  }
+  return {{"model", path},
+          {"config", config_json(c)},
+          {"parameters", parameters},
+          {"file_bytes", checkpoint.file_bytes()},
+          {"weight_bytes", memory},
+          {"state_bytes", mamba2::State::bytes(c)},
+          {"tensors", tensors}};
+}
+
+void print_config(const Json& config) {
+  std::puts("\nconfig");
+  for (const auto& [key, value] : config.items()) {
+    std::printf("  %-18s %s\n", key.c_str(), value.dump().c_str());
+  }
+}
+
+void print_tensors(const Checkpoint& checkpoint, bool each) {
+  struct Line {
+    std::string name, shape;
+    std::string_view dtype;
+    std::size_t count, elements;
+  };
+  std::vector<Line> lines;
+  for (const mamba2::TensorView& tensor : checkpoint.tensors()) {
+    const Line line = {each ? tensor.name : family(tensor.name), shape_of(tensor),
+                       mamba2::dtype_name(tensor.dtype), 1, tensor.elements()};
+    const auto same = std::find_if(lines.begin(), lines.end(), [&](const Line& other) {
+      return other.name == line.name && other.shape == line.shape && other.dtype == line.dtype;
+    });
+    if (same == lines.end()) {
+      lines.push_back(line);
+    } else {
+      ++same->count;
+      same->elements += line.elements;
+    }
+  }
+  std::puts("\ntensors");
+  for (const Line& line : lines) {
+    const std::string times = line.count > 1 ? std::to_string(line.count) + " x" : "";
+    std::printf("  %-34s %6s %-18s %-5s %12zu\n", line.name.c_str(), times.c_str(),
+                line.shape.c_str(), std::string(line.dtype).c_str(), line.elements);
+  }
+}
+
+void print_memory(const Config& c) {
+  std::puts("\nmemory for the weights");
+  for (const auto& [weights, bytes] : memory_needed(c)) {
+    std::printf("  %-36s %10.1f MB\n", std::string(weights).c_str(), bytes / 1e6);
+  }
+  std::printf("memory for a sequence of any length\n  %-36s %10.1f MB\n", "state, fp32",
+              static_cast<double>(mamba2::State::bytes(c)) / 1e6);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Shows what is in a Mamba-2 checkpoint: its config, tensors, size, and the memory that\n"
+      "it would need in each precision. Everything that loading would check is checked.");
+  std::string model;
+  std::string json_file;
+  bool each = false;
+  app.add_option("MODEL", model, "Folder with config.json and *.safetensors, or such a file")
+      ->required();
+  app.add_flag("--tensors", each, "List every tensor, not one line for all layers");
+  app.add_option("--json", json_file, "Write the report to this file as JSON");
+  app.footer(
+      "Example:\n  mamba2-inspect examples/models/tales-14m --json report.json\n"
+      "Exit status: 0 the checkpoint is complete and can be run, 1 it can not, 2 wrong usage.");
+  return cli::run(app, argc, argv, [&]() -> mamba2::Result<void> {
+    const auto checkpoint = Checkpoint::open(model);
+    if (!checkpoint) return checkpoint.error();
+    const Json json = report(model, *checkpoint);
+    std::printf("%s: Mamba-2, %.2f M parameters, %.1f MB on disk\n", model.c_str(),
+                json["parameters"].get<double>() / 1e6,
+                static_cast<double>(checkpoint->file_bytes()) / 1e6);
+    print_config(json["config"]);
+    print_tensors(*checkpoint, each);
+    print_memory(checkpoint->config());
+    return json_file.empty() ? mamba2::Result<void>() : cli::write_json(json_file, json);
+  });
+}

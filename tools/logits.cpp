@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// mamba2-logits: the raw logits of a text, for comparison with another implementation.
+#include <algorithm>
+#include <cstdint>
+#include <mamba2/mamba2.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli.hpp"
+
+namespace {
+
+using mamba2::Result;
+using mamba2::Token;
+using Session = mamba2::Session<mamba2::Fp32>;
+
+struct Arguments {
+  std::string model, text, out;
+  std::vector<Token> ids;
+  bool all = false;
+};
+
+Result<std::vector<Token>> tokens_of(const Arguments& a, const mamba2::Config& config) {
+  if (a.text.empty()) return a.ids;
+  const auto tokenizer = mamba2::Tokenizer::load(a.model);
+  if (!tokenizer) return tokenizer.error();
+  const auto usable = mamba2::detail::usable_tokens(*tokenizer, config);
+  if (!usable) return usable.error();
+  return tokenizer->encode(a.text);
+}
+
+/// The beginning of a safetensors file with `logits` (positions, rows) F32 and then `ids` I64.
+std::string header(std::size_t positions, std::size_t rows, std::size_t tokens) {
+  const std::size_t logits_end = positions * rows * sizeof(float);
+  const nlohmann::ordered_json json = {
+      {"logits",
+       {{"dtype", "F32"}, {"shape", {positions, rows}}, {"data_offsets", {0, logits_end}}}},
+      {"ids",
+       {{"dtype", "I64"},
+        {"shape", {tokens}},
+        {"data_offsets", {logits_end, logits_end + tokens * sizeof(std::int64_t)}}}}};
+  std::string text = json.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = text.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
+}
+
+/// Writes the logits piece by piece: those of a long text need not fit in memory.
+Result<void> write_logits(Session& session, std::span<const Token> tokens, bool all,
+                          cli::AtomicFile& file) {
+  const auto write = [&](std::span<const float> values) {
+    file.write(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  };
+  if (!all) {
+    const auto logits = session.prefill(tokens);
+    if (!logits) return logits.error();
+    write(*logits);
+    return {};
+  }
+  constexpr std::size_t kPiece = 64;
+  std::vector<float> logits(kPiece * session.config().vocab_size);
+  for (std::size_t done = 0; done < tokens.size() && file.good(); done += kPiece) {
+    const auto piece = tokens.subspan(done, std::min(kPiece, tokens.size() - done));
+    const auto part = std::span(logits).first(piece.size() * session.config().vocab_size);
+    if (Result<void> outcome = session.prefill(piece, part); !outcome) return outcome;
+    write(part);
+  }
+  return {};
+}
+
+Result<void> run(const Arguments& a) {
+  const auto model = mamba2::Mamba2Model<mamba2::Fp32>::load(a.model);
+  if (!model) return model.error();
+  const auto tokens = tokens_of(a, model->config());
+  if (!tokens) return tokens.error();
+  if (tokens->empty()) return mamba2::Error{mamba2::ErrorCode::invalid_argument, "no tokens"};
+  auto session = model->session();
+  if (!session) return session.error();
+
+  const std::size_t rows = model->config().vocab_size;
+  const std::string begin = header(a.all ? tokens->size() : 1, rows, tokens->size());
+  cli::AtomicFile file(a.out);
+  file.write(begin.data(), begin.size());
+  if (Result<void> outcome = write_logits(*session, *tokens, a.all, file); !outcome) return outcome;
+  const std::vector<std::int64_t> ids(tokens->begin(), tokens->end());
+  file.write(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof ids[0]);
+  return file.commit();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Writes the raw FP32 logits of a text or of token ids to a safetensors file: `logits`\n"
+      "(positions, rows of the head, padding rows included) and `ids` (tokens).");
+  Arguments a;
+  app.add_option("MODEL", a.model, "Folder with config.json and *.safetensors")->required();
+  auto* ids =
+      app.add_option("--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)")->delimiter(',');
+  auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer.json");
+  ids->excludes(text);
+  app.add_flag("--all", a.all, "The logits after every token, not only after the last");
+  app.add_option("--out", a.out, "The file to write")->required();
+  app.footer(
+      "Example, and how to read the file in Python:\n"
+      "  mamba2-logits examples/models/tales-14m --ids 1,5,9 --all --out logits.safetensors\n"
+      "  logits = safetensors.numpy.load_file(\"logits.safetensors\")[\"logits\"]\n"
+      "Exit status: 0 done, 1 something failed, 2 wrong usage.");
+  app.callback([&] {
+    if (ids->count() + text->count() == 0) throw CLI::RequiredError("--ids or --text");
+  });
+  return cli::run(app, argc, argv, [&] { return run(a); });
+}

@@ -1,0 +1,203 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The one command that tests everything; tools/test.sh --help says how.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tools/lib.sh
+. tools/lib.sh
+
+results=build/results.txt # a line "PASSED FAILED" for each run of a test runner
+
+usage() {
+  cat <<'END'
+usage: tools/test.sh [--full] [--only STEP]... [--no-install]
+
+Builds and tests mamba2, after installing what that needs (apt-get; as root or with sudo). What was
+built stays in build/, so that the next run compiles only what changed; the programs for this
+machine are in build/release/bin.
+
+  (nothing)      the quick steps
+  --full         all steps
+  --only STEP    this step; may be given several times
+  --no-install   do not look for missing packages
+  --help         this text
+
+The quick steps, in order:
+  release        gcc, optimised for this machine's CPU: unit tests, headers, users' builds
+  asan-ubsan     gcc, AddressSanitizer and UndefinedBehaviorSanitizer, assertions
+  aarch64-cross  cross build for Cortex-A76, tests under QEMU as that CPU
+
+The further steps of --full:
+  format         clang-format finds nothing to change
+  tidy           clang-tidy finds nothing in the headers, examples and tools
+  referees       the same answers as other implementations (Python packages, in build/venv)
+  debug          gcc, assertions, little optimisation
+  clang          clang, optimised for this machine's CPU
+  tsan           gcc, ThreadSanitizer
+  aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
+  aarch64-cpus   the tests of aarch64-cross again, as other CPUs
+
+Each step is a CMake preset or close to one (cmake --list-presets). To work on one part:
+  cmake --preset release && cmake --build --preset release && ctest --preset release -R scan
+  build/release/bin/mamba2-tests --help
+
+The last line is "N passed, N failed", the sum over all runs of all test runners. The exit status
+is 0 if nothing failed, 1 if something did, 2 if the packages could not be installed.
+END
+}
+
+say() { printf '\n== %s\n' "$*"; }
+
+build() {
+  cmake --preset "$1"
+  cmake --build --preset "$1" --parallel "$(cores)"
+}
+
+# Runs ctest with these arguments and adds its counts to the results.
+count_ctest() {
+  local report=$PWD/build/ctest.xml status=0 tests failures
+  rm -f "$report"
+  ctest "$@" -j2 --output-on-failure --no-tests=error --output-junit "$report" || status=$?
+  tests=$(sed -n 's/^[[:space:]]*tests="\([0-9]*\)".*/\1/p' "$report")
+  failures=$(sed -n 's/^[[:space:]]*failures="\([0-9]*\)".*/\1/p' "$report")
+  echo "$((tests - failures)) $failures" >>"$results"
+  return "$status"
+}
+
+preset() {
+  build "$1"
+  count_ctest --preset "$1"
+}
+
+step_release() { preset release; }
+step_asan-ubsan() { preset asan-ubsan; }
+step_debug() { preset debug; }
+step_tsan() { preset tsan; }
+step_clang() { preset clang; }
+step_aarch64-cross() { on_arm || preset aarch64-cross; }
+step_aarch64-base() { on_arm || preset aarch64-baseline; }
+
+on_arm() {
+  [ "$(uname -m)" = aarch64 ] && echo "skipped: this machine is AArch64, the release step tests it"
+}
+
+step_aarch64-cpus() {
+  local cpu
+  on_arm && return
+  build aarch64-cross
+  for cpu in neoverse-n1 max; do
+    echo "-- as $cpu"
+    QEMU_CPU=$cpu count_ctest --test-dir build/aarch64-cross -E '^build/'
+  done
+}
+
+step_format() {
+  find include tests bench examples tools \( -name '*.hpp' -o -name '*.cpp' \) -print0 |
+    xargs -0 clang-format --dry-run -Werror
+}
+
+step_tidy() {
+  cmake --preset clang
+  find "$PWD/build/clang/tests/build/everything.cpp" examples tools -name '*.cpp' -print0 |
+    xargs -0 -n1 "-P$(cores)" clang-tidy --quiet -p build/clang
+}
+
+# tests/referee_NAME.py BIN compares the programs in BIN with another implementation; exit status 77
+# means that it could not be asked here.
+step_referees() {
+  local referee status passed=0 failed=0
+  build release
+  [ -x build/venv/bin/pip ] || python3 -m venv build/venv
+  build/venv/bin/pip install --quiet --requirement tests/requirements.txt
+  for referee in tests/referee_*.py; do
+    echo "-- $referee"
+    status=0
+    build/venv/bin/python "$referee" build/release/bin || status=$?
+    case $status in
+      0) passed=$((passed + 1)) ;;
+      77) echo "$referee: skipped" ;;
+      *) failed=$((failed + 1)) ;;
+    esac
+  done
+  echo "$passed $failed" >>"$results"
+  [ "$failed" -eq 0 ]
+}
+
+steps=()
+want_packages=true
+tier=(release asan-ubsan aarch64-cross)
+all=(format release referees tidy debug clang asan-ubsan tsan aarch64-base aarch64-cpus
+  aarch64-cross)
+while [ $# -gt 0 ]; do
+  case $1 in
+    --full) tier=("${all[@]}") ;;
+    --only)
+      if ! [[ " ${all[*]} " == *" ${2:-} "* ]]; then
+        echo "--only needs one of: ${all[*]}" >&2
+        exit 2
+      fi
+      steps+=("$2")
+      shift
+      ;;
+    --no-install) want_packages=false ;;
+    --help | -h)
+      usage
+      exit
+      ;;
+    *)
+      echo "unknown argument '$1'; tools/test.sh --help lists them" >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+[ ${#steps[@]} -gt 0 ] || steps=("${tier[@]}")
+
+packages=(g++ cmake ninja-build pkg-config
+  libeigen3-dev libxsimd-dev nlohmann-json3-dev doctest-dev libcli11-dev libbenchmark-dev)
+for step in "${steps[@]}"; do
+  case $step in
+    aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
+    clang) packages+=(clang) ;;
+    format) packages+=(clang-format) ;;
+    tidy) packages+=(clang clang-tidy) ;;
+    referees) packages+=(python3-venv ca-certificates) ;;
+  esac
+done
+if $want_packages; then
+  need "${packages[@]}"
+fi
+
+mkdir -p build
+: >"$results"
+times=""
+failed_step=""
+for step in "${steps[@]}"; do
+  say "$step"
+  counted=$(wc -l <"$results")
+  begin=$SECONDS
+  # Not in a condition, where the shell would run on after an error inside.
+  set +e
+  (set -e && "step_$step")
+  status=$?
+  set -e
+  seconds=$((SECONDS - begin))
+  times+="  $step ${seconds} s"
+  # A step without a test runner, or one that failed outside of it, is one test.
+  if [ "$status" -eq 0 ]; then
+    [ "$(wc -l <"$results")" -gt "$counted" ] || echo "1 0" >>"$results"
+  else
+    awk -v n="$counted" 'NR > n && $2 { found = 1 } END { exit !found }' "$results" ||
+      echo "0 1" >>"$results"
+    failed_step=$step
+    break
+  fi
+done
+
+say "times:$times"
+if [ -n "$failed_step" ]; then
+  echo "FAILED: $failed_step (exit status $status); only this step: tools/test.sh --only $failed_step"
+fi
+awk '{ passed += $1; failed += $2 } END { print passed + 0 " passed, " failed + 0 " failed" }' \
+  "$results"
+[ -z "$failed_step" ]
