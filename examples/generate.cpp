@@ -14,14 +14,13 @@
 #include <random>
 #include <string>
 
+#include "../tools/cli.hpp"
+
 namespace {
 
 using Model = mamba2::Mamba2Model<mamba2::Fp32>;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kOk = 0;
-constexpr int kFailed = 1;
-constexpr int kUsage = 2;
 constexpr int kInterrupted = 130;
 
 struct Arguments {
@@ -40,29 +39,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// A line on the terminal that tells how far a long piece of work has come; nothing where standard
-/// error is not a terminal, or the work is short.
-class Progress {
- public:
-  explicit Progress(std::string what) : what_(std::move(what)) {}
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-  ~Progress() {
-    if (shown_) std::cerr << "\r\033[K" << std::flush;
-  }
-  void update(std::size_t done, std::size_t total) {
-    if (!terminal_ || seconds_since(start_) < 0.5 || done == total) return;
-    shown_ = true;
-    std::cerr << '\r' << what_ << ' ' << 100 * done / total << " %" << std::flush;
-  }
-
- private:
-  std::string what_;
-  Clock::time_point start_ = Clock::now();
-  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  bool shown_ = false;
-};
-
 void describe(CLI::App& app, Arguments& a) {
   mamba2::SamplerOptions& sampling = a.generate.sampling;
   app.description("Continues a text with a Mamba-2 language model.");
@@ -79,10 +55,12 @@ void describe(CLI::App& app, Arguments& a) {
       ->required();
   app.add_option("PROMPT", a.prompt, "Text to continue; without it, from --file or standard input");
   app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input");
-  app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most");
+  app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("-t,--temperature", sampling.temperature,
                  "0: always the most likely token; 1: as the model says; more: wilder");
-  app.add_option("--top-k", sampling.top_k, "Choose among the K most likely tokens; 0: all");
+  app.add_option("--top-k", sampling.top_k, "Choose among the K most likely tokens; 0: all")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--top-p", sampling.top_p,
                  "Choose among the most likely tokens that together exceed this probability");
   app.add_option("--min-p", sampling.min_p,
@@ -91,7 +69,8 @@ void describe(CLI::App& app, Arguments& a) {
                  "Above 1: tokens seen already become less likely");
   app.add_option("--seed", sampling.seed,
                  "The same seed gives the same text; without it a random one (--stats shows it)")
-      ->default_str("random");
+      ->default_str("random")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--stop", a.generate.stop,
                  "End before this text appears; may be repeated; \\n and \\t are understood")
       ->default_str("")
@@ -155,7 +134,7 @@ void print_stats(const Model& model, double load_seconds, const mamba2::Generate
             << "\nseed     " << seed << '\n';
 }
 
-mamba2::Result<int> run(const CLI::App& app, Arguments& a) {
+mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   const mamba2::Result<std::string> prompt = read_prompt(app, a);
   if (!prompt) return prompt.error();
   if (app.count("--seed") == 0) a.generate.sampling.seed = std::random_device()();
@@ -164,7 +143,7 @@ mamba2::Result<int> run(const CLI::App& app, Arguments& a) {
 
   const auto start = Clock::now();
   auto model = [&] {
-    Progress progress("loading");
+    cli::Progress progress("loading");
     return Model::load(a.model, {.progress = [&](std::size_t done, std::size_t total) {
                          progress.update(done, total);
                        }});
@@ -182,10 +161,10 @@ mamba2::Result<int> run(const CLI::App& app, Arguments& a) {
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   ::sigaction(SIGINT, &action, nullptr);
 
-  if (!a.no_echo) std::cout << *prompt << std::flush;
-  Progress progress("reading the prompt");
+  cli::Progress progress("reading the prompt");
   a.generate.on_prompt = [&](std::size_t done, std::size_t total) {
     progress.update(done, total);
+    if (done == total && !a.no_echo) std::cout << *prompt << std::flush;
     return interrupted == 0;
   };
   const auto done =
@@ -193,13 +172,10 @@ mamba2::Result<int> run(const CLI::App& app, Arguments& a) {
         std::cout << text << std::flush;
         return interrupted == 0 && std::cout.good();
       });
-  std::cout << std::endl;
   if (!done) return done.error();
-  if (!std::cout) {
-    return mamba2::Error{mamba2::ErrorCode::io, "standard output: cannot be written"};
-  }
+  std::cout << std::endl;
   if (a.stats) print_stats(*model, load_seconds, *done, a.generate.sampling.seed);
-  return interrupted != 0 ? kInterrupted : kOk;
+  return {};
 }
 
 }  // namespace
@@ -208,13 +184,6 @@ int main(int argc, char** argv) {
   CLI::App app;
   Arguments arguments;
   describe(app, arguments);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;
-  }
-  const mamba2::Result<int> status = run(app, arguments);
-  if (status) return *status;
-  std::cerr << "generate: " << status.error().message << '\n';
-  return kFailed;
+  const int status = cli::run(app, argc, argv, [&] { return run(app, arguments); });
+  return status == 0 && interrupted != 0 ? kInterrupted : status;
 }

@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares mamba2's tokenizer with the Hugging Face `tokenizers` package: same ids, same texts.
 
-  python3 tests/referee_tokenizers.py [--driver build/release/bin/referee_tokenizer] [--text FILE]...
+  python3 tests/referee_tokenizers.py BIN [--text FILE]...
 
 Exits 0 if nothing differs, 1 if something does, 77 if the package is not there. The texts are the
 project's own files, natural text in many scripts, and random strings, the same in every run;
 --text adds files. --write-golden writes the files in tests/golden/tokenizer instead, --keep DIR
-leaves the tokenizers in DIR. Without --driver, tests/referee_tokenizer_main.cpp is compiled.
+leaves the tokenizers in DIR. BIN is the folder of the programs.
 """
 import argparse
 import json
-import os
 import pathlib
 import random
 import struct
@@ -61,20 +60,16 @@ class Driver:
                 self.ask(tokenizer, records, mode, *(["skip"] if skip else []))]
 
 
-def compile_driver(folder):
-    program = os.path.join(folder, "referee_tokenizer")
-    subprocess.run([os.environ.get("CXX", "c++"), "-std=c++20", "-O2", "-I", ROOT / "include",
-                    ROOT / "tests/referee_tokenizer_main.cpp", "-o", program], check=True)
-    return program
-
-
 def report(what, inputs, ours, theirs):
     differing = [i for i in range(len(inputs)) if ours[i] != theirs[i]]
     size = sum(len(x) if isinstance(x, bytes) else 4 * len(x) for x in inputs)
     print(f"  {what}: {len(inputs)} strings, {size} bytes, {len(differing)} differences", flush=True)
     for i in differing[:3]:
-        print(f"    {str(inputs[i])[:300]}\n    mamba2:     {str(ours[i])[:300]}\n"
-              f"    tokenizers: {str(theirs[i])[:300]}")
+        pairs = zip(ours[i], theirs[i])
+        at = next((k for k, (a, b) in enumerate(pairs) if a != b), min(len(ours[i]), len(theirs[i])))
+        around = slice(max(0, at - 8), at + 8)
+        print(f"    {str(inputs[i])[:200]}\n    at {at}: mamba2 {ours[i][around]!r}, "
+              f"tokenizers {theirs[i][around]!r}")
     return len(differing)
 
 
@@ -205,7 +200,7 @@ def write_golden(strings, rng):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--driver")
+    parser.add_argument("bin", type=pathlib.Path)
     parser.add_argument("--text", action="append", default=[], type=pathlib.Path)
     parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--write-golden", action="store_true")
@@ -222,7 +217,7 @@ def main():
     sample = strings[::7]
     differences = 0
     with tempfile.TemporaryDirectory() as temporary:
-        driver = Driver(args.driver or compile_driver(temporary))
+        driver = Driver(args.bin / "referee_tokenizer")
         folder = args.keep or pathlib.Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -234,6 +234,19 @@ TEST_CASE("the pre-tokenizer's options") {
   CHECK(whole->encode("a!") == Tokens{262});
 }
 
+TEST_CASE("tokens that no merges lead to are used with ignore_merges only") {
+  for (const bool ignore_merges : {false, true}) {
+    const auto tokenizer = changed([&](Json& j) {
+      j["model"]["vocab"]["abc"] = 262;
+      j["model"]["ignore_merges"] = ignore_merges;
+      j["added_tokens"][0]["id"] = 263;
+    });
+    REQUIRE(tokenizer);
+    CHECK(tokenizer->encode("abc") == (ignore_merges ? Tokens{262} : Tokens{261, 'c'}));
+    CHECK(tokenizer->encode("abcd") == Tokens{261, 'c', 'd'});
+  }
+}
+
 TEST_CASE("a megabyte takes no more than n log n, whatever is in it") {
   constexpr std::size_t kSize = 1000000;
   std::string marks = "a";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the command-line tools have in common.
+// What the command-line programs have in common.
 #pragma once
 
 #include <unistd.h>
@@ -13,10 +13,11 @@
 #include <mamba2/core/result.hpp>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace cli {
 
-/// Runs a tool: parses the arguments, calls work(), prints its error. Returns the exit status:
+/// Runs a program: parses the arguments, calls work(), prints its error. Returns the exit status:
 /// 0 done, 1 failed, 2 wrong usage.
 template <class Work>
 int run(CLI::App& app, int argc, char** argv, Work&& work) {
@@ -84,13 +85,12 @@ class Progress {
   explicit Progress(std::string what) : what_(std::move(what)) {}
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  ~Progress() {
-    if (shown_) std::cerr << "\r\033[K" << std::flush;
-  }
+  ~Progress() { clear(); }
 
   void update(std::size_t done, std::size_t total) {
     const std::chrono::duration<double> elapsed = Clock::now() - start_;
-    if (!terminal_ || elapsed.count() < 0.5 || done == total) return;
+    if (done == total) return clear();
+    if (!terminal_ || elapsed.count() < 0.5) return;
     shown_ = true;
     const double left =
         elapsed.count() * static_cast<double>(total - done) / static_cast<double>(done);
@@ -100,6 +100,10 @@ class Progress {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  void clear() {
+    if (std::exchange(shown_, false)) std::cerr << "\r\033[K" << std::flush;
+  }
 
   std::string what_;
   Clock::time_point start_ = Clock::now();
