@@ -64,7 +64,7 @@ class SafetensorsHeader : public JsonEvents {
   enum class Inside : std::uint8_t { nothing, header, metadata, tensor, shape, offsets };
   enum Field : unsigned { kNone = 0, kDType = 1, kShape = 2, kOffsets = 4, kAll = 7 };
 
-  bool fail(std::string reason) {
+  bool fail(std::string_view reason) {
     error = concat(file_, ": ", reason);
     return false;
   }
