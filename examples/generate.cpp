@@ -15,10 +15,10 @@
 #include <string>
 
 #include "../tools/cli.hpp"
+#include "../tools/weights.hpp"
 
 namespace {
 
-using Model = mamba2::Mamba2Model<mamba2::Fp32>;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kInterrupted = 130;
@@ -27,6 +27,9 @@ struct Arguments {
   std::string model;
   std::string prompt;
   std::string file;
+  std::string weights = std::string(mamba2::Int8::name);
+  cli::WorkerOptions workers;
+  bool half_state = false;
   mamba2::GenerateOptions generate;
   bool ignore_eos = false;
   bool no_echo = false;
@@ -55,6 +58,9 @@ void describe(CLI::App& app, Arguments& a) {
       ->required();
   app.add_option("PROMPT", a.prompt, "Text to continue; without it, from --file or standard input");
   app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input");
+  cli::add_weights(app, a.weights);
+  a.workers.add(app);
+  app.add_flag("--fp16-state", a.half_state, "Keep the state in FP16: half its memory");
   app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most")
       ->check(CLI::NonNegativeNumber);
   app.add_option("-t,--temperature", sampling.temperature,
@@ -113,8 +119,9 @@ mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a)
   return prompt;
 }
 
-void print_stats(const Model& model, double load_seconds, const mamba2::Generated& done,
-                 std::uint64_t seed) {
+template <class WeightT>
+void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State& state,
+                 double load_seconds, const mamba2::Generated& done, std::uint64_t seed) {
   const auto per_second = [](std::size_t count, double seconds) {
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
   };
@@ -122,36 +129,34 @@ void print_stats(const Model& model, double load_seconds, const mamba2::Generate
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   std::cerr << std::fixed << std::setprecision(1)  //
-            << "weights  fp32, " << static_cast<double>(model.weight_bytes()) / 1e6 << " MB, "
+            << "weights  " << WeightT::name << ", " << static_cast<double>(model.weight_bytes()) / 1e6 << " MB, "
             << mamba2::isa() << (mamba2::isa() == "x86_64" ? " (built without SIMD: slow)" : "")
             << "\nload     " << load_seconds * 1e3 << " ms"
             << "\nprompt   " << done.prompt_tokens << " tokens, first token after "
             << done.prompt_seconds * 1e3 << " ms, "
             << per_second(done.prompt_tokens, done.prompt_seconds) << " tokens/s"
             << "\ntext     " << done.tokens << " tokens, " << speed << " tokens/s, "
-            << speed * static_cast<double>(model.bytes_per_token()) / 1e9 << " GB/s"
+            << speed * static_cast<double>(model.bytes_per_token(state.precision())) / 1e9 << " GB/s"
             << "\nmemory   " << static_cast<double>(usage.ru_maxrss) * 1024 / 1e6 << " MB at most"
             << "\nseed     " << seed << '\n';
 }
 
-mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
-  const mamba2::Result<std::string> prompt = read_prompt(app, a);
-  if (!prompt) return prompt.error();
-  if (app.count("--seed") == 0) a.generate.sampling.seed = std::random_device()();
-  a.generate.stop_at_eos = !a.ignore_eos;
-  for (std::string& stop : a.generate.stop) stop = unescape(stop);
-
+template <class WeightT>
+mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   const auto start = Clock::now();
+  const auto workers = a.workers.start();
+  if (!workers) return workers.error();
   auto model = [&] {
     cli::Progress progress("loading");
-    return Model::load(a.model, {.progress = [&](std::size_t done, std::size_t total) {
-                         progress.update(done, total);
-                       }});
+    const auto update = [&](std::size_t done, std::size_t total) { progress.update(done, total); };
+    return mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers, .progress = update});
   }();
   if (!model) return model.error();
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  auto session = model->session();
+  const auto precision =
+      a.half_state ? mamba2::StatePrecision::fp16 : mamba2::StatePrecision::fp32;
+  auto session = model->session({.state = precision, .workers = *workers});
   if (!session) return session.error();
   const double load_seconds = seconds_since(start);
 
@@ -164,18 +169,30 @@ mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   cli::Progress progress("reading the prompt");
   a.generate.on_prompt = [&](std::size_t done, std::size_t total) {
     progress.update(done, total);
-    if (done == total && !a.no_echo) std::cout << *prompt << std::flush;
+    if (done == total && !a.no_echo) std::cout << prompt << std::flush;
     return interrupted == 0;
   };
   const auto done =
-      mamba2::generate(*session, *tokenizer, *prompt, a.generate, [](std::string_view text) {
+      mamba2::generate(*session, *tokenizer, prompt, a.generate, [](std::string_view text) {
         std::cout << text << std::flush;
         return interrupted == 0 && std::cout.good();
       });
   if (!done) return done.error();
   std::cout << std::endl;
-  if (a.stats) print_stats(*model, load_seconds, *done, a.generate.sampling.seed);
+  if (a.stats) {
+    print_stats(*model, session->state(), load_seconds, *done, a.generate.sampling.seed);
+  }
   return {};
+}
+
+mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
+  const mamba2::Result<std::string> prompt = read_prompt(app, a);
+  if (!prompt) return prompt.error();
+  if (app.count("--seed") == 0) a.generate.sampling.seed = std::random_device()();
+  a.generate.stop_at_eos = !a.ignore_eos;
+  for (std::string& stop : a.generate.stop) stop = unescape(stop);
+  return cli::with_weights(a.weights,
+                           [&]<class WeightT>() { return continue_text<WeightT>(*prompt, a); });
 }
 
 }  // namespace

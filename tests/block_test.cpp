@@ -4,10 +4,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
-#include "mamba2/linear/fp32.hpp"
+#include "mamba2/linear/floats.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/official_block.hpp"
@@ -22,15 +23,17 @@ namespace {
 std::vector<float> run_mixer(const mamba2::Weights<Fp32>& weights, const std::vector<double>& u,
                              std::size_t tokens) {
   const Config& c = weights.config;
-  mamba2::State state(c);
+  mamba2::State state = mamba2::State::create(c).value();
+  const std::size_t bytes = std::max(Fp32::input_bytes(c.d_model), Fp32::input_bytes(c.d_inner));
   mamba2::Carver counter;
-  (void)mamba2::Activations(counter, c, tokens);
+  (void)mamba2::Activations(counter, c, tokens, bytes);
   const auto arena = mamba2::Arena::create(counter.used()).value();
   mamba2::Carver carver(arena.data());
-  const mamba2::Activations a(carver, c, tokens);
+  const mamba2::Activations a(carver, c, tokens, bytes);
   const auto input = reference::to_float(u);
   std::copy(input.begin(), input.end(), a.u.data);
-  mamba2::mixer(c, weights.blocks[0], state.conv(0), state.ssm(0), a);
+  mamba2::SerialExecutor executor;
+  mamba2::Block<Fp32>(c, weights.blocks[0], a, executor).mixer(state, 0);
   return {a.u.data, a.u.data + tokens * c.d_model};
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "mamba2/generate.hpp"
-#include "mamba2/linear/fp32.hpp"
+#include "mamba2/linear/floats.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/safetensors_lite.hpp"

@@ -7,25 +7,33 @@
 #include <span>
 #include <vector>
 
-#include "mamba2/linear/fp32.hpp"
+#include "mamba2/linear/floats.hpp"
 #include "mamba2/model.hpp"
 #include "tests/reference/checkpoint.hpp"
 
 namespace tests {
 
-/// A checkpoint in memory; the oracle's weights rounded to float.
-inline mamba2::Result<mamba2::Mamba2Model<mamba2::Fp32>> try_load(
-    const mamba2::Config& config, const reference::Weights& weights) {
+/// Calls use(checkpoint) with a checkpoint in memory; the oracle's weights rounded to float.
+template <class Use>
+auto with_checkpoint(const mamba2::Config& config, const reference::Weights& weights, Use use) {
   const auto [json, file] = reference::to_checkpoint(config, weights);
   const std::span<const std::byte> shard = std::as_bytes(std::span(file));
-  const auto checkpoint = mamba2::Checkpoint::from_bytes(json, std::span(&shard, 1));
-  if (!checkpoint) return checkpoint.error();
-  return mamba2::Mamba2Model<mamba2::Fp32>::load(*checkpoint);
+  return use(mamba2::Checkpoint::from_bytes(json, std::span(&shard, 1)));
 }
 
-inline mamba2::Mamba2Model<mamba2::Fp32> load(const mamba2::Config& config,
-                                              const reference::Weights& weights) {
-  return try_load(config, weights).value();
+template <class WeightT = mamba2::Fp32>
+mamba2::Result<mamba2::Mamba2Model<WeightT>> try_load(const mamba2::Config& config,
+                                                      const reference::Weights& weights) {
+  using Loaded = mamba2::Result<mamba2::Mamba2Model<WeightT>>;
+  return with_checkpoint(config, weights, [](const auto& checkpoint) -> Loaded {
+    if (!checkpoint) return checkpoint.error();
+    return mamba2::Mamba2Model<WeightT>::load(*checkpoint);
+  });
+}
+
+template <class WeightT = mamba2::Fp32>
+mamba2::Mamba2Model<WeightT> load(const mamba2::Config& config, const reference::Weights& weights) {
+  return try_load<WeightT>(config, weights).value();
 }
 
 /// The logits after every token: (tokens, vocab_size).

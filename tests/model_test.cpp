@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "mamba2/linear/fp32.hpp"
+#include "mamba2/linear/floats.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -15,6 +15,7 @@
 using mamba2::Fp32;
 using mamba2::Token;
 using reference::max_abs_difference;
+using reference::standard_deviation;
 using tests::all_logits;
 using tests::load;
 
@@ -23,23 +24,13 @@ namespace {
 /// The bound of the library: FP32 logits are within this many of the oracle's standard deviations.
 constexpr double kBound = 2e-4;
 
-double standard_deviation(const std::vector<double>& values) {
-  const auto n = static_cast<double>(values.size());
-  double sum = 0.0;
-  double squares = 0.0;
-  for (const double value : values) {
-    sum += value;
-    squares += value * value;
-  }
-  return std::sqrt(squares / n - sum / n * (sum / n));
-}
-
 }  // namespace
 
 TEST_CASE("logits of every variant agree with the oracle") {
   double worst = 0.0;
-  for (const auto& [name, config] : reference::variants()) {
-    CAPTURE(name);
+  for (const auto& named : reference::variants()) {
+    CAPTURE(named.name);
+    const auto& config = named.config;
     const auto weights = reference::random_weights(config, 1);
     auto session = load(config, weights).session().value();
     const auto tokens = reference::Random(2).tokens(19, config.vocab_size);
@@ -53,8 +44,9 @@ TEST_CASE("logits of every variant agree with the oracle") {
 }
 
 TEST_CASE("prefill and decode agree, whatever the batch and wherever the prompt is split") {
-  for (const auto& [name, config] : reference::variants()) {
-    CAPTURE(name);
+  for (const auto& named : reference::variants()) {
+    CAPTURE(named.name);
+    const auto& config = named.config;
     const auto weights = reference::random_weights(config, 3);
     const auto model = load(config, weights);
     const auto tokens = reference::Random(4).tokens(17, config.vocab_size);
@@ -91,7 +83,7 @@ TEST_CASE("the toy model gives the logits that were worked out for it") {
   double sum = 0.0;
   for (const float logit : logits) sum += static_cast<double>(logit);
   CHECK(sum == doctest::Approx(-7.561176506331593).epsilon(1e-5));
-  // Rows of the two heads that the published vectors list.
+  // Values that the published vectors list: of head 3 and head 0.
   const auto state = [&](std::size_t layer) { return session.state().ssm(layer); };
   CHECK(state(0)[3 * 16] == doctest::Approx(-0.0205390).epsilon(1e-4));
   CHECK(state(1)[15] == doctest::Approx(0.4167718).epsilon(1e-4));
@@ -103,5 +95,13 @@ TEST_CASE("the model says how many bytes it holds and a token needs") {
   const auto model = load(config, reference::toy_weights());
   CHECK(model.weight_bytes() >= 4 * (16 * 8 + 2 * (52 * 8 + 8 * 16)));
   CHECK(model.bytes_per_token() == model.weight_bytes() + 2 * mamba2::State::bytes(config));
+  const auto needed = mamba2::Mamba2Model<Fp32>::memory_required(config);
+  CHECK(needed.weights == model.weight_bytes());
+  CHECK(needed.state == mamba2::State::bytes(config));
+  CHECK(needed.peak() >= needed.weights + needed.state + needed.scratch);
+  CHECK(mamba2::Mamba2Model<Fp32>::memory_required(config, {.prefill_batch = 1}).scratch <
+        needed.scratch);
   CHECK(mamba2::State::bytes(config) == 4 * 2 * (3 * 32 + 4 * 4 * 4));
+  CHECK(mamba2::State::bytes(config, mamba2::StatePrecision::fp16) ==
+        2 * (4 * 3 * 32 + 2 * 4 * 4 * 4));
 }

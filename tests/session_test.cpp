@@ -4,9 +4,12 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "tests/model_helpers.hpp"
+#include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
 
 using mamba2::Config;
@@ -88,11 +91,45 @@ TEST_CASE("wrong input is refused and changes nothing") {
 
   Config other = config();
   other.n_layer = 3;
-  const auto outcome = session.set_state(mamba2::State(other));
+  const auto outcome = session.set_state(mamba2::State::create(other).value());
   REQUIRE(!outcome);
   CHECK(outcome.error().code == ErrorCode::mismatch);
   CHECK(session.state().tokens() == 2);
 
+  const auto half = model().session({.state = mamba2::StatePrecision::fp16}).value();
+  CHECK(!session.set_state(half.state()));
+
   CHECK(!model().session({.prefill_batch = 0}));
+  CHECK(!model().session({.workers = {.threads = 1000000}}));
   CHECK(!model().session({.prefill_batch = std::numeric_limits<std::size_t>::max()}));
+}
+
+TEST_CASE("a state in FP16 follows one in FP32 closely") {
+  auto exact = model().session().value();
+  auto half = model().session({.state = mamba2::StatePrecision::fp16}).value();
+  const std::vector<Token> prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  (void)exact.prefill(prompt).value();
+  (void)half.prefill(prompt).value();
+  for (Token token = 0; token < 20; ++token) {
+    const auto expected = copy(exact.decode(token).value());
+    CHECK(reference::max_abs_difference(half.decode(token).value(), expected) < 2e-2);
+  }
+  CHECK(half.state().precision() == mamba2::StatePrecision::fp16);
+}
+
+TEST_CASE("an application's own executor does the work") {
+  class Counting final : public mamba2::Executor {
+   public:
+    void run(std::size_t count, mamba2::Task task) noexcept override {
+      // Backwards: the order of tasks does not matter.
+      for (std::size_t i = count; i-- > 0;) task(i);
+      ++runs;
+    }
+    int runs = 0;
+  };
+  const auto executor = std::make_shared<Counting>();
+  auto session = model().session({.workers = {.executor = executor}}).value();
+  auto plain = model().session({.workers = {.threads = 1}}).value();
+  CHECK(copy(session.decode(3).value()) == copy(plain.decode(3).value()));
+  CHECK(executor->runs > 0);
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "mamba2/linear/fp32.hpp"
+#include "mamba2/linear/floats.hpp"
 #include "mamba2/model.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/checkpoint.hpp"

@@ -15,30 +15,20 @@ namespace {
 using Json = nlohmann::ordered_json;
 using mamba2::Checkpoint;
 using mamba2::Config;
-using mamba2::Fp32;
 
-/// Bytes of a model's weights and of one sequence's state.
+/// The memory that a model takes with these weights.
 struct Memory {
   std::string_view weights;
-  double bytes;
+  mamba2::MemoryRequired bytes;
 };
 
-/// In the precisions that matter to a device: matrices as named, all else FP32.
+template <class... Policies>
+std::vector<Memory> memory_with(const Config& c) {
+  return {{Policies::name, mamba2::Mamba2Model<Policies>::memory_required(c)}...};
+}
+
 std::vector<Memory> memory_needed(const Config& c) {
-  const auto matrices = static_cast<double>(c.n_layer) *
-                        static_cast<double>(c.d_in_proj() * c.d_model + c.d_model * c.d_inner);
-  const double tables =
-      static_cast<double>(c.vocab_size * c.d_model) * (c.tie_embeddings ? 1.0 : 2.0);
-  mamba2::Weights<Fp32> layout;
-  layout.config = c;
-  mamba2::Carver counter;
-  layout.carve(counter);
-  const auto fp32 = static_cast<double>(counter.used());
-  const double small = fp32 - 4.0 * (matrices + tables);
-  return {{"fp32", fp32},
-          {"fp16, bf16", small + 2.0 * (matrices + tables)},
-          {"int8", small + matrices + tables},
-          {"int4 (groups of 32, int8 embedding)", small + 0.5625 * matrices + tables}};
+  return memory_with<mamba2::Fp32, mamba2::Fp16, mamba2::Bf16, mamba2::Int8, mamba2::Int4>(c);
 }
 
 std::string shape_of(const mamba2::TensorView& tensor) {
@@ -99,14 +89,17 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
   }
   Json memory = Json::object();
   for (const auto& [weights, bytes] : memory_needed(c)) {
-    memory[std::string(weights)] = static_cast<std::uint64_t>(bytes);
+    memory[std::string(weights)] = {{"weights", bytes.weights},
+                                    {"state", bytes.state},
+                                    {"scratch", bytes.scratch},
+                                    {"loading", bytes.loading},
+                                    {"peak", bytes.peak()}};
   }
   return {{"model", path},
           {"config", config_json(c)},
           {"parameters", parameters},
           {"file_bytes", checkpoint.file_bytes()},
-          {"weight_bytes", memory},
-          {"state_bytes", mamba2::State::bytes(c)},
+          {"memory", memory},
           {"tensors", tensors}};
 }
 
@@ -146,12 +139,15 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
 }
 
 void print_memory(const Config& c) {
-  std::puts("\nmemory for the weights");
+  std::puts("\nmemory, in MB\n             weights      state    scratch       peak");
+  const auto mega = [](std::size_t bytes) { return static_cast<double>(bytes) / 1e6; };
   for (const auto& [weights, bytes] : memory_needed(c)) {
-    std::printf("  %-36s %10.1f MB\n", std::string(weights).c_str(), bytes / 1e6);
+    std::printf("  %-8s %10.1f %10.1f %10.1f %10.1f\n", std::string(weights).c_str(),
+                mega(bytes.weights), mega(bytes.state), mega(bytes.scratch), mega(bytes.peak()));
   }
-  std::printf("memory for a sequence of any length\n  %-36s %10.1f MB\n", "state, fp32",
-              static_cast<double>(mamba2::State::bytes(c)) / 1e6);
+  std::printf("with the state in FP16 (half of it) %.1f less\n",
+              mega(mamba2::State::bytes(c) -
+                   mamba2::State::bytes(c, mamba2::StatePrecision::fp16)));
 }
 
 }  // namespace

@@ -8,15 +8,17 @@
 #include <vector>
 
 #include "cli.hpp"
+#include "weights.hpp"
 
 namespace {
 
 using mamba2::Result;
 using mamba2::Token;
-using Session = mamba2::Session<mamba2::Fp32>;
 
 struct Arguments {
   std::string model, text, out;
+  std::string weights = std::string(mamba2::Fp32::name);
+  cli::WorkerOptions workers;
   std::vector<Token> ids;
   bool all = false;
 };
@@ -47,7 +49,8 @@ std::string header(std::size_t positions, std::size_t rows, std::size_t tokens) 
 }
 
 /// Writes the logits piece by piece: those of a long text need not fit in memory.
-Result<void> write_logits(Session& session, std::span<const Token> tokens, bool all,
+template <class WeightT>
+Result<void> write_logits(mamba2::Session<WeightT>& session, std::span<const Token> tokens, bool all,
                           cli::AtomicFile& file) {
   const auto write = [&](std::span<const float> values) {
     file.write(reinterpret_cast<const char*>(values.data()), values.size_bytes());
@@ -69,13 +72,16 @@ Result<void> write_logits(Session& session, std::span<const Token> tokens, bool 
   return {};
 }
 
+template <class WeightT>
 Result<void> run(const Arguments& a) {
-  const auto model = mamba2::Mamba2Model<mamba2::Fp32>::load(a.model);
+  const auto workers = a.workers.start();
+  if (!workers) return workers.error();
+  const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
   if (!model) return model.error();
   const auto tokens = tokens_of(a, model->config());
   if (!tokens) return tokens.error();
   if (tokens->empty()) return mamba2::Error{mamba2::ErrorCode::invalid_argument, "no tokens"};
-  auto session = model->session();
+  auto session = model->session({.workers = *workers});
   if (!session) return session.error();
 
   const std::size_t rows = model->config().vocab_size;
@@ -101,6 +107,8 @@ int main(int argc, char** argv) {
   auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer.json");
   ids->excludes(text);
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");
+  cli::add_weights(app, a.weights);
+  a.workers.add(app);
   app.add_option("--out", a.out, "The file to write")->required();
   app.footer(
       "Example, and how to read the file in Python:\n"
@@ -110,5 +118,7 @@ int main(int argc, char** argv) {
   app.callback([&] {
     if (ids->count() + text->count() == 0) throw CLI::RequiredError("--ids or --text");
   });
-  return cli::run(app, argc, argv, [&] { return run(a); });
+  return cli::run(app, argc, argv, [&] {
+    return cli::with_weights(a.weights, [&]<class WeightT>() { return run<WeightT>(a); });
+  });
 }

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "cli.hpp"
+#include "weights.hpp"
 
 namespace {
 
 using mamba2::Result;
 using mamba2::Token;
-using Session = mamba2::Session<mamba2::Fp32>;
 
 /// Sums over the scored tokens.
 struct Score {
@@ -46,7 +46,8 @@ double loss_of(std::span<const float> logits, Token token) {
 
 /// One window: the first half is context, the tokens of the second half are scored but for the
 /// first, which the first half predicts: as llama.cpp counts.
-Result<void> score_window(Session& session, const mamba2::Tokenizer& tokenizer,
+template <class WeightT>
+Result<void> score_window(mamba2::Session<WeightT>& session, const mamba2::Tokenizer& tokenizer,
                           std::span<const Token> window, std::vector<float>& logits, Score& score) {
   const std::size_t half = window.size() / 2;
   const std::size_t vocab_size = session.config().vocab_size;
@@ -65,14 +66,15 @@ Result<void> score_window(Session& session, const mamba2::Tokenizer& tokenizer,
   return {};
 }
 
+template <class WeightT>
 Result<Score> score_text(const std::string& model_path, const std::string& text_path,
-                         std::size_t context) {
+                         std::size_t context, const mamba2::Workers& workers) {
   constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
   const Result<std::string> text = mamba2::read_text_file(text_path, kMaxBytes);
   if (!text) return text.error();
   const auto tokenizer = mamba2::Tokenizer::load(model_path);
   if (!tokenizer) return tokenizer.error();
-  const auto model = mamba2::Mamba2Model<mamba2::Fp32>::load(model_path);
+  const auto model = mamba2::Mamba2Model<WeightT>::load(model_path, {.workers = workers});
   if (!model) return model.error();
   if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, model->config()); !fits) {
     return fits.error();
@@ -84,7 +86,7 @@ Result<Score> score_text(const std::string& model_path, const std::string& text_
                          text_path + ": must have at least " + std::to_string(context) +
                              " tokens (--context), found " + std::to_string(tokens.size())};
   }
-  auto session = model->session();
+  auto session = model->session({.workers = workers});
   if (!session) return session.error();
   cli::Progress progress("scoring");
   Score score;
@@ -108,31 +110,43 @@ int main(int argc, char** argv) {
   std::string text;
   std::string json_file;
   std::size_t context = 512;
+  std::string weights = std::string(mamba2::Fp32::name);
+  cli::WorkerOptions workers;
   app.add_option("MODEL", model, "Folder with config.json, *.safetensors and tokenizer.json")
       ->required();
   app.add_option("TEXT", text, "The text, a file in UTF-8")->required();
   app.add_option("--context", context, "Tokens of a window")
       ->capture_default_str()
       ->check(CLI::Range(4, 1 << 20));
+  cli::add_weights(app, weights);
+  workers.add(app);
   app.add_option("--json", json_file, "Write the result to this file as JSON");
   app.footer(
       "Example:\n  mamba2-perplexity examples/models/tales-14m book.txt\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
   return cli::run(app, argc, argv, [&]() -> Result<void> {
-    const Result<Score> score = score_text(model, text, context);
-    if (!score) return score.error();
+    const auto started = workers.start();
+    if (!started) return started.error();
+    Score score;
+    const Result<void> scored = cli::with_weights(weights, [&]<class WeightT>() -> Result<void> {
+      const Result<Score> found = score_text<WeightT>(model, text, context, *started);
+      if (!found) return found.error();
+      score = *found;
+      return {};
+    });
+    if (!scored) return scored;
     std::printf("perplexity %.4f +- %.4f, %.4f nats per token, %.4f bits per byte, %zu tokens\n",
-                score->perplexity(), score->standard_error(), score->mean(), score->bits_per_byte(),
-                score->tokens);
+                score.perplexity(), score.standard_error(), score.mean(), score.bits_per_byte(),
+                score.tokens);
     if (json_file.empty()) return {};
     return cli::write_json(json_file, {{"model", model},
                                        {"text", text},
-                                       {"weights", mamba2::Fp32::name},
+                                       {"weights", weights},
                                        {"context", context},
-                                       {"tokens", score->tokens},
-                                       {"perplexity", score->perplexity()},
-                                       {"perplexity_stderr", score->standard_error()},
-                                       {"nats_per_token", score->mean()},
-                                       {"bits_per_byte", score->bits_per_byte()}});
+                                       {"tokens", score.tokens},
+                                       {"perplexity", score.perplexity()},
+                                       {"perplexity_stderr", score.standard_error()},
+                                       {"nats_per_token", score.mean()},
+                                       {"bits_per_byte", score.bits_per_byte()}});
   });
 }

@@ -2,107 +2,151 @@
 // One Mamba-2 block: Mamba-2, arXiv 2405.21060.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
+#include "mamba2/activations.hpp"
 #include "mamba2/config.hpp"
-#include "mamba2/core/arena.hpp"
-#include "mamba2/core/views.hpp"
+#include "mamba2/core/executor.hpp"
 #include "mamba2/kernels/conv1d.hpp"
+#include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/kernels/scan.hpp"
+#include "mamba2/kernels/ssd.hpp"
+#include "mamba2/linear/product.hpp"
 #include "mamba2/state.hpp"
 #include "mamba2/weights.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
-/// The activations of a batch of consecutive tokens on their way through a block. A row to a token.
-struct Activations {
-  MutableRows residual;  ///< (tokens, d_model): the running sum that blocks add to
-  MutableRows u;         ///< (tokens, d_model): its norm; later the output of out_proj
-  MutableRows zxbcdt;    ///< (tokens, d_in_proj): in_proj's output, z0 | x0 | z | x | B | C | dt
-  MutableRows xBC;       ///< (tokens, conv_dim): x, B and C after the convolution
-  MutableRows delta;     ///< (tokens, nheads): step sizes
-  MutableRows y;         ///< (tokens, d_inner): out_proj's input, the MLP part first
+/// A block at work on a batch of consecutive tokens. All threads meet at the end of every
+/// executor.run(): 3 times a block for a single token, after in_proj, scan and out_proj.
+template <WeightPolicy WeightT>
+class Block {
+ public:
+  Block(const Config& config, const BlockWeights<WeightT>& weights, const Activations& activations,
+        Executor& executor)
+      : c_(config), w_(weights), a_(activations), executor_(executor) {}
 
-  Activations(Carver& carver, const Config& c, std::size_t tokens)
-      : residual(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
-        u(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
-        zxbcdt(carver.take<float>(tokens * c.d_in_proj()), tokens, c.d_in_proj()),
-        xBC(carver.take<float>(tokens * c.conv_dim()), tokens, c.conv_dim()),
-        delta(carver.take<float>(tokens * c.nheads()), tokens, c.nheads()),
-        y(carver.take<float>(tokens * c.d_inner), tokens, c.d_inner) {}
+  /// residual += mixer(rms_norm(residual)). state holds the layer's state before the first token,
+  /// and after the last.
+  void forward(State& state, std::size_t layer) const {
+    each_token([&](std::size_t t) {
+      kernels::rms_norm(a_.residual[t], w_.norm, c_.d_model, c_.norm_eps, a_.u[t]);
+    });
+    mixer(state, layer);
+    each_token([&](std::size_t t) { kernels::add(a_.u[t], c_.d_model, a_.residual[t]); });
+  }
 
-  /// The same memory for fewer tokens.
-  [[nodiscard]] Activations first(std::size_t tokens) const {
-    Activations part = *this;
-    for (MutableRows* rows :
-         {&part.residual, &part.u, &part.zxbcdt, &part.xBC, &part.delta, &part.y}) {
-      rows->rows = tokens;
+  /// u = mixer(u).
+  void mixer(State& state, std::size_t layer) const {
+    each_token([&](std::size_t t) { prepare(a_.u[t], c_.d_model, t); });
+    multiply(executor_, w_.in_proj, a_.inputs(), a_.zxbcdt,
+             [&](std::size_t first, std::size_t count) {
+               add_bias(w_.in_proj_bias, a_.zxbcdt.columns(first, count), first);
+               convolve(first, count, state.conv(layer));
+               step_sizes(first, count);
+             });
+    if (state.precision() == StatePrecision::fp32) {
+      scan_and_gate(state.ssm<float>(layer));
+    } else {
+      scan_and_gate(state.ssm<std::uint16_t>(layer));
     }
-    return part;
+    each_token([&](std::size_t t) {
+      if (c_.d_mlp() > 0) kernels::gate(a_.x0[t], a_.z0[t], c_.d_mlp(), a_.x0[t]);
+      kernels::gated_norm(gated_norm(), a_.squares[t], a_.x[t], a_.z[t]);
+      if constexpr (WeightT::kRotation > 0) {
+        kernels::hadamard(a_.gated[t], c_.d_inner, WeightT::kRotation);
+      }
+      prepare(a_.gated[t], c_.d_inner, t);
+    });
+    multiply(executor_, w_.out_proj, a_.inputs(), a_.u, [&](std::size_t first, std::size_t count) {
+      add_bias(w_.out_proj_bias, a_.u.columns(first, count), first);
+    });
   }
+
+ private:
+  /// Calls body(t) for every token; for one token alone in this thread.
+  template <class Body>
+  void each_token(Body body) const {
+    constexpr std::size_t kTokens = 4;  // to a task
+    const std::size_t tokens = a_.tokens();
+    executor_.run((tokens + kTokens - 1) / kTokens, [&](std::size_t task) {
+      const std::size_t end = std::min(tokens, (task + 1) * kTokens);
+      for (std::size_t t = task * kTokens; t < end; ++t) body(t);
+    });
+  }
+
+  void prepare(const float* x, std::size_t cols, std::size_t token) const {
+    WeightT::prepare(x, cols, a_.input + token * a_.input_bytes);
+  }
+
+  /// y += bias, for y's columns from the first'th row of the matrix on.
+  static void add_bias(const float* bias, MutableRows y, std::size_t first) {
+    if (bias == nullptr) return;
+    for (std::size_t t = 0; t < y.rows; ++t) kernels::add(bias + first, y.cols, y[t]);
+  }
+
+  /// Calls body(i, count) if the rows [first, first + count) of in_proj overlap the columns `part` of
+  /// zxbcdt: at its columns [i, i + count).
+  template <class Body>
+  void overlap(MutableRows part, std::size_t first, std::size_t count, Body body) const {
+    const auto begin = static_cast<std::size_t>(part.data - a_.zxbcdt.data);
+    const std::size_t from = std::max(begin, first);
+    const std::size_t to = std::min(begin + part.cols, first + count);
+    if (from < to) body(from - begin, to - from);
+  }
+
+  void convolve(std::size_t first, std::size_t count, float* state) const {
+    overlap(a_.xBC, first, count, [&](std::size_t channel, std::size_t channels) {
+      kernels::causal_conv1d({w_.conv_weight, w_.conv_bias, c_.conv_dim(), c_.d_conv}, channel,
+                             a_.xBC.columns(channel, channels), state);
+    });
+  }
+
+  void step_sizes(std::size_t first, std::size_t count) const {
+    overlap(a_.dt, first, count, [&](std::size_t head, std::size_t heads) {
+      kernels::step_sizes(ssm(), head, a_.dt.columns(head, heads));
+    });
+  }
+
+  /// The recurrence and the gate, head by head: the state of a head stays in the cache of one core.
+  template <class Element>
+  void scan_and_gate(Element* state) const {
+    const kernels::ScanRows rows = {a_.x, a_.B, a_.C, a_.dt};
+    const bool chunked = kernels::chunks_pay(ssm(), a_.tokens());
+    if (chunked) {
+      executor_.run(kernels::chunk_count(a_.tokens()) * c_.ngroups, [&](std::size_t task) {
+        kernels::chunk_products(ssm(), rows, task, a_.CB);
+      });
+    }
+    executor_.run(c_.nheads(), [&](std::size_t head) {
+      Element* S = state + head * c_.headdim * c_.d_state;
+      if (chunked) {
+        kernels::scan_head_in_chunks(ssm(), head, rows, a_.CB, S);
+      } else {
+        kernels::scan_head(ssm(), head, rows, S);
+      }
+      for (std::size_t t = 0; t < a_.tokens(); ++t) {
+        const std::size_t p = head * c_.headdim;
+        a_.squares[t][head] = kernels::gate_head(gated_norm(), a_.x[t] + p, a_.z[t] + p);
+      }
+    });
+  }
+
+  [[nodiscard]] kernels::Ssm ssm() const {
+    return {c_.nheads(), c_.headdim, c_.d_state, c_.ngroups, w_.A,
+            w_.D,        w_.dt_bias, c_.dt_min,  c_.dt_max};
+  }
+  [[nodiscard]] kernels::GatedNorm gated_norm() const {
+    return {w_.gated_norm, c_.nheads(), c_.headdim, c_.ngroups, c_.norm_eps, c_.norm_before_gate};
+  }
+
+  const Config& c_;
+  const BlockWeights<WeightT>& w_;
+  const Activations& a_;
+  Executor& executor_;
 };
-
-namespace detail {
-
-/// y = x m^T + bias; bias (m.rows) may be nullptr.
-template <WeightPolicy WeightT>
-void project(const Matrix<WeightT>& m, const float* bias, ConstRows x, MutableRows y) {
-  WeightT::multiply(m, x, y);
-  if (bias == nullptr) return;
-  for (std::size_t t = 0; t < y.rows; ++t) {
-    for (std::size_t i = 0; i < y.cols; ++i) y[t][i] += bias[i];
-  }
-}
-
-inline void add(MutableRows sum, ConstRows term) {
-  for (std::size_t t = 0; t < sum.rows; ++t) {
-    for (std::size_t i = 0; i < sum.cols; ++i) sum[t][i] += term[t][i];
-  }
-}
-
-}  // namespace detail
-
-/// The mixer: a.u (tokens, d_model) in and out. conv (d_conv - 1, conv_dim) and ssm
-/// (nheads, headdim, d_state) are the state before the first token, and after the last.
-template <WeightPolicy WeightT>
-void mixer(const Config& c, const BlockWeights<WeightT>& w, float* conv, float* ssm,
-           const Activations& a) {
-  const std::size_t bc = c.ngroups * c.d_state;
-  detail::project(w.in_proj, w.in_proj_bias, a.u, a.zxbcdt);
-  const MutableRows z0 = a.zxbcdt.columns(0, c.d_mlp());
-  const MutableRows x0 = a.zxbcdt.columns(c.d_mlp(), c.d_mlp());
-  const MutableRows z = a.zxbcdt.columns(2 * c.d_mlp(), c.d_ssm);
-  const MutableRows raw_xBC = a.zxbcdt.columns(2 * c.d_mlp() + c.d_ssm, c.conv_dim());
-  const MutableRows dt = a.zxbcdt.columns(c.d_in_proj() - c.nheads(), c.nheads());
-
-  kernels::causal_conv1d({w.conv_weight, w.conv_bias, c.d_conv}, raw_xBC, conv, a.xBC);
-  const MutableRows x = a.xBC.columns(0, c.d_ssm);
-  const MutableRows B = a.xBC.columns(c.d_ssm, bc);
-  const MutableRows C = a.xBC.columns(c.d_ssm + bc, bc);
-
-  const kernels::Ssm constants = {c.nheads(), c.headdim, c.d_state, c.ngroups, w.A,
-                                  w.D,        w.dt_bias, c.dt_min,  c.dt_max};
-  const MutableRows y = a.y.columns(c.d_mlp(), c.d_ssm);
-  kernels::step_sizes(constants, dt, a.delta);
-  kernels::selective_scan(constants, x, B, C, a.delta, ssm, y);
-
-  if (c.rmsnorm) {
-    kernels::gated_rms_norm({w.gated_norm, c.ngroups, c.norm_eps, c.norm_before_gate}, y, z, y);
-  } else {
-    kernels::gate(y, z, y);
-  }
-  kernels::gate(x0, z0, a.y.columns(0, c.d_mlp()));
-  detail::project(w.out_proj, w.out_proj_bias, a.y, a.u);
-}
-
-/// residual += mixer(rms_norm(residual)), for all tokens of a.
-template <WeightPolicy WeightT>
-void block(const Config& c, const BlockWeights<WeightT>& w, float* conv, float* ssm,
-           const Activations& a) {
-  kernels::rms_norm(a.residual, w.norm, c.norm_eps, a.u);
-  mixer(c, w, conv, ssm, a);
-  detail::add(a.residual, a.u);
-}
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -8,29 +8,43 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "mamba2/core/workers.hpp"
 #include "mamba2/io/checkpoint.hpp"
+#include "mamba2/kernels/hadamard.hpp"
+#include "mamba2/kernels/simd.hpp"
 #include "mamba2/weights.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
 struct LoadOptions {
+  Workers workers = {};
   /// Called after each tensor with the tensors loaded so far and their number.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
 };
 
 namespace detail {
 
+/// Bands of so many values that are worked on at a time: enough for many threads, and not much
+/// memory.
+[[nodiscard]] constexpr std::size_t slab_bands(std::size_t band_values) {
+  constexpr std::size_t kSlabBytes = std::size_t{4} << 20;
+  return std::max<std::size_t>(1, kSlabBytes / sizeof(float) / band_values);
+}
+
 /// Reads the tensors of one checkpoint into the places that Weights::carve laid out. Large matrices
-/// pass through a buffer of one band of rows, so that no second copy of the model ever exists.
+/// pass through a buffer of a few bands of rows, so that no second copy of the model ever exists.
 template <WeightPolicy WeightT>
 class WeightsLoader {
  public:
-  WeightsLoader(const Checkpoint& checkpoint, const LoadOptions& options, Weights<WeightT>& weights)
-      : checkpoint_(checkpoint), options_(options), weights_(weights) {}
+  WeightsLoader(const Checkpoint& checkpoint, const LoadOptions& options, Executor& executor,
+                Weights<WeightT>& weights)
+      : checkpoint_(checkpoint), options_(options), executor_(executor), weights_(weights) {}
 
   Result<void> load_all() {
     const Config& c = weights_.config;
@@ -56,7 +70,7 @@ class WeightsLoader {
     decay(mixer + "A_log", w.A);
     skip(mixer + "D", w.D);
     if (c.rmsnorm) vector(mixer + "norm.weight", w.gated_norm, c.d_ssm);
-    matrix(mixer + "out_proj.weight", w.out_proj);
+    matrix(mixer + "out_proj.weight", w.out_proj, WeightT::kRotation);
     if (c.bias) vector(mixer + "out_proj.bias", w.out_proj_bias, c.d_model);
   }
 
@@ -65,14 +79,28 @@ class WeightsLoader {
     loaded();
   }
 
-  void matrix(const std::string& name, const Matrix<WeightT>& m) {
-    rows_.resize(WeightT::kBandRows * m.cols);
-    for (std::size_t band = 0; band < m.band_count() && !failed_; ++band) {
-      const std::size_t first = band * WeightT::kBandRows;
-      const std::size_t values = std::min(WeightT::kBandRows, m.rows - first) * m.cols;
-      std::fill(rows_.begin() + static_cast<std::ptrdiff_t>(values), rows_.end(), 0.0F);
-      read(name, first * m.cols, std::span(rows_).first(values));
-      WeightT::pack_band(rows_.data(), m.cols, writable(m.band(band)));
+  /// rotation: the widest Hadamard blocks that rows are rotated in; 0: not rotated.
+  template <class Policy>
+  void matrix(const std::string& name, const Matrix<Policy>& m, std::size_t rotation = 0) {
+    const std::size_t values = Policy::kBandRows * m.cols;  // of a band
+    const std::size_t slab = slab_bands(values);
+    rows_.resize(slab * values);
+    bad_.resize(slab);
+    for (std::size_t first = 0; first < m.band_count() && !failed_; first += slab) {
+      const std::size_t count = std::min(slab, m.band_count() - first);
+      executor_.run(count, [&](std::size_t i) {
+        const std::size_t band = first + i;
+        const std::span<float> rows(&rows_[i * values], values);
+        const std::span<float> found = rows.first(m.rows_in(band, 1) * m.cols);
+        bad_[i] = read_finite(name, band * values, found);
+        std::fill(rows.begin() + static_cast<std::ptrdiff_t>(found.size()), rows.end(), 0.0F);
+        for (std::size_t r = 0; r < found.size() && rotation > 0; r += m.cols) {
+          kernels::hadamard(&rows[r], m.cols, rotation);
+        }
+        Policy::pack_band(rows.data(), m.cols, writable(m.band(band)));
+      });
+      for (std::size_t i = 0; i < count; ++i) check(name, bad_[i]);
+      release(name, first * values, m.rows_in(first, count) * m.cols);
     }
     loaded();
   }
@@ -114,14 +142,38 @@ class WeightsLoader {
   }
 
   void read(const std::string& name, std::size_t first, std::span<float> to) {
-    if (failed_) return;
+    if (!failed_) check(name, read_finite(name, first, to));
+  }
+
+  /// An element that is NaN or infinite.
+  struct Bad {
+    std::size_t index;
+    float value;
+  };
+
+  /// Reads elements from `first` on, and returns the first bad one, if there is any.
+  std::optional<Bad> read_finite(const std::string& name, std::size_t first,
+                                 std::span<float> to) const {
     read_floats(checkpoint_.tensor(name), first, to);
     // x * 0 is 0 for every finite x and NaN for all others: one sum tells for all of them.
-    float zeros = 0.0F;
-    for (const float value : to) zeros += value * 0.0F;
-    if (zeros == 0.0F) return;
+    kernels::Floats zeros(0.0F);
+    kernels::for_each_vector(to.size(), [&](std::size_t i, auto lanes) {
+      zeros = xsimd::fma(lanes.load(&to[i]), kernels::Floats(0.0F), zeros);
+    });
+    if (kernels::sum(zeros) == 0.0F) return std::nullopt;
     const auto bad = std::find_if(to.begin(), to.end(), [](float v) { return !std::isfinite(v); });
-    fail(name, first + static_cast<std::size_t>(bad - to.begin()), *bad, "a finite value");
+    return Bad{first + static_cast<std::size_t>(bad - to.begin()), *bad};
+  }
+
+  void check(const std::string& name, const std::optional<Bad>& bad) {
+    if (bad) fail(name, bad->index, bad->value, "a finite value");
+  }
+
+  /// So that the file's pages do not pile up beside the packed weights.
+  void release(const std::string& name, std::size_t first, std::size_t count) const {
+    const TensorView& tensor = checkpoint_.tensor(name);
+    const std::size_t size = dtype_size(tensor.dtype);
+    checkpoint_.release(tensor.data.subspan(first * size, count * size));
   }
 
   void fail(const std::string& name, std::size_t index, float found, std::string_view expected) {
@@ -153,8 +205,10 @@ class WeightsLoader {
 
   const Checkpoint& checkpoint_;
   const LoadOptions& options_;
+  Executor& executor_;
   Weights<WeightT>& weights_;
   std::vector<float> rows_;
+  std::vector<std::optional<Bad>> bad_;  // one for each band of a slab
   std::size_t done_ = 0;
   bool failed_ = false;
   Error error_{};
@@ -162,21 +216,30 @@ class WeightsLoader {
 
 }  // namespace detail
 
-/// Packs a checkpoint's weights. Errors: out_of_memory; malformed, for a NaN or an infinity.
+/// Bytes of memory that load_weights() takes besides the weights: some bands as floats, and the same
+/// in the file, of at most 8 bytes a value.
+template <WeightPolicy WeightT>
+[[nodiscard]] std::size_t loading_bytes(const Config& c) {
+  const std::size_t band = WeightT::kBandRows * std::max(c.d_inner, c.d_model);
+  return detail::slab_bands(band) * band * (sizeof(float) + sizeof(double));
+}
+
+/// Packs a checkpoint's weights. Errors: out_of_memory; malformed, for a NaN or an infinity; those
+/// of Workers::get.
 template <WeightPolicy WeightT>
 [[nodiscard]] Result<Weights<WeightT>> load_weights(const Checkpoint& checkpoint,
                                                     const LoadOptions& options = {}) {
+  const Result<std::shared_ptr<Executor>> executor = options.workers.get();
+  if (!executor) return executor.error();
   Weights<WeightT> weights;
   weights.config = checkpoint.config();
-  Carver counter;
-  weights.carve(counter);
-  Result<Arena> arena = Arena::create(counter.used());
+  Result<Arena> arena = Arena::create(Weights<WeightT>::bytes(weights.config));
   if (!arena) return std::move(arena).error();
   weights.arena = *std::move(arena);
   Carver carver(weights.arena.data());
   weights.carve(carver);
   const Result<void> loaded =
-      detail::WeightsLoader<WeightT>(checkpoint, options, weights).load_all();
+      detail::WeightsLoader<WeightT>(checkpoint, options, **executor, weights).load_all();
   if (!loaded) return loaded.error();
   return weights;
 }

@@ -2,6 +2,7 @@
 // A Mamba-2 language model.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -11,6 +12,19 @@
 #include "mamba2/session.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
+
+/// The memory that a model and a Session of it take, in bytes.
+struct MemoryRequired {
+  std::size_t weights;
+  std::size_t state;
+  std::size_t scratch;  ///< of a Session
+  std::size_t loading;  ///< while the weights are packed, before there is a Session
+
+  /// The most at any one time.
+  [[nodiscard]] std::size_t peak() const noexcept {
+    return weights + std::max(state + scratch, loading);
+  }
+};
 
 /// The weights of a model, stored and multiplied as the policy WeightT says. Immutable: copies are
 /// cheap and share the weights, and any number of threads may run Sessions of one model.
@@ -33,7 +47,19 @@ class Mamba2Model {
                                                 const LoadOptions& options = {}) {
     Result<Weights<WeightT>> weights = load_weights<WeightT>(checkpoint, options);
     if (!weights) return std::move(weights).error();
-    return Mamba2Model(std::make_shared<const Weights<WeightT>>(*std::move(weights)));
+    return from_weights(*std::move(weights));
+  }
+
+  /// A model of weights that are packed already.
+  [[nodiscard]] static Mamba2Model from_weights(Weights<WeightT> weights) {
+    return Mamba2Model(std::make_shared<const Weights<WeightT>>(std::move(weights)));
+  }
+
+  /// The memory that a model of this shape will take, before anything is loaded.
+  [[nodiscard]] static MemoryRequired memory_required(const Config& config,
+                                                      const SessionOptions& options = {}) {
+    return {Weights<WeightT>::bytes(config), State::bytes(config, options.state),
+            Session<WeightT>::scratch_bytes(config, options), loading_bytes<WeightT>(config)};
   }
 
   /// A new, empty sequence. Errors: invalid_argument, out_of_memory.
@@ -48,11 +74,12 @@ class Mamba2Model {
 
   /// Bytes of memory that decoding one token needs: the weights once (of an embedding that is not
   /// the head one row, which does not count), the state read and written.
-  [[nodiscard]] std::size_t bytes_per_token() const noexcept {
+  [[nodiscard]] std::size_t bytes_per_token(
+      StatePrecision state = StatePrecision::fp32) const noexcept {
     const Config& c = config();
     const std::size_t unread =
-        c.tie_embeddings ? 0 : packed_bytes<WeightT>(c.vocab_size, c.d_model);
-    return weight_bytes() - unread + 2 * State::bytes(c);
+        c.tie_embeddings ? 0 : packed_bytes<typename WeightT::Head>(c.vocab_size, c.d_model);
+    return weight_bytes() - unread + 2 * State::bytes(c, state);
   }
 
  private:

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "mamba2/block.hpp"
+#include "mamba2/core/workers.hpp"
 #include "mamba2/state.hpp"
 #include "mamba2/weights.hpp"
 
@@ -16,8 +17,10 @@ namespace mamba2::inline MAMBA2_ISA {
 
 struct SessionOptions {
   /// Tokens that prefill() takes through the model at a time: more are faster, and need more
-  /// scratch memory (about 16 * d_model bytes * expand each). At least 1.
-  std::size_t prefill_batch = 128;
+  /// scratch memory (some 20 * d_model bytes * expand each). In 1..4096.
+  std::size_t prefill_batch = 192;
+  StatePrecision state = StatePrecision::fp32;
+  Workers workers = {};
 };
 
 /// One sequence of tokens. Made by Mamba2Model::session(); shares the weights, so that it may
@@ -25,7 +28,7 @@ struct SessionOptions {
 template <WeightPolicy WeightT>
 class Session {
  public:
-  /// Errors: invalid_argument (prefill_batch of 0), out_of_memory.
+  /// Errors: invalid_argument (prefill_batch), out_of_memory, those of Workers::get.
   [[nodiscard]] static Result<Session> create(std::shared_ptr<const Weights<WeightT>> weights,
                                               const SessionOptions& options);
 
@@ -46,6 +49,11 @@ class Session {
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
 
+  /// Bytes of memory that a Session takes besides its State.
+  [[nodiscard]] static std::size_t scratch_bytes(const Config& c, const SessionOptions& options) {
+    return Scratch(Carver(), c, options.prefill_batch).bytes;
+  }
+
   /// What has been read so far. Copy it to fork the sequence or to come back to it.
   [[nodiscard]] const State& state() const noexcept { return state_; }
   /// Continues from another state. Error: mismatch, if it is of a model of another shape.
@@ -54,25 +62,43 @@ class Session {
   void reset() noexcept { state_.reset(); }
 
  private:
-  Session(std::shared_ptr<const Weights<WeightT>> weights, Arena arena, Carver carver,
-          std::size_t prefill_batch)
+  Session(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
+          State state, Arena arena, const SessionOptions& options)
       : weights_(std::move(weights)),
-        state_(weights_->config),
+        executor_(std::move(executor)),
+        state_(std::move(state)),
         arena_(std::move(arena)),
-        activations_(carver, weights_->config, prefill_batch),
-        logits_(carver.take<float>(weights_->config.vocab_size)) {}
+        scratch_(Carver(arena_.data()), weights_->config, options.prefill_batch) {}
+
+  /// What a Session needs besides the state.
+  struct Scratch {
+    Activations activations;
+    float* logits;  // (vocab_size)
+
+    Scratch(Carver&& carver, const Config& c, std::size_t prefill_batch)
+        : activations(carver, c, prefill_batch, input_bytes(c)),
+          logits(carver.take<float>(c.vocab_size)),
+          bytes(carver.used()) {}
+    std::size_t bytes;
+  };
+
+  /// Bytes of the largest input of a product, made ready.
+  [[nodiscard]] static std::size_t input_bytes(const Config& c) {
+    return std::max({WeightT::input_bytes(c.d_model), WeightT::input_bytes(c.d_inner),
+                     WeightT::Head::input_bytes(c.d_model)});
+  }
 
   [[nodiscard]] Result<void> check(std::span<const Token> tokens) const;
   /// Takes tokens through all blocks; the result is in the residual of the returned activations.
   Activations forward(std::span<const Token> tokens);
-  /// rows of the residual to logits: (residual.rows, vocab_size).
-  void head(const Activations& a, MutableRows residual, float* logits);
+  /// The tokens [first, first + count) of a to logits: (count, vocab_size).
+  void head(const Activations& a, std::size_t first, std::size_t count, float* logits);
 
   std::shared_ptr<const Weights<WeightT>> weights_;
+  std::shared_ptr<Executor> executor_;
   State state_;
   Arena arena_;
-  Activations activations_;
-  float* logits_;
+  Scratch scratch_;
 };
 
 template <WeightPolicy WeightT>
@@ -86,13 +112,15 @@ Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<
                  detail::concat("session: prefill_batch must be in 1..", kMaxBatch, ", found ",
                                 options.prefill_batch)};
   }
-  Carver counter;
-  (void)Activations(counter, weights->config, options.prefill_batch);
-  (void)counter.take<float>(weights->config.vocab_size);
-  Result<Arena> arena = Arena::create(counter.used());
+  const Config& c = weights->config;
+  Result<State> state = State::create(c, options.state);
+  if (!state) return std::move(state).error();
+  Result<Arena> arena = Arena::create(scratch_bytes(c, options));
   if (!arena) return std::move(arena).error();
-  const Carver carver(arena->data());
-  return Session(std::move(weights), *std::move(arena), carver, options.prefill_batch);
+  Result<std::shared_ptr<Executor>> executor = options.workers.get();
+  if (!executor) return std::move(executor).error();
+  return Session(std::move(weights), *std::move(executor), *std::move(state), *std::move(arena),
+                 options);
 }
 
 template <WeightPolicy WeightT>
@@ -113,32 +141,37 @@ Result<void> Session<WeightT>::check(std::span<const Token> tokens) const {
 
 template <WeightPolicy WeightT>
 Activations Session<WeightT>::forward(std::span<const Token> tokens) {
-  const Activations a = activations_.first(tokens.size());
+  const Activations a = scratch_.activations.first(tokens.size());
   for (std::size_t t = 0; t < tokens.size(); ++t) {
-    WeightT::row(weights_->embedding, static_cast<std::size_t>(tokens[t]), a.residual[t]);
+    WeightT::Head::row(weights_->embedding, static_cast<std::size_t>(tokens[t]), a.residual[t]);
   }
   for (std::size_t i = 0; i < config().n_layer; ++i) {
-    block(config(), weights_->blocks[i], state_.conv(i), state_.ssm(i), a);
+    Block<WeightT>(config(), weights_->blocks[i], a, *executor_).forward(state_, i);
   }
   state_.count(tokens.size());
   return a;
 }
 
 template <WeightPolicy WeightT>
-void Session<WeightT>::head(const Activations& a, MutableRows residual, float* logits) {
-  const MutableRows h = a.u.middle(0, residual.rows);
-  kernels::rms_norm(residual, weights_->norm_f, config().norm_eps, h);
-  WeightT::multiply(weights_->lm_head, h, {logits, residual.rows, config().vocab_size});
+void Session<WeightT>::head(const Activations& a, std::size_t first, std::size_t count,
+                            float* logits) {
+  const Config& c = config();
+  for (std::size_t t = 0; t < count; ++t) {
+    kernels::rms_norm(a.residual[first + t], weights_->norm_f, c.d_model, c.norm_eps, a.u[t]);
+    WeightT::Head::prepare(a.u[t], c.d_model, a.input + t * a.input_bytes);
+  }
+  multiply(*executor_, weights_->lm_head, Inputs{a.input, count, a.input_bytes},
+           MutableRows(logits, count, c.vocab_size), [](std::size_t, std::size_t) {});
 }
 
 template <WeightPolicy WeightT>
 Result<std::span<const float>> Session<WeightT>::prefill(std::span<const Token> tokens) {
   if (Result<void> checked = check(tokens); !checked) return std::move(checked).error();
-  const std::size_t batch = activations_.residual.rows;
+  const std::size_t batch = scratch_.activations.residual.rows;
   for (; tokens.size() > batch; tokens = tokens.subspan(batch)) forward(tokens.first(batch));
   const Activations a = forward(tokens);
-  head(a, a.residual.middle(tokens.size() - 1, 1), logits_);
-  return std::span<const float>(logits_, config().vocab_size);
+  head(a, tokens.size() - 1, 1, scratch_.logits);
+  return std::span<const float>(scratch_.logits, config().vocab_size);
 }
 
 template <WeightPolicy WeightT>
@@ -150,10 +183,10 @@ Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<
                  detail::concat("prefill: logits must hold ", tokens.size(), " x ", vocab_size,
                                 " values, found ", logits.size())};
   }
-  const std::size_t batch = activations_.residual.rows;
+  const std::size_t batch = scratch_.activations.residual.rows;
   for (std::size_t done = 0; done < tokens.size(); done += batch) {
     const Activations a = forward(tokens.subspan(done, std::min(batch, tokens.size() - done)));
-    head(a, a.residual, logits.data() + done * vocab_size);
+    head(a, 0, a.tokens(), logits.data() + done * vocab_size);
   }
   return {};
 }
@@ -161,7 +194,7 @@ Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<
 template <WeightPolicy WeightT>
 Result<void> Session<WeightT>::set_state(const State& state) {
   if (!state.same_shape(state_)) {
-    return Error{ErrorCode::mismatch, "session: the state belongs to a model of another shape"};
+    return Error{ErrorCode::mismatch, "session: the state belongs to a model of another shape, or is stored in another precision"};
   }
   state_ = state;
   return {};

@@ -2,37 +2,66 @@
 // The memory of one sequence, as a value.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <cstring>
+#include <utility>
 
 #include "mamba2/config.hpp"
+#include "mamba2/core/arena.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
+
+/// How the SSM state is stored. Arithmetic is FP32 either way.
+enum class StatePrecision : std::uint8_t {
+  fp32,
+  fp16,  ///< half the memory and the traffic; values beyond 65504 are kept at that
+};
 
 /// All that a model remembers of the tokens it has read: its size does not depend on their number.
 /// Copying a State forks the sequence. A new State is that of an empty sequence: zeros.
 class State {
  public:
-  explicit State(const Config& config)
-      : conv_size_((config.d_conv - 1) * config.conv_dim()),
-        ssm_size_(config.d_ssm * config.d_state),
-        conv_(config.n_layer * conv_size_),
-        ssm_(config.n_layer * ssm_size_) {}
+  /// Error: out_of_memory.
+  [[nodiscard]] static Result<State> create(const Config& config,
+                                            StatePrecision precision = StatePrecision::fp32) {
+    Result<Arena> arena = Arena::create(bytes(config, precision));
+    if (!arena) return std::move(arena).error();
+    return State(config, precision, *std::move(arena));
+  }
+
+  State(State&&) noexcept = default;
+  State& operator=(State&&) noexcept = default;
+  /// A copy takes as much memory again; where there is none, this fails as Result::value() does.
+  State(const State& other) : State(other, Arena::create(other.arena_.size()).value()) {}
+  /// Allocates nothing if both are of the same shape.
+  State& operator=(const State& other) {
+    if (!same_shape(other)) return *this = State(other);
+    if (this != &other) std::memcpy(arena_.data(), other.arena_.data(), arena_.size());
+    tokens_ = other.tokens_;
+    return *this;
+  }
+  ~State() = default;
 
   /// (d_conv - 1, conv_dim): the last raw inputs of a layer's convolution, oldest first.
   [[nodiscard]] float* conv(std::size_t layer) noexcept {
-    return conv_.data() + layer * conv_size_;
+    return reinterpret_cast<float*>(arena_.data()) + layer * conv_size_;
   }
   [[nodiscard]] const float* conv(std::size_t layer) const noexcept {
-    return conv_.data() + layer * conv_size_;
+    return reinterpret_cast<const float*>(arena_.data()) + layer * conv_size_;
   }
-  /// (nheads, headdim, d_state): a layer's SSM state.
-  [[nodiscard]] float* ssm(std::size_t layer) noexcept { return ssm_.data() + layer * ssm_size_; }
-  [[nodiscard]] const float* ssm(std::size_t layer) const noexcept {
-    return ssm_.data() + layer * ssm_size_;
+  /// (nheads, d_state, headdim): a layer's SSM state. Element is float, or std::uint16_t for the bits
+  /// of FP16: whatever precision() says.
+  template <class Element = float>
+  [[nodiscard]] Element* ssm(std::size_t layer) noexcept {
+    return reinterpret_cast<Element*>(arena_.data() + ssm_offset_) + layer * ssm_size_;
   }
+  template <class Element = float>
+  [[nodiscard]] const Element* ssm(std::size_t layer) const noexcept {
+    return reinterpret_cast<const Element*>(arena_.data() + ssm_offset_) + layer * ssm_size_;
+  }
+
+  [[nodiscard]] StatePrecision precision() const noexcept { return precision_; }
 
   /// Tokens read so far.
   [[nodiscard]] std::uint64_t tokens() const noexcept { return tokens_; }
@@ -40,28 +69,53 @@ class State {
 
   /// Back to the empty sequence.
   void reset() noexcept {
-    std::fill(conv_.begin(), conv_.end(), 0.0F);
-    std::fill(ssm_.begin(), ssm_.end(), 0.0F);
+    std::memset(arena_.data(), 0, arena_.size());
     tokens_ = 0;
   }
 
-  /// Whether both belong to models of the same shape.
+  /// Whether both belong to models of the same shape, and are stored alike.
   [[nodiscard]] bool same_shape(const State& other) const noexcept {
     return conv_size_ == other.conv_size_ && ssm_size_ == other.ssm_size_ &&
-           conv_.size() == other.conv_.size() && ssm_.size() == other.ssm_.size();
+           ssm_offset_ == other.ssm_offset_ && precision_ == other.precision_ &&
+           arena_.size() == other.arena_.size();
   }
 
   /// Bytes of a State for a model of this shape.
-  [[nodiscard]] static std::size_t bytes(const Config& config) noexcept {
-    return config.n_layer * sizeof(float) *
-           ((config.d_conv - 1) * config.conv_dim() + config.d_ssm * config.d_state);
+  [[nodiscard]] static std::size_t bytes(const Config& config,
+                                         StatePrecision precision = StatePrecision::fp32) noexcept {
+    const std::size_t element = precision == StatePrecision::fp16 ? 2 : 4;
+    return ssm_offset(config) + config.n_layer * config.d_ssm * config.d_state * element;
   }
 
  private:
+  State(const Config& config, StatePrecision precision, Arena arena)
+      : arena_(std::move(arena)),
+        conv_size_(conv_size(config)),
+        ssm_size_(config.d_ssm * config.d_state),
+        ssm_offset_(ssm_offset(config)),
+        precision_(precision) {}
+  State(const State& other, Arena arena)
+      : arena_(std::move(arena)),
+        conv_size_(other.conv_size_),
+        ssm_size_(other.ssm_size_),
+        ssm_offset_(other.ssm_offset_),
+        precision_(other.precision_),
+        tokens_(other.tokens_) {
+    std::memcpy(arena_.data(), other.arena_.data(), arena_.size());
+  }
+
+  [[nodiscard]] static std::size_t conv_size(const Config& config) noexcept {
+    return (config.d_conv - 1) * config.conv_dim();
+  }
+  [[nodiscard]] static std::size_t ssm_offset(const Config& config) noexcept {
+    return detail::round_up(config.n_layer * conv_size(config) * sizeof(float), Carver::kAlignment);
+  }
+
+  Arena arena_;  // conv of all layers, then ssm of all layers
   std::size_t conv_size_;
   std::size_t ssm_size_;
-  std::vector<float> conv_;
-  std::vector<float> ssm_;
+  std::size_t ssm_offset_;
+  StatePrecision precision_;
   std::uint64_t tokens_ = 0;
 };
 

@@ -27,7 +27,7 @@ struct BlockWeights {
   const float* A;              ///< (nheads): -exp(A_log)
   const float* D;              ///< (d_ssm): repeated over a head's channels
   const float* gated_norm;     ///< (d_ssm) or nullptr
-  Matrix<WeightT> out_proj;    ///< (d_model, d_inner)
+  Matrix<WeightT> out_proj;    ///< (d_model, d_inner), rotated as WeightT::kRotation says
   const float* out_proj_bias;  ///< (d_model) or nullptr
 };
 
@@ -36,13 +36,24 @@ template <WeightPolicy WeightT>
 struct Weights {
   Config config;
   Arena arena;
-  Matrix<WeightT> embedding;      ///< (vocab_size, d_model)
-  Matrix<WeightT> lm_head;        ///< (vocab_size, d_model): the embedding itself where tied
+  using Head = typename WeightT::Head;
+
+  Matrix<Head> embedding;         ///< (vocab_size, d_model)
+  Matrix<Head> lm_head;           ///< (vocab_size, d_model): the embedding itself where tied
   const float* norm_f = nullptr;  ///< (d_model)
   std::vector<BlockWeights<WeightT>> blocks;
 
   /// Lays the weights out; a carver without a block only counts the bytes.
   void carve(Carver& carver);
+
+  /// Bytes that the arena needs.
+  [[nodiscard]] static std::size_t bytes(const Config& config) {
+    Weights weights;
+    weights.config = config;
+    Carver counter;
+    weights.carve(counter);
+    return counter.used();
+  }
 };
 
 namespace detail {
@@ -83,10 +94,10 @@ void Weights<WeightT>::carve(Carver& carver) {
     blocks.push_back(detail::carve_block<WeightT>(carver, config));
   }
   norm_f = carver.take<float>(config.d_model);
-  embedding = detail::carve_matrix<WeightT>(carver, config.vocab_size, config.d_model);
+  embedding = detail::carve_matrix<Head>(carver, config.vocab_size, config.d_model);
   lm_head = config.tie_embeddings
                 ? embedding
-                : detail::carve_matrix<WeightT>(carver, config.vocab_size, config.d_model);
+                : detail::carve_matrix<Head>(carver, config.vocab_size, config.d_model);
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -6,8 +6,6 @@
 #include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
 
-using mamba2::ConstRows;
-using mamba2::MutableRows;
 using reference::max_abs_difference;
 using reference::to_double;
 using reference::to_float;
@@ -24,12 +22,10 @@ TEST_CASE("rms_norm agrees with the oracle at any size") {
   for (const std::size_t n : kSizes) {
     CAPTURE(n);
     reference::Random random(n);
-    const std::size_t tokens = 3;
-    const auto x = to_float(random.normals(tokens * n, 0.5, 1.0));
+    const auto x = to_float(random.normals(n, 0.5, 1.0));
     const auto weight = to_float(random.normals(n, 1.0, 0.3));
     std::vector<float> out(x.size());
-    mamba2::kernels::rms_norm(ConstRows(x.data(), tokens, n), weight.data(), kEps,
-                              MutableRows(out.data(), tokens, n));
+    mamba2::kernels::rms_norm(x.data(), weight.data(), n, kEps, out.data());
     const auto expected =
         reference::rms_norm(to_double(x), to_double(weight), n, static_cast<double>(kEps));
     CHECK(max_abs_difference(out, expected) < kBound);
@@ -40,30 +36,32 @@ TEST_CASE("rms_norm of zeros is zeros, and epsilon stands inside the square root
   const std::vector<float> zeros(5);
   const std::vector<float> weight(5, 2.0F);
   std::vector<float> out(5, 1.0F);
-  mamba2::kernels::rms_norm(ConstRows(zeros.data(), 1, 5), weight.data(), kEps,
-                            MutableRows(out.data(), 1, 5));
+  mamba2::kernels::rms_norm(zeros.data(), weight.data(), 5, kEps, out.data());
   CHECK(out == zeros);
-  const float tiny = 1e-3F;
-  CHECK(mamba2::kernels::inverse_rms(&tiny, 1, 1e-6F) == doctest::Approx(1.0 / std::sqrt(2e-6)));
+  CHECK(mamba2::kernels::inverse_rms(1e-6F, 1, 1e-6F) == doctest::Approx(1.0 / std::sqrt(2e-6)));
 }
 
-TEST_CASE("gated_rms_norm agrees with the oracle: groups, order of gate and norm, in place") {
+TEST_CASE("the gated norm in its two steps agrees with the oracle: groups, order of gate and norm") {
   for (const std::size_t group : kSizes) {
     for (const std::size_t ngroups : std::vector<std::size_t>{1, 2, 3}) {
       for (const bool norm_before_gate : {false, true}) {
         CAPTURE(group);
         CAPTURE(ngroups);
         CAPTURE(norm_before_gate);
+        const std::size_t headdim = group % 3 == 0 ? group / 3 : group;
         const std::size_t n = group * ngroups;
-        const std::size_t tokens = 2;
         reference::Random random(n);
-        const auto y = to_float(random.normals(tokens * n, 0.0, 1.0));
-        const auto z = to_float(random.normals(tokens * n, 0.0, 2.0));
+        const auto y = to_float(random.normals(n, 0.0, 1.0));
+        const auto z = to_float(random.normals(n, 0.0, 2.0));
         const auto weight = to_float(random.normals(n, 1.0, 0.3));
-        std::vector<float> out = y;
-        const MutableRows rows(out.data(), tokens, n);
-        mamba2::kernels::gated_rms_norm({weight.data(), ngroups, kEps, norm_before_gate}, rows,
-                                        ConstRows(z.data(), tokens, n), rows);
+        std::vector<float> out = z;
+        const mamba2::kernels::GatedNorm norm = {weight.data(), n / headdim, headdim, ngroups, kEps,
+                                                 norm_before_gate};
+        std::vector<float> squares(norm.nheads);
+        for (std::size_t h = 0; h < norm.nheads; ++h) {
+          squares[h] = mamba2::kernels::gate_head(norm, &y[h * headdim], &out[h * headdim]);
+        }
+        mamba2::kernels::gated_norm(norm, squares.data(), y.data(), out.data());
         mamba2::Config config;
         config.d_ssm = n;
         config.ngroups = ngroups;
@@ -80,9 +78,9 @@ TEST_CASE("gate is y * silu(z)") {
   const std::vector<float> y = {1.0F, -2.0F, 3.0F};
   const std::vector<float> z = {0.5F, -100.0F, 100.0F};
   std::vector<float> out(3);
-  mamba2::kernels::gate(ConstRows(y.data(), 1, 3), ConstRows(z.data(), 1, 3),
-                        MutableRows(out.data(), 1, 3));
+  const float squares = mamba2::kernels::gate(y.data(), z.data(), 3, out.data());
   CHECK(out[0] == doctest::Approx(0.5 / (1.0 + std::exp(-0.5))));
   CHECK(std::abs(out[1]) < 1e-30);
   CHECK(out[2] == doctest::Approx(300.0));
+  CHECK(squares == doctest::Approx(out[0] * out[0] + 90000.0F));
 }

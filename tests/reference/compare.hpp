@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <limits>
 #include <ranges>
+#include <vector>
 
 namespace reference {
 
@@ -33,6 +34,18 @@ template <std::ranges::input_range A>
   double worst = 0.0;
   for (const auto value : a) worst = std::max(worst, std::abs(static_cast<double>(value)));
   return worst;
+}
+
+/// About the mean of all values: the unit of differences between logits.
+[[nodiscard]] inline double standard_deviation(const std::vector<double>& values) {
+  const auto n = static_cast<double>(values.size());
+  double sum = 0.0;
+  double squares = 0.0;
+  for (const double value : values) {
+    sum += value;
+    squares += value * value;
+  }
+  return std::sqrt(squares / n - sum / n * (sum / n));
 }
 
 }  // namespace reference

@@ -141,6 +141,8 @@ inline std::vector<Variant> variants() {
   add("expand 1.5", [](Config& c) { c.d_inner = c.d_ssm = 33; });
   add("headdim 1", [](Config& c) { c.headdim = 1, c.d_state = 1; });
   add("one head", [](Config& c) { c.headdim = 44; });
+  // A multiple of the lanes of any register, as real models have: long prompts pass in chunks.
+  add("headdim 16", [](Config& c) { c.d_inner = c.d_ssm = 64, c.headdim = 16, c.ngroups = 2; });
   add("everything", [](Config& c) {
     c.d_inner = 88, c.d_ssm = 66, c.ngroups = 3, c.bias = c.D_has_hdim = true;
     c.tie_embeddings = c.conv_bias = false, c.norm_before_gate = true;

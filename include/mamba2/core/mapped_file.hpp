@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "mamba2/core/result.hpp"
+#include "mamba2/core/views.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
@@ -67,6 +68,17 @@ class MappedFile {
   }
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+
+  /// Gives back the memory of pages that lie in `part` of bytes() as a whole, until they are touched
+  /// again.
+  void release(std::span<const std::byte> part) const noexcept {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto begin =
+        detail::round_up(static_cast<std::size_t>(part.data() - bytes_.data()), page);
+    const auto end =
+        static_cast<std::size_t>(part.data() + part.size() - bytes_.data()) / page * page;
+    if (begin < end) ::madvise(bytes_.data() + begin, end - begin, MADV_DONTNEED);
+  }
 
  private:
   explicit MappedFile(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}

@@ -8,6 +8,10 @@
 // library to the linker, so that mixing the two across an interface fails to link instead of
 // silently calling whichever copy came first.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__) && defined(__AVX512VNNI__) && defined(__AVX512BF16__)
+#define MAMBA2_ISA avx512_bf16
+#define MAMBA2_ISA_NAME "avx512_bf16"
+#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
     defined(__AVX512VL__) && defined(__AVX512VNNI__)
 #define MAMBA2_ISA avx512_vnni
 #define MAMBA2_ISA_NAME "avx512_vnni"
@@ -15,7 +19,7 @@
     defined(__AVX512VL__)
 #define MAMBA2_ISA avx512
 #define MAMBA2_ISA_NAME "avx512"
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define MAMBA2_ISA avx2
 #define MAMBA2_ISA_NAME "avx2"
 #elif defined(__x86_64__)
@@ -31,9 +35,22 @@
 #error "mamba2 supports x86-64 and AArch64"
 #endif
 
+// Around code that uses AVX-512 intrinsics: GCC 12 takes what its own headers leave uninitialised on
+// purpose for a mistake (GCC bug 105593).
+#if defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#define MAMBA2_INTRINSICS_BEGIN                         \
+  _Pragma("GCC diagnostic push")                        \
+  _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
+  _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#define MAMBA2_INTRINSICS_END _Pragma("GCC diagnostic pop")
+#else
+#define MAMBA2_INTRINSICS_BEGIN
+#define MAMBA2_INTRINSICS_END
+#endif
+
 namespace mamba2::inline MAMBA2_ISA {
 
-/// The instruction set that this code was compiled for: "avx512_vnni", "avx512", "avx2", "x86_64"
+/// The instruction set that this code was compiled for: "avx512_bf16", "avx512_vnni", "avx512", "avx2", "x86_64"
 /// (no SIMD flags given: slow), "neon_dotprod" or "neon".
 [[nodiscard]] constexpr std::string_view isa() noexcept { return MAMBA2_ISA_NAME; }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A matrix in somebody else's memory, one row to a token.
+// Matrices in somebody else's memory, one row to a token.
 #pragma once
 
 #include <cstddef>
@@ -38,5 +38,26 @@ struct Rows {
 
 using MutableRows = Rows<float>;
 using ConstRows = Rows<const float>;
+
+/// Vectors made ready for products with matrices of a policy, one to a token: what its prepare()
+/// wrote, `stride` bytes apart and on a boundary of 64 bytes.
+struct Inputs {
+  const std::byte* data;
+  std::size_t tokens;
+  std::size_t stride;
+
+  [[nodiscard]] const std::byte* operator[](std::size_t token) const noexcept {
+    return data + token * stride;
+  }
+};
+
+namespace detail {
+
+/// n rounded up to a multiple.
+[[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace detail
 
 }  // namespace mamba2::inline MAMBA2_ISA

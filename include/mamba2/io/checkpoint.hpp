@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,19 @@ class Checkpoint {
 
   /// All tensors, in the order of the network.
   [[nodiscard]] std::span<const TensorView> tensors() const noexcept { return table_.tensors(); }
+
+  /// Gives back the memory that reading this part of a tensor's data took; it can be read again.
+  /// Without effect on a checkpoint that was given as bytes.
+  void release(std::span<const std::byte> part) const noexcept {
+    for (const MappedFile& file : files_) {
+      const std::span<const std::byte> all = file.bytes();
+      // Of unrelated arrays only std::less may compare the addresses.
+      const std::less_equal<> before;
+      if (before(all.data(), part.data()) && before(part.data() + part.size(), all.data() + all.size())) {
+        file.release(part);
+      }
+    }
+  }
 
   /// Bytes of all safetensors files together.
   [[nodiscard]] std::uint64_t file_bytes() const noexcept { return file_bytes_; }

@@ -1,20 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scalar activation functions.
+// exp, SiLU and softplus, as polynomials on vectors.
 #pragma once
 
-#include <cmath>
+#include "mamba2/kernels/simd.hpp"
 
-#include "mamba2/core/platform.hpp"
+MAMBA2_INTRINSICS_BEGIN
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
-/// v * sigmoid(v). For v below -88, exp(-v) is infinite and the result the limit, -0.
-[[nodiscard]] inline float silu(float v) noexcept { return v / (1.0F + std::exp(-v)); }
+/// e^v to 1 unit in the last place, for v <= 88; above that e^88. Results below the smallest normal
+/// float are 0. A NaN stays one.
+[[nodiscard]] inline Floats exp(const Floats& v) {
+  // e^v = 2^n e^r with n the integer nearest to v / ln 2, so |r| <= ln 2 / 2. ln 2 in two parts:
+  // n times the first is exact.
+  const Floats clamped = xsimd::min(xsimd::max(v, Floats(-87.33654F)), Floats(88.0F));
+  const Floats n = xsimd::nearbyint(clamped * Floats(1.442695041F));
+  const Floats r =
+      xsimd::fma(n, Floats(2.12194440e-4F), xsimd::fma(n, Floats(-0.693359375F), clamped));
+  // (e^r - 1 - r) / r^2: the minimax polynomial for the relative error of e^r, which is 3e-9.
+  Floats p(0.0013814598F);
+  p = xsimd::fma(p, r, Floats(0.0083687169F));
+  p = xsimd::fma(p, r, Floats(0.041668388F));
+  p = xsimd::fma(p, r, Floats(0.16666521F));
+  p = xsimd::fma(p, r, Floats(0.49999993F));
+  p = xsimd::fma(p, r * r, r) + Floats(1.0F);
+  const Floats scaled = xsimd::ldexp(p, xsimd::to_int(n));
+  const Floats flushed = xsimd::select(v < Floats(-87.33654F), Floats(0.0F), scaled);
+  // min and max may have dropped a NaN.
+  return xsimd::select(v == v, flushed, v);
+}
 
-/// log(1 + exp(v)), and v itself above 20 where the two differ by less than float can show: the
-/// threshold of the original implementation. log1p keeps the tail below -16 that log(1 + e) loses.
-[[nodiscard]] inline float softplus(float v) noexcept {
-  return v > 20.0F ? v : std::log1p(std::exp(v));
+/// v * sigmoid(v) to 4 units in the last place.
+[[nodiscard]] inline Floats silu(const Floats& v) {
+  // e^-|v| never overflows: v / (1 + e^-v) for v >= 0, v e^v / (1 + e^v) below.
+  const Floats e = exp(-xsimd::abs(v));
+  return xsimd::select(v < Floats(0.0F), v * e, v) / (Floats(1.0F) + e);
+}
+
+/// log(1 + e^v) to 4 units in the last place.
+[[nodiscard]] inline Floats softplus(const Floats& v) {
+  // max(v, 0) + log(1 + e) with e = e^-|v| in (0, 1]: small e counts in full. The logarithm is
+  // 2 artanh(s) with s = e / (2 + e) <= 1/3.
+  const Floats e = exp(-xsimd::abs(v));
+  const Floats s = e / (Floats(2.0F) + e);
+  const Floats w = s * s;
+  // (artanh(s) / s - 1) / s^2, the minimax polynomial for the relative error of artanh: 5e-9.
+  Floats p(0.14006333F);
+  p = xsimd::fma(p, w, Floats(0.14000839F));
+  p = xsimd::fma(p, w, Floats(0.20010767F));
+  p = xsimd::fma(p, w, Floats(0.33333208F));
+  const Floats twice = s + s;
+  return xsimd::max(v, Floats(0.0F)) + xsimd::fma(twice * w, p, twice);
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels
+
+MAMBA2_INTRINSICS_END

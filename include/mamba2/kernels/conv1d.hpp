@@ -2,7 +2,7 @@
 // The depthwise causal convolution over time, with its SiLU.
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "mamba2/core/views.hpp"
@@ -12,32 +12,41 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 
 /// One filter per channel.
 struct Conv1d {
+  static constexpr std::size_t kMaxTaps = 64;
+
   const float* weight;  ///< (d_conv, conv_dim): tap by tap; the last tap meets the current input
   const float* bias;    ///< (conv_dim), zeros where the model has none
-  std::size_t d_conv;
+  std::size_t conv_dim;
+  std::size_t d_conv;  ///< at most kMaxTaps
 };
 
-/// out[t][c] = silu(bias[c] + sum_k weight[k][c] * x[t - (d_conv-1) + k][c]).
-/// x, out (tokens, conv_dim), not the same memory. state (d_conv - 1, conv_dim), oldest first: the
-/// raw inputs before x[0]; afterwards those before the token that follows.
-inline void causal_conv1d(const Conv1d& conv, ConstRows x, float* state, MutableRows out) noexcept {
-  const std::size_t n = x.cols;
+/// x[t][c] = silu(bias[c] + sum_k weight[k][c] * x[t - (d_conv-1) + k][c]), in place, for the
+/// channels [first, first + x.cols) of the convolution. x (tokens, x.cols). state
+/// (d_conv - 1, conv_dim), oldest first: the raw inputs before x[0]; afterwards those before the
+/// token that follows.
+inline void causal_conv1d(const Conv1d& conv, std::size_t first, MutableRows x,
+                          float* state) noexcept {
   const std::size_t past = conv.d_conv - 1;
-  for (std::size_t t = 0; t < x.rows; ++t) {
-    std::copy_n(conv.bias, n, out[t]);
-    for (std::size_t k = 0; k < conv.d_conv; ++k) {
-      const float* input = t + k < past ? state + (t + k) * n : x[t + k - past];
-      const float* weight = conv.weight + k * n;
-      float* sum = out[t];
-      for (std::size_t c = 0; c < n; ++c) sum[c] += weight[c] * input[c];
+  for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
+    const std::size_t channel = first + c;
+    // The i-th input, counted from the oldest one that is remembered.
+    const auto input = [&](std::size_t i) {
+      return lanes.load(i < past ? state + i * conv.conv_dim + channel : x[i - past] + c);
+    };
+    std::array<Floats, Conv1d::kMaxTaps - 1> remembered;
+    for (std::size_t k = 0; k < past; ++k) remembered[k] = input(x.rows + k);
+    // Backwards: an output may take the place of its input, which only later outputs need.
+    for (std::size_t t = x.rows; t-- > 0;) {
+      Floats sum = lanes.load(conv.bias + channel);
+      for (std::size_t k = 0; k <= past; ++k) {
+        sum = xsimd::fma(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
+      }
+      lanes.store(silu(sum), x[t] + c);
     }
-    for (std::size_t c = 0; c < n; ++c) out[t][c] = silu(out[t][c]);
-  }
-  const std::size_t fresh = std::min(past, x.rows);
-  std::copy(state + fresh * n, state + past * n, state);
-  for (std::size_t i = 0; i < fresh; ++i) {
-    std::copy_n(x[x.rows - fresh + i], n, state + (past - fresh + i) * n);
-  }
+    for (std::size_t k = 0; k < past; ++k) {
+      lanes.store(remembered[k], state + k * conv.conv_dim + channel);
+    }
+  });
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels

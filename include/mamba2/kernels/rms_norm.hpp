@@ -5,70 +5,90 @@
 #include <cmath>
 #include <cstddef>
 
-#include "mamba2/core/views.hpp"
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/simd.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
-/// 1 / sqrt(mean(x^2) + eps) over n values.
-[[nodiscard]] inline float inverse_rms(const float* x, std::size_t n, float eps) noexcept {
+/// to += x. x, to (n).
+inline void add(const float* x, std::size_t n, float* to) noexcept {
+  for_each_vector(
+      n, [&](std::size_t i, auto lanes) { lanes.store(lanes.load(to + i) + lanes.load(x + i), to + i); });
+}
+
+/// Sum of x^2 over n values.
+[[nodiscard]] inline float sum_of_squares(const float* x, std::size_t n) noexcept {
   Floats squares(0.0F);
-  std::size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const Floats v = load(x + i);
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    const Floats v = lanes.load(x + i);
     squares = xsimd::fma(v, v, squares);
-  }
-  float total = sum(squares);
-  for (; i < n; ++i) total += x[i] * x[i];
-  return 1.0F / std::sqrt(total / static_cast<float>(n) + eps);
+  });
+  return sum(squares);
 }
 
-/// out[t] = x[t] / sqrt(mean(x[t]^2) + eps) * weight for every row t.
-/// x, out (tokens, n), weight (n); out may be x.
-inline void rms_norm(ConstRows x, const float* weight, float eps, MutableRows out) noexcept {
-  for (std::size_t t = 0; t < x.rows; ++t) {
-    const float scale = inverse_rms(x[t], x.cols, eps);
-    for (std::size_t i = 0; i < x.cols; ++i) out[t][i] = x[t][i] * scale * weight[i];
-  }
+/// 1 / sqrt(mean + eps), where the mean is sum / n.
+[[nodiscard]] inline float inverse_rms(float sum, std::size_t n, float eps) noexcept {
+  return 1.0F / std::sqrt(sum / static_cast<float>(n) + eps);
 }
 
-/// What stands between the scan and out_proj.
+/// out = x * factor * weight. x, weight, out (n); out may be x.
+inline void scale(const float* x, float factor, const float* weight, std::size_t n,
+                  float* out) noexcept {
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(lanes.load(x + i) * Floats(factor) * lanes.load(weight + i), out + i);
+  });
+}
+
+/// out = x / sqrt(mean(x^2) + eps) * weight. x, weight, out (n); out may be x.
+inline void rms_norm(const float* x, const float* weight, std::size_t n, float eps,
+                     float* out) noexcept {
+  scale(x, inverse_rms(sum_of_squares(x, n), n, eps), weight, n, out);
+}
+
+/// out = y * silu(z). y, z, out (n); out may be y or z. Returns the sum of out^2.
+inline float gate(const float* y, const float* z, std::size_t n, float* out) noexcept {
+  Floats squares(0.0F);
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    const Floats v = lanes.load(y + i) * silu(lanes.load(z + i));
+    squares = xsimd::fma(v, v, squares);
+    lanes.store(v, out + i);
+  });
+  return sum(squares);
+}
+
+/// What stands between the scan and out_proj: norm(y * silu(z)), or norm(y) * silu(z) where
+/// norm_before_gate. It comes in two steps, so that heads can be worked on apart.
 struct GatedNorm {
-  const float* weight;    ///< (n)
-  std::size_t ngroups;    ///< the mean is taken over n / ngroups values at a time
-  float eps;              ///< inside the square root
-  bool norm_before_gate;  ///< norm(y) * silu(z) instead of norm(y * silu(z))
+  const float* weight;  ///< (nheads * headdim), or nullptr: the gate alone
+  std::size_t nheads;
+  std::size_t headdim;
+  std::size_t ngroups;  ///< the mean is taken over the heads of a group
+  float eps;            ///< inside the square root
+  bool norm_before_gate;
 };
 
-/// Normalises y gated by z, group by group. y, z, out (tokens, n); out may be y.
-inline void gated_rms_norm(const GatedNorm& norm, ConstRows y, ConstRows z,
-                           MutableRows out) noexcept {
-  const std::size_t group = y.cols / norm.ngroups;
-  for (std::size_t t = 0; t < y.rows; ++t) {
-    for (std::size_t first = 0; first < y.cols; first += group) {
-      const float* weight = norm.weight + first;
-      const float* y_group = y[t] + first;
-      const float* z_group = z[t] + first;
-      float* out_group = out[t] + first;
-      if (norm.norm_before_gate) {
-        const float scale = inverse_rms(y_group, group, norm.eps);
-        for (std::size_t i = 0; i < group; ++i) {
-          out_group[i] = y_group[i] * scale * weight[i] * silu(z_group[i]);
-        }
-      } else {
-        for (std::size_t i = 0; i < group; ++i) out_group[i] = y_group[i] * silu(z_group[i]);
-        const float scale = inverse_rms(out_group, group, norm.eps);
-        for (std::size_t i = 0; i < group; ++i) out_group[i] *= scale * weight[i];
-      }
-    }
-  }
+/// The first step, for one head: y, z (headdim). z becomes y * silu(z), unless the norm comes
+/// first. Returns the head's share of the sum of squares.
+[[nodiscard]] inline float gate_head(const GatedNorm& norm, const float* y, float* z) noexcept {
+  if (norm.weight != nullptr && norm.norm_before_gate) return sum_of_squares(y, norm.headdim);
+  return gate(y, z, norm.headdim, z);
 }
 
-/// out = y * silu(z), the gate alone. y, z, out (tokens, n); out may be y.
-inline void gate(ConstRows y, ConstRows z, MutableRows out) noexcept {
-  for (std::size_t t = 0; t < y.rows; ++t) {
-    for (std::size_t i = 0; i < y.cols; ++i) out[t][i] = y[t][i] * silu(z[t][i]);
+/// The second step, for one token: squares (nheads) holds what the first step returned. The result
+/// is left in z (nheads * headdim).
+inline void gated_norm(const GatedNorm& norm, const float* squares, const float* y,
+                       float* z) noexcept {
+  if (norm.weight == nullptr) return;
+  const std::size_t heads = norm.nheads / norm.ngroups;
+  const std::size_t n = heads * norm.headdim;
+  for (std::size_t group = 0; group < norm.ngroups; ++group) {
+    float total = 0.0F;
+    for (std::size_t h = 0; h < heads; ++h) total += squares[group * heads + h];
+    const float factor = inverse_rms(total, n, norm.eps);
+    const float* weight = norm.weight + group * n;
+    float* out = z + group * n;
+    if (norm.norm_before_gate) gate(y + group * n, out, n, out);
+    scale(out, factor, weight, n, out);
   }
 }
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The selective state space recurrence.
+// The selective state space recurrence, token by token.
 #pragma once
 
-#include <cmath>
+#include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/simd.hpp"
+#if defined(__aarch64__)
+#include "mamba2/kernels/neon/scan_step.hpp"
+#endif
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
@@ -24,55 +28,88 @@ struct Ssm {
   float dt_max;
 };
 
-/// delta = clamp(softplus(dt + dt_bias), dt_min, dt_max). dt, delta (tokens, nheads).
-inline void step_sizes(const Ssm& ssm, ConstRows dt, MutableRows delta) noexcept {
+/// What the heads of a block read of consecutive tokens, and where they write.
+struct ScanRows {
+  MutableRows x;    ///< (tokens, nheads * headdim), replaced by y
+  ConstRows B;      ///< (tokens, ngroups * d_state)
+  ConstRows C;      ///< (tokens, ngroups * d_state)
+  ConstRows delta;  ///< (tokens, nheads)
+};
+
+/// dt becomes the step size delta = clamp(softplus(dt + dt_bias), dt_min, dt_max), for the heads
+/// [first, first + dt.cols). dt (tokens, dt.cols).
+inline void step_sizes(const Ssm& ssm, std::size_t first, MutableRows dt) noexcept {
   for (std::size_t t = 0; t < dt.rows; ++t) {
-    for (std::size_t h = 0; h < ssm.nheads; ++h) {
-      const float step = softplus(dt[t][h] + ssm.dt_bias[h]);
-      delta[t][h] = step < ssm.dt_min ? ssm.dt_min : (step > ssm.dt_max ? ssm.dt_max : step);
-    }
+    for_each_vector(dt.cols, [&](std::size_t h, auto lanes) {
+      const Floats step = softplus(lanes.load(dt[t] + h) + lanes.load(ssm.dt_bias + first + h));
+      lanes.store(xsimd::min(xsimd::max(step, Floats(ssm.dt_min)), Floats(ssm.dt_max)), dt[t] + h);
+    });
   }
 }
 
-/// One row of the state, for one token: state = decay * state + input * B; returns state . C.
-[[nodiscard]] inline float scan_row(float decay, float input, const float* B, const float* C,
-                                    std::size_t d_state, float* state) noexcept {
-  const Floats decays(decay);
-  const Floats inputs(input);
-  Floats dot(0.0F);
-  std::size_t n = 0;
-  for (; n + kLanes <= d_state; n += kLanes) {
-    const Floats s = xsimd::fma(inputs, load(B + n), decays * load(state + n));
-    s.store_unaligned(state + n);
-    dot = xsimd::fma(s, load(C + n), dot);
+/// One token for the channels [first, first + kVectors registers) of a head; in the last register
+/// perhaps not all lanes. x becomes y.
+template <std::size_t kVectors, class Element, class Lanes>
+void scan_channels(const Ssm& ssm, float decay, float delta, const float* B, const float* C,
+                   const float* D, Lanes lanes, Element* state, float* x) noexcept {
+  std::array<Floats, kVectors> input;
+  std::array<Floats, kVectors> y;
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    const Floats value = lanes.load(x + v * kLanes);
+    input[v] = value * Floats(delta);
+    y[v] = value * lanes.load(D + v * kLanes);
   }
-  float y = sum(dot);
-  for (; n < d_state; ++n) {
-    state[n] = decay * state[n] + input * B[n];
-    y += state[n] * C[n];
+  for (std::size_t n = 0; n < ssm.d_state; ++n, state += ssm.headdim) {
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      Element* place = state + v * kLanes;
+      const Floats s = xsimd::fma(input[v], Floats(B[n]), lanes.load(place) * Floats(decay));
+      lanes.store(s, place);
+      y[v] = xsimd::fma(s, Floats(C[n]), y[v]);
+    }
   }
-  return y;
+  for (std::size_t v = 0; v < kVectors; ++v) lanes.store(y[v], x + v * kLanes);
 }
 
-/// For every head h, token by token (Mamba-2, arXiv 2405.21060):
-///   S = exp(delta A) S + (delta x) B^T,   y = S C + D x.
-/// x, y (tokens, nheads * headdim); B, C (tokens, ngroups * d_state); delta (tokens, nheads);
-/// state (nheads, headdim, d_state). y may be x.
-/// Tokens run inside heads: the state of one head stays in the cache for all of them.
-inline void selective_scan(const Ssm& ssm, ConstRows x, ConstRows B, ConstRows C, ConstRows delta,
-                           float* state, MutableRows y) noexcept {
-  const std::size_t heads_per_group = ssm.nheads / ssm.ngroups;
-  for (std::size_t h = 0; h < ssm.nheads; ++h) {
-    const std::size_t group = h / heads_per_group * ssm.d_state;
-    for (std::size_t t = 0; t < x.rows; ++t) {
-      const float step = delta[t][h];
-      const float decay = std::exp(step * ssm.A[h]);
-      for (std::size_t c = h * ssm.headdim; c < (h + 1) * ssm.headdim; ++c) {
-        const float input = x[t][c];
-        y[t][c] = ssm.D[c] * input + scan_row(decay, step * input, B[t] + group, C[t] + group,
-                                              ssm.d_state, state + c * ssm.d_state);
-      }
-    }
+/// One token for all channels of a head: state (d_state, headdim), x (headdim) becomes y.
+template <class Element>
+void scan_token(const Ssm& ssm, float decay, float delta, const float* B, const float* C,
+                const float* D, Element* state, float* x) noexcept {
+#if defined(__aarch64__)
+  constexpr std::size_t kMaxHeaddim = 256;
+  if (ssm.headdim <= kMaxHeaddim) {
+    std::array<float, kMaxHeaddim> input;
+    std::array<float, kMaxHeaddim> y;
+    for_each_vector(ssm.headdim, [&](std::size_t p, auto lanes) {
+      lanes.store(lanes.load(x + p) * Floats(delta), &input[p]);
+    });
+    neon::scan_step(decay, input.data(), B, C, ssm.d_state, ssm.headdim, state, y.data());
+    for_each_vector(ssm.headdim, [&](std::size_t p, auto lanes) {
+      lanes.store(xsimd::fma(lanes.load(x + p), lanes.load(D + p), lanes.load(&y[p])), x + p);
+    });
+    return;
+  }
+#endif
+  constexpr std::size_t kVectors = 4;
+  std::size_t p = 0;
+  for (; p + kVectors * kLanes <= ssm.headdim; p += kVectors * kLanes) {
+    scan_channels<kVectors>(ssm, decay, delta, B, C, D + p, AllLanes{}, state + p, x + p);
+  }
+  for_each_vector(ssm.headdim - p, [&](std::size_t i, auto lanes) {
+    scan_channels<1>(ssm, decay, delta, B, C, D + p + i, lanes, state + p + i, x + p + i);
+  });
+}
+
+/// The tokens of rows, one after the other, for one head (Mamba-2, arXiv 2405.21060):
+///   S = exp(delta A) S + B (delta x)^T,   y = S C + D x.
+/// state (d_state, headdim) of the head: lanes are channels, so that nothing is summed across them.
+template <class Element>
+void scan_head(const Ssm& ssm, std::size_t head, const ScanRows& rows, Element* state) noexcept {
+  const std::size_t group = head / (ssm.nheads / ssm.ngroups) * ssm.d_state;
+  for (std::size_t t = 0; t < rows.x.rows; ++t) {
+    const float delta = rows.delta[t][head];
+    const float decay = first_lane(exp(Floats(delta * ssm.A[head])));
+    scan_token(ssm, decay, delta, rows.B[t] + group, rows.C[t] + group, ssm.D + head * ssm.headdim,
+               state, rows.x[t] + head * ssm.headdim);
   }
 }
 

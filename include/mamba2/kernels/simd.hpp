@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The vector type of the portable kernels, and what xsimd names differently from version to
-// version.
+// The vector type of the portable kernels, loops over arrays of any length, and what xsimd names
+// differently from version to version.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <xsimd/xsimd.hpp>
 
 #include "mamba2/core/platform.hpp"
+#include "mamba2/kernels/fp16.hpp"
+
+MAMBA2_INTRINSICS_BEGIN
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
@@ -17,6 +23,15 @@ using Floats = xsimd::batch<float>;
 inline constexpr std::size_t kLanes = Floats::size;
 
 [[nodiscard]] inline Floats load(const float* values) { return Floats::load_unaligned(values); }
+[[nodiscard]] inline Floats load(const std::uint16_t* fp16) { return load_fp16(fp16); }
+inline void store(const Floats& values, float* to) { values.store_unaligned(to); }
+inline void store(const Floats& values, std::uint16_t* fp16) { store_fp16(values, fp16); }
+
+[[nodiscard]] inline float first_lane(const Floats& values) {
+  std::array<float, kLanes> lanes;
+  store(values, lanes.data());
+  return lanes[0];
+}
 
 /// Sum over the lanes.
 [[nodiscard]] inline float sum(const Floats& values) {
@@ -27,4 +42,48 @@ inline constexpr std::size_t kLanes = Floats::size;
 #endif
 }
 
+/// All lanes of a register. Element is float, or std::uint16_t for FP16.
+struct AllLanes {
+  template <class Element>
+  [[nodiscard]] static Floats load(const Element* values) {
+    return kernels::load(values);
+  }
+  template <class Element>
+  static void store(const Floats& values, Element* to) {
+    kernels::store(values, to);
+  }
+};
+
+/// The first `count` lanes: the others load as zero and are not stored.
+struct FirstLanes {
+  std::size_t count;
+
+  template <class Element>
+  [[nodiscard]] Floats load(const Element* values) const {
+    std::array<Element, kLanes> lanes{};
+    std::copy_n(values, count, lanes.data());
+    return kernels::load(lanes.data());
+  }
+  template <class Element>
+  void store(const Floats& values, Element* to) const {
+    std::array<Element, kLanes> lanes;
+    kernels::store(values, lanes.data());
+    std::copy_n(lanes.data(), count, to);
+  }
+};
+
+/// Walks over n values a register at a time: body(first, lanes), where lanes.load() and
+/// lanes.store() move the values from `first` on; in the last step perhaps not all lanes.
+template <class Body>
+void for_each_vector(std::size_t n, Body body) {
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(i, AllLanes{});
+  if (i < n) body(i, FirstLanes{n - i});
+}
+
+/// Asks for the cache line at an address that may lie beyond the end of its array.
+inline void prefetch(const void* address) { __builtin_prefetch(address); }
+
 }  // namespace mamba2::inline MAMBA2_ISA::kernels
+
+MAMBA2_INTRINSICS_END

@@ -2,6 +2,7 @@
 // What a weight policy is, and the matrix that it packs.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <string_view>
@@ -25,24 +26,40 @@ struct Matrix {
   [[nodiscard]] const std::byte* band(std::size_t index) const noexcept {
     return bands + index * W::band_bytes(cols);
   }
+  /// Rows in the bands [first, first + count) that are not filling.
+  [[nodiscard]] std::size_t rows_in(std::size_t first, std::size_t count) const noexcept {
+    return std::min(rows, (first + count) * W::kBandRows) - first * W::kBandRows;
+  }
 };
 
 /// How weights are stored and multiplied. A policy has no state:
-///   name                       what users call it: "fp32"
+///   name                       what users call it: "int8"
+///   Head                       the policy of the embedding and the head of such a model
+///   kRotation                  width of the Hadamard blocks that out_proj and its input are rotated
+///                              by (linear/rotation.hpp); 0: not rotated
 ///   kBandRows                  rows of a band
 ///   band_bytes(cols)           bytes of a band
 ///   pack_band(rows, cols, to)  packs kBandRows rows (kBandRows, cols), row-major floats
-///   multiply(m, x, y)          y = x m^T: x (tokens, m.cols), y (tokens, m.rows)
 ///   row(m, index, to)          the values of one row, (m.cols)
+///   input_bytes(cols)          bytes of one input made ready: a multiple of 64
+///   prepare(x, cols, to)       makes one input x (cols) ready
+///   multiply(m, first, count, x, y)
+///       y = x m^T for the rows in the bands [first, first + count): x (tokens, m.cols) made ready,
+///       y (tokens, m.rows), of which other columns are left alone. What is computed for a row
+///       depends neither on first nor on count.
 template <class W>
-concept WeightPolicy = requires(const Matrix<W>& m, ConstRows x, MutableRows y, std::size_t n,
-                                const float* from, float* to, std::byte* band) {
+concept WeightPolicy = requires(const Matrix<W>& m, const Inputs& x, MutableRows y, std::size_t n,
+                                const float* from, float* to, std::byte* bytes) {
   { W::name } -> std::convertible_to<std::string_view>;
+  typename W::Head;
+  { W::kRotation } -> std::convertible_to<std::size_t>;
   { W::kBandRows } -> std::convertible_to<std::size_t>;
   { W::band_bytes(n) } -> std::same_as<std::size_t>;
-  { W::pack_band(from, n, band) } -> std::same_as<void>;
-  { W::multiply(m, x, y) } -> std::same_as<void>;
+  { W::pack_band(from, n, bytes) } -> std::same_as<void>;
   { W::row(m, n, to) } -> std::same_as<void>;
+  { W::input_bytes(n) } -> std::same_as<std::size_t>;
+  { W::prepare(from, n, bytes) } -> std::same_as<void>;
+  { W::multiply(m, n, n, x, y) } -> std::same_as<void>;
 };
 
 /// Bytes of a packed matrix.

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Benchmarks of a weight policy: one token (gemv), many (gemm), and what makes inputs ready.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <mamba2/mamba2.hpp>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bench/kernels/benchmarks.hpp"
+#include "bench/random_weights.hpp"
+
+namespace bench {
+
+/// d_model of the largest published model.
+inline constexpr std::size_t kCols = 2560;
+
+/// Vectors of kCols random numbers, made ready for a policy.
+template <class W>
+class ReadyInputs {
+ public:
+  explicit ReadyInputs(std::size_t tokens)
+      : tokens_(tokens), arena_(mamba2::Arena::create(tokens * W::input_bytes(kCols)).value()) {
+    const std::vector<float> x = random_floats(tokens * kCols);
+    for (std::size_t t = 0; t < tokens; ++t) {
+      W::prepare(&x[t * kCols], kCols, arena_.data() + t * W::input_bytes(kCols));
+    }
+  }
+
+  [[nodiscard]] mamba2::Inputs get() const {
+    return {arena_.data(), tokens_, W::input_bytes(kCols)};
+  }
+
+ private:
+  std::size_t tokens_;
+  mamba2::Arena arena_;
+};
+
+/// Random weights that fill the memory.
+template <class W>
+mamba2::Matrix<W> random_matrix(std::span<std::byte> memory) {
+  std::mt19937 random(7);
+  const std::size_t bands = memory.size() / W::band_bytes(kCols);
+  const mamba2::Matrix<W> m{memory.data(), bands * W::kBandRows, kCols};
+  RandomBands<W>(kCols, random).fill(m);
+  return m;
+}
+
+/// One token times `bytes` of weights.
+template <class W>
+void gemv(benchmark::State& state, std::size_t bytes) {
+  const mamba2::Matrix<W> m = random_matrix<W>(large_memory().first(bytes));
+  const ReadyInputs<W> x(1);
+  std::vector<float> y(m.rows);
+  for (auto _ : state) {
+    W::multiply(m, 0, m.band_count(), x.get(), mamba2::MutableRows(y.data(), 1, m.rows));
+    benchmark::ClobberMemory();
+  }
+  Report(state).bytes_per_iteration(static_cast<double>(m.band_count() * W::band_bytes(kCols)));
+}
+
+/// `tokens` tokens times `rows` rows, cut into panels as in a model.
+template <class W, class Unit>
+void gemm(benchmark::State& state, std::size_t tokens, std::size_t rows) {
+  const std::size_t bands = (rows + W::kBandRows - 1) / W::kBandRows;
+  mamba2::Matrix<W> m = random_matrix<W>(large_memory().first(bands * W::band_bytes(kCols)));
+  m.rows = rows;
+  const ReadyInputs<W> x(tokens);
+  std::vector<float> y(tokens * rows);
+  mamba2::SerialExecutor serial;
+  for (auto _ : state) {
+    mamba2::multiply(serial, m, x.get(), mamba2::MutableRows(y.data(), tokens, rows),
+                     [](std::size_t, std::size_t) {});
+    benchmark::ClobberMemory();
+  }
+  Report(state).operations_per_iteration<Unit>(2.0 * static_cast<double>(tokens * rows * kCols));
+}
+
+/// Makes one input ready, which is in the cache.
+template <class W>
+void prepare(benchmark::State& state) {
+  const std::vector<float> x = random_floats(kCols);
+  mamba2::Arena arena = mamba2::Arena::create(W::input_bytes(kCols)).value();
+  for (auto _ : state) {
+    W::prepare(x.data(), kCols, arena.data());
+    benchmark::ClobberMemory();
+  }
+  Report(state).bytes_per_iteration(static_cast<double>(kCols * sizeof(float)));
+}
+
+/// All benchmarks of a policy. slow: kernels without vector instructions get less to do.
+template <class W, class Unit>
+void add_products(const std::string& name, bool slow = false) {
+  const auto add = [](const std::string& full_name, auto body) {
+    benchmark::RegisterBenchmark(full_name.c_str(), body)->Unit(benchmark::kMicrosecond);
+  };
+  add("gemv/" + name, [slow](benchmark::State& state) {
+    gemv<W>(state, slow ? std::size_t{8} << 20 : large_memory().size());
+  });
+  add("gemm/" + name,
+      [slow](benchmark::State& state) { gemm<W, Unit>(state, slow ? 8 : 512, slow ? 128 : 512); });
+  add("prepare/" + name, prepare<W>);
+}
+
+}  // namespace bench

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// mamba2-bench: how fast a model runs here, and how fast it could.
+#include <algorithm>
+#include <cstdio>
+#include <mamba2/mamba2.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/measure.hpp"
+#include "bench/measurement.hpp"
+#include "bench/random_weights.hpp"
+#include "tools/cli.hpp"
+#include "tools/weights.hpp"
+
+namespace {
+
+using mamba2::Result;
+
+const std::vector<std::string> kPolicies = {"fp32", "fp16", "bf16", "int8", "int4"};
+
+struct Arguments {
+  bench::Request request;
+  std::string path, shape;
+  std::vector<std::string> weights = {"int8"};
+  std::string state = "fp32";
+  std::string json_file;
+};
+
+void print_row(const bench::Row& row, bool first) {
+  if (first) {
+    std::printf("%-13s %-7s %7s  %-7s %9s | %6s %6s | %7s %7s | %6s | %8s %8s\n", "model",
+                "weights", "threads", "phase", "tokens/s", "GB/s", "roof", "GOP/s", "roof", "share",
+                "peak MB", "foretold");
+  }
+  std::printf("%-13s %-7s %7zu  %-7s %9.1f | %6.1f %6.1f | %7.1f %7.1f | %4.0f %% | ",
+              row.model.c_str(), std::string(row.weights).c_str(), row.threads,
+              std::string(row.phase).c_str(), row.tokens_per_s.median, row.bytes_per_s() * 1e-9,
+              row.roof_bytes_per_s * 1e-9, row.operations_per_s() * 1e-9,
+              row.roof_operations_per_s * 1e-9, 100.0 * row.share.median);
+  const auto megabytes = [](std::size_t bytes) { return static_cast<double>(bytes) * 1e-6; };
+  if (row.peak_rss == 0) {
+    std::printf("%8s", "?");
+  } else {
+    std::printf("%8.1f", megabytes(row.peak_rss));
+  }
+  std::printf(" %8.1f\n", megabytes(row.memory_required + row.baseline_rss));
+  std::fflush(stdout);
+}
+
+void print_legend(const bench::Row& row) {
+  std::printf(
+      "\nroof: what the same threads reached in between, reading the same weights and doing "
+      "nothing\n"
+      "else (GB/s), or multiplying in registers (GOP/s). share: of the memory's roof for decode, "
+      "of\n"
+      "the arithmetic's for prefill.");
+  if (row.peak_rss == 0) {
+    std::printf(" This system does not tell the peak of memory.\n");
+  } else {
+    std::printf(
+        " peak: since the loading began; foretold: memory_required() and the\n"
+        "%.1f MB of this program by itself.\n",
+        static_cast<double>(row.baseline_rss) * 1e-6);
+  }
+  std::printf("%s, %s, mamba2 %s\n", bench::cpu_name().c_str(), std::string(mamba2::isa()).c_str(),
+              MAMBA2_VERSION);
+}
+
+Result<void> run(const Arguments& arguments) {
+  std::optional<cli::AtomicFile> file;
+  if (!arguments.json_file.empty()) {
+    file.emplace(arguments.json_file);
+    if (!file->good()) return file->commit();
+  }
+  const std::string cpu = bench::cpu_name();
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  bench::Row last;
+  for (const std::string& weights : arguments.weights) {
+    const auto measured = cli::with_weights(weights, [&]<class W>() -> Result<void> {
+      bench::Measurement<W> measurement(arguments.request);
+      if (Result<void> loaded = measurement.load(); !loaded) return loaded;
+      return measurement.run([&](const bench::Row& row) {
+        print_row(row, rows.empty());
+        rows.push_back(bench::to_json(row, cpu));
+        last = row;
+      });
+    });
+    if (!measured) return measured;
+  }
+  print_legend(last);
+  if (!file) return {};
+  const std::string text = rows.dump(2) + "\n";
+  file->write(text.data(), text.size());
+  return file->commit();
+}
+
+void add_options(CLI::App& app, Arguments& a) {
+  std::vector<std::string> shapes;
+  for (const bench::Shape& shape : bench::kShapes) shapes.emplace_back(shape.name);
+  std::vector<std::string> weights = kPolicies;
+  weights.emplace_back("all");
+  const CLI::Range tokens(1, 1 << 20);
+
+  app.add_option("MODEL", a.path, "Folder with config.json and *.safetensors");
+  app.add_option("--random", a.shape, "Instead of MODEL: random weights in a published shape")
+      ->check(CLI::IsMember(shapes));
+  app.add_option("-w,--weights", a.weights, "Precisions of the weights, or all of them")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::IsMember(weights));
+  app.add_option("--threads", a.request.threads,
+                 "Threads, one measurement for each number; 0: one per fast core")
+      ->delimiter(',')
+      ->default_str("0")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--cpus", a.request.cpus, "Run on these CPUs only: 4,5,6,7")
+      ->delimiter(',')
+      ->default_str("")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--decode", a.request.decode, "Measure decoding, so many tokens one by one [64]")
+      ->check(tokens);
+  app.add_option("--prefill", a.request.prefill,
+                 "Measure the reading of a prompt of so many tokens [512]")
+      ->check(tokens);
+  app.add_option("--context", a.request.context, "Tokens read before decoding starts")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20));
+  app.add_option("--state", a.state, "Precision of the state")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp32", "fp16"}));
+  app.add_option("--repeat", a.request.repeat,
+                 "Slices that decoding is cut into, and times that a prompt is read")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  app.add_option("--json", a.json_file, "Write the results to this file as JSON");
+}
+
+/// What follows from the options together.
+void complete(Arguments& a) {
+  if (a.path.empty() == a.shape.empty()) {
+    throw CLI::ValidationError("Either MODEL or --random is needed, and not both");
+  }
+  a.request.random = a.path.empty();
+  a.request.model = a.request.random ? a.shape : a.path;
+  if (std::ranges::find(a.weights, "all") != a.weights.end()) a.weights = kPolicies;
+  if (a.request.threads.empty()) a.request.threads = {0};
+  if (a.request.decode == 0 && a.request.prefill == 0) {
+    a.request.decode = 64;
+    a.request.prefill = 512;
+  }
+  if (a.state == "fp16") a.request.state = mamba2::StatePrecision::fp16;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Measures how fast a model decodes (one token after the other: bound by memory) and "
+      "prefills\n"
+      "(a prompt at once: bound by arithmetic). Beside every measurement, with the same threads "
+      "and\n"
+      "in between, it measures what the machine can do at best, so that results of a busy machine\n"
+      "mean something, too: look at the share. Without --decode and --prefill it measures both.");
+  Arguments arguments;
+  add_options(app, arguments);
+  app.callback([&] { complete(arguments); });
+  app.footer(
+      "Examples:\n"
+      "  mamba2-bench examples/models/tales-14m\n"
+      "  mamba2-bench --random mamba2-780m --weights int8,int4 --threads 1,2 --json 780m.json\n"
+      "  mamba2-bench --random mamba2-130m --decode 64 --context 8192\n"
+      "bench/plot.py draws the JSON files.\n"
+      "Exit status: 0 done, 1 something failed, 2 wrong usage.");
+  return cli::run(app, argc, argv, [&] { return run(arguments); });
+}

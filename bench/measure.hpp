@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Measures how fast a model decodes and prefills, beside what the machine could do meanwhile.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <mamba2/mamba2.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <random>
+#include <span>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "bench/machine.hpp"
+#include "bench/measurement.hpp"
+#include "bench/operations.hpp"
+#include "bench/random_weights.hpp"
+#include "bench/roof.hpp"
+#include "tools/cli.hpp"
+
+namespace bench {
+
+/// The instructions that products with these weights can be made of.
+template <class W>
+using MatrixUnit = std::conditional_t<W::name == "int8" || W::name == "int4", Int8Unit,
+                                      std::conditional_t<W::name == "bf16", Bf16Unit, FmaUnit>>;
+
+/// Tokens with their time, and the roof beside it.
+struct Slice {
+  double seconds_per_token;
+  double bytes_per_s;
+  double operations_per_s;
+};
+
+/// One model with weights of policy W.
+template <class W>
+class Measurement {
+ public:
+  explicit Measurement(const Request& request) : request_(request) {}
+
+  /// Error: those of loading.
+  [[nodiscard]] mamba2::Result<void> load() {
+    // The peak is that of everything before, where it cannot be reset.
+    if (reset_peak_rss()) baseline_rss_ = peak_rss();
+    auto weights = request_.random ? random_weights<W>(shape()) : weights_of_file();
+    if (!weights) return std::move(weights).error();
+    packed_ = {weights->arena.data(), weights->arena.size()};
+    model_ = mamba2::Mamba2Model<W>::from_weights(*std::move(weights));
+    return {};
+  }
+
+  /// Calls sink(row) for every row. In a thread of its own for each number of threads, because that
+  /// thread's CPUs are chosen to fit. Errors: those of sessions and threads.
+  template <class Sink>
+  [[nodiscard]] mamba2::Result<void> run(Sink sink) {
+    mamba2::Result<void> outcome;
+    for (std::size_t i = 0; i < request_.threads.size() && outcome; ++i) {
+      std::thread([&] { outcome = run_on(request_.threads[i], sink); }).join();
+    }
+    return outcome;
+  }
+
+ private:
+  using Session = mamba2::Session<W>;
+  using Tokens = std::span<const mamba2::Token>;
+
+  [[nodiscard]] mamba2::Config shape() const {
+    return std::ranges::find(kShapes, request_.model, &Shape::name)->config();
+  }
+
+  [[nodiscard]] mamba2::Result<mamba2::Weights<W>> weights_of_file() const {
+    const auto checkpoint = mamba2::Checkpoint::open(request_.model);
+    if (!checkpoint) return checkpoint.error();
+    cli::Progress progress("loading");
+    return mamba2::load_weights<W>(
+        *checkpoint,
+        {.progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); }});
+  }
+
+  template <class Sink>
+  [[nodiscard]] mamba2::Result<void> run_on(std::size_t count, Sink& sink) {
+    const auto threads = Threads::create(count, request_.cpus);
+    if (!threads) return threads.error();
+    const mamba2::SessionOptions options = {.state = request_.state,
+                                            .workers = {.executor = threads->executor}};
+    for (const bool decoding : {true, false}) {
+      if ((decoding ? request_.decode : request_.prefill) == 0) continue;
+      auto session = model_->session(options);
+      if (!session) return std::move(session).error();
+      const auto row = decoding ? decode(*session, *threads) : prefill(*session, *threads);
+      if (!row) return row.error();
+      sink(*row);
+    }
+    return {};
+  }
+
+  [[nodiscard]] mamba2::Result<Row> decode(Session& session, const Threads& threads) {
+    const std::vector<mamba2::Token> context = random_tokens(request_.context);
+    const std::vector<mamba2::Token> tokens =
+        random_tokens(std::max(request_.decode, request_.repeat));
+    if (!context.empty()) {
+      cli::Progress progress("reading the context");
+      constexpr std::size_t kPiece = 384;
+      for (std::size_t done = 0; done < context.size(); done += kPiece) {
+        const auto piece = Tokens(context).subspan(done);
+        const auto read = session.prefill(piece.first(std::min(kPiece, piece.size())));
+        if (!read) return read.error();
+        progress.update(std::min(done + kPiece, context.size()), context.size());
+      }
+    }
+    // Whatever happens only once.
+    if (const auto warm = session.decode(tokens.front()); !warm) return warm.error();
+
+    Row row = describe("decode", threads);
+    row.tokens = tokens.size();
+    row.context = request_.context;
+    const Operations operations = decode_operations(model_->config());
+    const auto slices = slice(threads, row, operations, [&](std::size_t i) {
+      const auto part = [&](std::size_t n) { return tokens.size() * n / request_.repeat; };
+      const auto some = Tokens(tokens).subspan(part(i), part(i + 1) - part(i));
+      bool finite = true;
+      const double time = seconds([&] {
+        for (const mamba2::Token token : some) finite &= is_finite(session.decode(token));
+      });
+      return std::pair(time / static_cast<double>(some.size()), finite);
+    });
+    if (!slices) return slices.error();
+    row.bytes_per_token = static_cast<double>(model_->bytes_per_token(request_.state));
+    summarize(*slices, operations, row);
+    row.share = spread(*slices, [&](const Slice& s) {
+      return row.bytes_per_token / s.bytes_per_s / s.seconds_per_token;
+    });
+    return row;
+  }
+
+  [[nodiscard]] mamba2::Result<Row> prefill(Session& session, const Threads& threads) {
+    const std::vector<mamba2::Token> tokens = random_tokens(request_.prefill);
+    const std::size_t batch = std::min(tokens.size(), mamba2::SessionOptions().prefill_batch);
+    const auto warm = session.prefill(Tokens(tokens).first(batch));
+    if (!warm) return warm.error();
+
+    Row row = describe("prefill", threads);
+    row.tokens = tokens.size();
+    const Operations operations = prefill_operations(model_->config(), tokens.size());
+    const auto slices = slice(threads, row, operations, [&](std::size_t) {
+      session.reset();
+      bool finite = true;
+      const double time = seconds([&] { finite = is_finite(session.prefill(tokens)); });
+      return std::pair(time / static_cast<double>(tokens.size()), finite);
+    });
+    if (!slices) return slices.error();
+    row.bytes_per_token = prefill_bytes(tokens.size());
+    summarize(*slices, operations, row);
+    row.share = spread(*slices, [&](const Slice& s) {
+      return operations.total() / s.operations_per_s / s.seconds_per_token;
+    });
+    return row;
+  }
+
+  /// A token's share of the memory traffic: weights and state once for every batch, the head once.
+  [[nodiscard]] double prefill_bytes(std::size_t tokens) const {
+    const mamba2::Config& c = model_->config();
+    const std::size_t batch = mamba2::SessionOptions().prefill_batch;
+    const auto batches = static_cast<double>((tokens + batch - 1) / batch);
+    const auto head =
+        static_cast<double>(mamba2::packed_bytes<typename W::Head>(c.vocab_size, c.d_model));
+    const auto once = static_cast<double>(model_->bytes_per_token(request_.state));
+    return (batches * (once - head) + head) / static_cast<double>(tokens);
+  }
+
+  /// Calls work(i), which returns the seconds per token and whether logits are finite, for every
+  /// slice, and measures the roof before and after each: a slice is compared with the mean of both.
+  template <class Work>
+  [[nodiscard]] mamba2::Result<std::vector<Slice>> slice(const Threads& threads, const Row& row,
+                                                         const Operations& operations, Work work) {
+    cli::Progress progress(
+        mamba2::detail::concat(row.weights, ", threads: ", row.threads, ", ", row.phase));
+    std::vector<Slice> slices;
+    Slice before = roof(threads, operations);
+    for (std::size_t i = 0; i < request_.repeat; ++i) {
+      const auto [time, finite] = work(i);
+      if (!finite) {
+        return mamba2::Error{mamba2::ErrorCode::malformed,
+                             request_.model + ": gives logits that are not finite"};
+      }
+      const Slice after = roof(threads, operations);
+      slices.push_back({time, (before.bytes_per_s + after.bytes_per_s) / 2.0,
+                        (before.operations_per_s + after.operations_per_s) / 2.0});
+      before = after;
+      progress.update(i + 1, request_.repeat);
+    }
+    return slices;
+  }
+
+  /// The best that the threads can do now, reading the packed weights, and calculating in this
+  /// mixture of operations.
+  [[nodiscard]] Slice roof(const Threads& threads, const Operations& operations) const {
+    constexpr double kReading = 0.02;  // seconds, at least
+    constexpr double kCalculating = 0.01;
+    const double matrix = operations.matrix / peak<MatrixUnit<W>>(threads, kCalculating);
+    const double ssm = operations.ssm / peak<FmaUnit>(threads, kCalculating);
+    return {0.0, streaming_read(threads, packed_, kReading), operations.total() / (matrix + ssm)};
+  }
+
+  template <class Rate>
+  [[nodiscard]] static Spread spread(const std::vector<Slice>& slices, Rate rate) {
+    std::vector<double> values;
+    for (const Slice& one : slices) values.push_back(rate(one));
+    return {median(values), std::ranges::min(values), std::ranges::max(values)};
+  }
+
+  void summarize(const std::vector<Slice>& slices, const Operations& operations, Row& row) const {
+    row.operations_per_token = operations.total();
+    row.tokens_per_s = spread(slices, [](const Slice& s) { return 1.0 / s.seconds_per_token; });
+    row.roof_bytes_per_s = spread(slices, [](const Slice& s) { return s.bytes_per_s; }).median;
+    row.roof_operations_per_s =
+        spread(slices, [](const Slice& s) { return s.operations_per_s; }).median;
+    row.peak_rss = baseline_rss_ == 0 ? 0 : peak_rss();
+  }
+
+  [[nodiscard]] Row describe(std::string_view phase, const Threads& threads) const {
+    Row row;
+    row.model = name();
+    row.weights = W::name;
+    row.threads = threads.count;
+    row.phase = phase;
+    row.repeat = request_.repeat;
+    row.state = request_.state == mamba2::StatePrecision::fp16 ? "fp16" : "fp32";
+    row.baseline_rss = baseline_rss_;
+    row.memory_required =
+        mamba2::Mamba2Model<W>::memory_required(model_->config(), {.state = request_.state}).peak();
+    row.weight_bytes = model_->weight_bytes();
+    row.state_bytes = mamba2::State::bytes(model_->config(), request_.state);
+    return row;
+  }
+
+  /// "tales-14m" for the folder examples/models/tales-14m/.
+  [[nodiscard]] std::string name() const {
+    if (request_.random) return request_.model;
+    std::filesystem::path path = std::filesystem::absolute(request_.model).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    return path.filename().string();
+  }
+
+  [[nodiscard]] std::vector<mamba2::Token> random_tokens(std::size_t count) const {
+    std::mt19937 random(7);
+    std::vector<mamba2::Token> tokens(count);
+    for (mamba2::Token& token : tokens) {
+      token = static_cast<mamba2::Token>(random() % model_->config().vocab_size);
+    }
+    return tokens;
+  }
+
+  [[nodiscard]] static bool is_finite(const mamba2::Result<std::span<const float>>& logits) {
+    return logits && std::isfinite(logits->front()) && std::isfinite(logits->back());
+  }
+
+  const Request& request_;
+  std::optional<mamba2::Mamba2Model<W>> model_;
+  std::span<const std::byte> packed_;  // the model's weights
+  std::size_t baseline_rss_ = 0;
+};
+
+}  // namespace bench

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// How callers say who does the work.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "mamba2/core/executor.hpp"
+#include "mamba2/core/result.hpp"
+#include "mamba2/core/thread_pool.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// Who does the work: so many threads, or an executor of the application's.
+struct Workers {
+  /// The calling thread included. 0: one per fast core; 1: the calling thread alone.
+  std::size_t threads = 0;
+  /// Instead of threads. May be shared by everything that does not work at the same time.
+  std::shared_ptr<Executor> executor = nullptr;
+
+  /// Errors: those of ThreadPool::create.
+  [[nodiscard]] Result<std::shared_ptr<Executor>> get() const {
+    if (executor != nullptr) return executor;
+    if (threads == 1) return std::shared_ptr<Executor>(std::make_shared<SerialExecutor>());
+    Result<std::shared_ptr<ThreadPool>> pool = ThreadPool::create({.threads = threads});
+    if (!pool) return std::move(pool).error();
+    return std::shared_ptr<Executor>(*std::move(pool));
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA

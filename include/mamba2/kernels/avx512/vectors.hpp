@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the AVX-512 kernels share: vectors of integers, weights on their way in, results on theirs
+// out.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "mamba2/core/views.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+
+/// 16 integers. Accumulators have this type and not __m512i: to GCC a change of the lanes' type is a
+/// register copy, one for every addition in a tile that fills the registers.
+using Int32x16 = std::int32_t __attribute__((vector_size(64)));
+
+[[nodiscard]] inline Int32x16 all(std::int32_t value) {
+  return reinterpret_cast<Int32x16>(_mm512_set1_epi32(value));
+}
+
+// Masked forms, with all lanes chosen: of the plain ones GCC 12 says that they read what has not
+// been written.
+inline constexpr __mmask16 kAllLanes = 0xFFFF;
+
+[[nodiscard]] inline __m512 to_float(Int32x16 v) {
+  return _mm512_maskz_cvtepi32_ps(kAllLanes, reinterpret_cast<__m512i>(v));
+}
+
+/// The high 4 bits of all bytes.
+[[nodiscard]] inline __m512i high_nibbles(__m512i v) {
+  return _mm512_and_si512(_mm512_maskz_srli_epi32(kAllLanes, v, 4), _mm512_set1_epi8(15));
+}
+[[nodiscard]] inline __m512i low_nibbles(__m512i v) {
+  return _mm512_and_si512(v, _mm512_set1_epi8(15));
+}
+
+/// Asks for the line that is needed soon, past the end of a band too: the next one follows there.
+/// Into the L2 cache, and no further ahead: both were measured.
+inline void prefetch(const std::byte* weights) {
+  constexpr std::size_t kAhead = 1024;
+  _mm_prefetch(reinterpret_cast<const char*>(weights) + kAhead, _MM_HINT_T1);
+}
+
+/// 64 bytes of weights.
+[[nodiscard]] inline __m512i load_weights(const std::byte* weights) {
+  prefetch(weights);
+  return _mm512_loadu_si512(weights);
+}
+
+/// 16 FP16 scales among the weights.
+[[nodiscard]] inline __m512 load_scales(const std::byte* scales) {
+  prefetch(scales);
+  return _mm512_maskz_cvtph_ps(kAllLanes,
+                               _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
+}
+
+/// The same 4 codes in all lanes.
+[[nodiscard]] inline __m512i broadcast_codes(const std::byte* codes) {
+  std::int32_t four;
+  std::memcpy(&four, codes, sizeof four);
+  return _mm512_set1_epi32(four);
+}
+
+/// Stores the first `count` lanes, 16 at most.
+inline void store(__m512 v, float* to, std::size_t count) {
+  if (count >= 16) {
+    _mm512_storeu_ps(to, v);
+  } else {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << count) - 1U), v);
+  }
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rotation by Hadamard matrices: spreads outliers over a block of values before they are quantized.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+
+#include "mamba2/kernels/simd.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels {
+
+/// One block as wide as a register or narrower.
+inline void hadamard_small(float* x, std::size_t width) noexcept {
+  for (std::size_t step = 1; step < width; step *= 2) {
+    for (std::size_t i = 0; i < width; ++i) {
+      if ((i & step) != 0) continue;
+      const float a = x[i];
+      const float b = x[i + step];
+      x[i] = a + b;
+      x[i + step] = a - b;
+    }
+  }
+}
+
+/// Inside every register of a block: the matrix product with H, lane by lane, which needs no
+/// shuffles. H[i][j] = (-1)^popcount(i & j).
+inline void hadamard_lanes(float* x, std::size_t width) noexcept {
+  std::array<Floats, kLanes> H;
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    std::array<float, kLanes> row;
+    for (std::size_t j = 0; j < kLanes; ++j) row[j] = std::popcount(i & j) % 2 == 0 ? 1.0F : -1.0F;
+    H[i] = load(row.data());
+  }
+  for (std::size_t first = 0; first < width; first += kLanes) {
+    Floats even(0.0F);
+    Floats odd(0.0F);
+    for (std::size_t i = 0; i < kLanes; i += 2) {
+      even = xsimd::fma(Floats(x[first + i]), H[i], even);
+      odd = xsimd::fma(Floats(x[first + i + 1]), H[i + 1], odd);
+    }
+    store(even + odd, x + first);
+  }
+}
+
+/// x = x H in place, block by block, with H the symmetric, orthonormal Hadamard matrix: applied
+/// twice, nothing has changed. A block is as wide as the largest power of two that is at most
+/// `widest` (a power of two) and divides n. x (n).
+inline void hadamard(float* x, std::size_t n, std::size_t widest) noexcept {
+  const std::size_t width = std::min(widest, n & (~n + 1));
+  const float norm = 1.0F / std::sqrt(static_cast<float>(width));
+  for (float* block = x; block < x + n; block += width) {
+    if (width < kLanes) {
+      hadamard_small(block, width);
+    } else {
+      hadamard_lanes(block, width);
+    }
+    for (std::size_t step = kLanes; step < width; step *= 2) {
+      for (std::size_t i = 0; i < width; i += kLanes) {
+        if ((i & step) != 0) continue;
+        const Floats a = load(block + i);
+        const Floats b = load(block + i + step);
+        store(a + b, block + i);
+        store(a - b, block + i + step);
+      }
+    }
+  }
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(lanes.load(x + i) * Floats(norm), x + i);
+  });
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// INT8 weights and activations in memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mamba2/core/views.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels {
+
+/// The sizes that a product of INT8 weights and INT8 activations goes by.
+///
+/// A band of kRows rows: for every 4 columns, row by row, 4 codes (kRows * cols bytes); then the
+/// rows' scales, kRows floats. A code is round(w / scale) in -127..127, plus the kernel's kBias.
+///
+/// An input: cols codes in -127..127; then, from a 64-byte boundary on, a float for each group of
+/// columns, its scale; then an int32 for each group, the sum of its codes, by which a kernel with
+/// kBias corrects. Padding columns have code 0.
+struct Int8Layout {
+  std::size_t cols;   ///< padded to a multiple of kColumns
+  std::size_t group;  ///< columns that share an activation scale, a multiple of kColumns or all
+
+  static constexpr std::size_t kColumns = 32;
+
+  /// group = 0: one scale for all columns.
+  [[nodiscard]] static constexpr Int8Layout of(std::size_t columns, std::size_t group) {
+    const std::size_t cols = detail::round_up(columns, kColumns);
+    return {cols, group == 0 || group > cols ? cols : group};
+  }
+
+  [[nodiscard]] constexpr std::size_t groups() const { return (cols + group - 1) / group; }
+  [[nodiscard]] constexpr std::size_t band_bytes(std::size_t rows) const {
+    return rows * (cols + sizeof(float));
+  }
+  [[nodiscard]] constexpr std::size_t scales_offset() const { return detail::round_up(cols, 64); }
+  [[nodiscard]] constexpr std::size_t input_bytes() const {
+    return detail::round_up(scales_offset() + groups() * (sizeof(float) + sizeof(std::int32_t)),
+                            64);
+  }
+
+  [[nodiscard]] static const std::int8_t* codes(const std::byte* input) {
+    return reinterpret_cast<const std::int8_t*>(input);
+  }
+  [[nodiscard]] const float* scales(const std::byte* input) const {
+    return reinterpret_cast<const float*>(input + scales_offset());
+  }
+  [[nodiscard]] const std::int32_t* sums(const std::byte* input) const {
+    return reinterpret_cast<const std::int32_t*>(scales(input) + groups());
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels

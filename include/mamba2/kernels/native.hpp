@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which kernels this translation unit uses: the best that the compiler's flags allow.
+#pragma once
+
+#include "mamba2/core/platform.hpp"
+#include "mamba2/kernels/scalar/int4.hpp"
+#include "mamba2/kernels/scalar/int8.hpp"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include "mamba2/kernels/avx2/int4.hpp"
+#include "mamba2/kernels/avx2/int8.hpp"
+#endif
+#if defined(__AVX512BW__)
+#include "mamba2/kernels/avx512/int4.hpp"
+#include "mamba2/kernels/avx512/int8.hpp"
+#endif
+#if defined(__AVX512VNNI__)
+#include "mamba2/kernels/avx512_vnni/int4.hpp"
+#include "mamba2/kernels/avx512_vnni/int8.hpp"
+#endif
+#if defined(__aarch64__)
+#include "mamba2/kernels/neon/int4.hpp"
+#include "mamba2/kernels/neon/int8.hpp"
+#endif
+#if defined(__ARM_FEATURE_DOTPROD)
+#include "mamba2/kernels/neon_dotprod/int4.hpp"
+#include "mamba2/kernels/neon_dotprod/int8.hpp"
+#endif
+
+namespace mamba2::inline MAMBA2_ISA::kernels {
+
+// The names are those of isa(), but where it has nothing of its own to offer.
+namespace x86_64 = scalar;
+#if defined(__AVX512BF16__)
+namespace avx512_bf16 {
+using avx512_vnni::Int4;
+using avx512_vnni::Int8;
+}  // namespace avx512_bf16
+#endif
+using Int8Native = MAMBA2_ISA::Int8;
+using Int4Native = MAMBA2_ISA::Int4;
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// The selective state space recurrence for many tokens at once: the chunked form of Mamba-2
+// (arXiv 2405.21060, "state space duality"), in which nearly all work is matrix products.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <type_traits>
+
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/activations.hpp"
+#include "mamba2/kernels/scan.hpp"
+#include "mamba2/kernels/simd.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels {
+
+/// Tokens of a chunk, at most. Longer ones do more work inside the chunk, shorter ones pass through
+/// the state more often; chosen by measurement (bench/kernels.cpp).
+inline constexpr std::size_t kChunk = 64;
+static_assert(kChunk % kLanes == 0);
+
+/// Columns that the products of a head are worked on at a time, in registers.
+inline constexpr std::size_t kPanelVectors = kLanes == 8 ? 2 : 4;
+inline constexpr std::size_t kTileRows = 6;
+
+/// Sums of kRows rows and kVectors registers of columns.
+template <std::size_t kRows, std::size_t kVectors>
+struct Tile {
+  std::array<std::array<Floats, kVectors>, kRows> sums;
+
+  /// Row r becomes factors[r] times itself.
+  void scale(const float* factors) {
+    for (std::size_t r = 0; r < kRows; ++r) {
+      for (Floats& sum : sums[r]) sum *= Floats(factors[r]);
+    }
+  }
+  /// sums[r] += sum_k a[r * a_row + k * a_column] * b[k * b_row ...].
+  template <class Element>
+  void add_product(const float* a, std::size_t a_row, std::size_t a_column, const Element* b,
+                   std::size_t b_row, std::size_t count) {
+    for (std::size_t k = 0; k < count; ++k) {
+      std::array<Floats, kVectors> row;
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        row[v] = AllLanes::load(b + k * b_row + v * kLanes);
+      }
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const Floats factor(a[r * a_row + k * a_column]);
+        for (std::size_t v = 0; v < kVectors; ++v) {
+          sums[r][v] = xsimd::fma(factor, row[v], sums[r][v]);
+        }
+      }
+    }
+  }
+};
+
+/// Calls body(tile rows as a std::integral_constant, first row) for blocks of kTileRows rows and
+/// then single ones, last rows first.
+template <class Body>
+void for_each_tile_backwards(std::size_t rows, Body body) {
+  std::size_t end = rows;
+  while (end % kTileRows != 0) body(std::integral_constant<std::size_t, 1>{}, --end);
+  while (end > 0) body(std::integral_constant<std::size_t, kTileRows>{}, end -= kTileRows);
+}
+
+[[nodiscard]] constexpr std::size_t chunk_count(std::size_t tokens) {
+  return (tokens + kChunk - 1) / kChunk;
+}
+
+/// Whether chunks are faster than the recurrence, and possible.
+[[nodiscard]] inline bool chunks_pay(const Ssm& ssm, std::size_t tokens) {
+  return tokens >= kTileRows && ssm.headdim % kLanes == 0;
+}
+
+/// The tokens of a chunk.
+[[nodiscard]] inline ScanRows chunk_rows(const ScanRows& rows, std::size_t chunk) {
+  const std::size_t first = chunk * kChunk;
+  const std::size_t count = std::min(kChunk, rows.x.rows - first);
+  return {rows.x.middle(first, count), rows.B.middle(first, count), rows.C.middle(first, count),
+          rows.delta.middle(first, count)};
+}
+
+/// The products of a chunk that all heads of a group share: C_i . B_j for j <= i, and 0 beyond.
+/// CB (chunks, ngroups, kChunk, kChunk); task = chunk * ngroups + group.
+inline void chunk_products(const Ssm& ssm, const ScanRows& all, std::size_t task,
+                           float* CB) noexcept {
+  constexpr std::size_t kColumns = 4;
+  const ScanRows rows = chunk_rows(all, task / ssm.ngroups);
+  const ConstRows B = rows.B.columns(task % ssm.ngroups * ssm.d_state, ssm.d_state);
+  const ConstRows C = rows.C.columns(task % ssm.ngroups * ssm.d_state, ssm.d_state);
+  CB += task * kChunk * kChunk;
+  for (std::size_t i = 0; i < C.rows; ++i) {
+    for (std::size_t j = 0; j <= i; j += kColumns) {
+      std::array<Floats, kColumns> sums;
+      sums.fill(Floats(0.0F));
+      const std::size_t columns = std::min(kColumns, B.rows - j);
+      for_each_vector(C.cols, [&](std::size_t n, auto lanes) {
+        const Floats c = lanes.load(C[i] + n);
+        for (std::size_t k = 0; k < columns; ++k) {
+          sums[k] = xsimd::fma(c, lanes.load(B[j + k] + n), sums[k]);
+        }
+      });
+      for (std::size_t k = 0; k < columns; ++k) CB[i * kChunk + j + k] = sum(sums[k]);
+    }
+    std::fill(CB + i * kChunk + i + 1, CB + (i + 1) * kChunk, 0.0F);
+  }
+}
+
+/// The tokens of a chunk for one head. rows as for scan_head, with at most kChunk tokens; CB of the
+/// head's group; headdim a multiple of kLanes.
+template <class Element>
+class ChunkHead {
+ public:
+  ChunkHead(const Ssm& ssm, std::size_t head, const ScanRows& rows, const float* CB,
+            Element* state) noexcept
+      : ssm_(ssm),
+        group_(head / (ssm.nheads / ssm.ngroups) * ssm.d_state),
+        x_(rows.x.columns(head * ssm.headdim, ssm.headdim)),
+        B_(rows.B.columns(group_, ssm.d_state)),
+        C_(rows.C.columns(group_, ssm.d_state)),
+        D_(ssm.D + head * ssm.headdim),
+        state_(state) {
+    decays(rows.delta, head, CB);
+  }
+
+  void run() noexcept {
+    std::size_t p = 0;
+    for (; p + kPanelVectors * kLanes <= x_.cols; p += kPanelVectors * kLanes) {
+      panel<kPanelVectors>(p);
+    }
+    for (; p < x_.cols; p += kLanes) panel<1>(p);
+  }
+
+ private:
+  /// M[i][j] = CB[i][j] delta_j prod(a_{j+1} .. a_i), 0 for j > i, where a_t = exp(delta_t A).
+  /// The products of decays grow from row to row. They are not exp(cs_i - cs_j) of prefix sums cs:
+  /// behind a strong decay the difference of two large sums would be all rounding.
+  void decays(ConstRows delta, std::size_t head, const float* CB) noexcept {
+    alignas(64) std::array<float, kChunk> steps{};
+    alignas(64) std::array<float, kChunk> factors{};
+    const std::size_t tokens = x_.rows;
+    for (std::size_t t = 0; t < tokens; ++t) steps[t] = delta[t][head];
+    for (std::size_t t = 0; t < tokens; t += kLanes) {
+      store(exp(load(&steps[t]) * Floats(ssm_.A[head])), &factors[t]);
+    }
+    // A one in lane i % kLanes of zeros, to put delta_i into its place.
+    std::array<float, 2 * kLanes> unit{};
+    unit[kLanes] = 1.0F;
+    since_.fill(0.0F);
+    float entering = 1.0F;
+    for (std::size_t i = 0; i < tokens; ++i) {
+      entering_[i] = entering *= factors[i];
+      for (std::size_t j = 0; j <= i; j += kLanes) {
+        Floats L = load(&since_[j]) * Floats(factors[i]);
+        // Arithmetic with subnormal numbers is slow.
+        L = xsimd::select(L > Floats(1e-30F), L, Floats(0.0F));
+        if (j + kLanes > i) L = xsimd::fma(load(&unit[kLanes - (i - j)]), Floats(steps[i]), L);
+        store(L, &since_[j]);
+        store(L * load(CB + i * kChunk + j), &M_[i * kChunk + j]);
+      }
+      // As far as a tile of rows reads.
+      const std::size_t filled = detail::round_up(i + 1, kLanes);
+      std::fill(&M_[i * kChunk] + filled, &M_[i * kChunk] + std::max(filled, std::min(kChunk, i + kTileRows)), 0.0F);
+    }
+  }
+
+  template <std::size_t kVectors>
+  void panel(std::size_t p) noexcept {
+    // The inputs as they arrive in the state at the end of the chunk; y will replace them.
+    alignas(64) std::array<float, kChunk * kPanelVectors * kLanes> arriving;
+    constexpr std::size_t kWidth = kVectors * kLanes;
+    for (std::size_t t = 0; t < x_.rows; ++t) {
+      for (std::size_t v = 0; v < kWidth; v += kLanes) {
+        store(load(x_[t] + p + v) * Floats(since_[t]), &arriving[t * kWidth + v]);
+      }
+    }
+    for_each_tile_backwards(x_.rows, [&](auto rows, std::size_t i) {
+      outputs<rows.value, kVectors>(i, p);
+    });
+    for_each_tile_backwards(ssm_.d_state, [&](auto rows, std::size_t n) {
+      update<rows.value, kVectors>(n, p, arriving.data());
+    });
+  }
+
+  /// y_i = (prod a) S C_i + sum_{j <= i} M_ij x_j + D x_i, from the last row to the first: x_i is
+  /// not needed by the rows before.
+  template <std::size_t kRows, std::size_t kVectors>
+  void outputs(std::size_t i, std::size_t p) noexcept {
+    Tile<kRows, kVectors> tile;
+    for (auto& row : tile.sums) row.fill(Floats(0.0F));
+    tile.add_product(C_[i], C_.stride, 1, state_ + p, ssm_.headdim, ssm_.d_state);
+    tile.scale(&entering_[i]);
+    tile.add_product(&M_[i * kChunk], kChunk, 1, x_.data + p, x_.stride, i + kRows);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        float* place = x_[i + r] + p + v * kLanes;
+        store(xsimd::fma(load(D_ + p + v * kLanes), load(place), tile.sums[r][v]), place);
+      }
+    }
+  }
+
+  /// S_n = (prod a) S_n + sum_j B_j[n] arriving_j.
+  template <std::size_t kRows, std::size_t kVectors>
+  void update(std::size_t n, std::size_t p, const float* arriving) noexcept {
+    Tile<kRows, kVectors> tile;
+    const Floats decay(entering_[x_.rows - 1]);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        tile.sums[r][v] =
+            AllLanes::load(state_ + (n + r) * ssm_.headdim + p + v * kLanes) * decay;
+      }
+    }
+    tile.add_product(B_.data + n, 1, B_.stride, arriving, kVectors * kLanes, x_.rows);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        AllLanes::store(tile.sums[r][v], state_ + (n + r) * ssm_.headdim + p + v * kLanes);
+      }
+    }
+  }
+
+  const Ssm& ssm_;
+  std::size_t group_;
+  MutableRows x_;  // (tokens, headdim)
+  ConstRows B_;    // (tokens, d_state)
+  ConstRows C_;    // (tokens, d_state)
+  const float* D_;
+  Element* state_;  // (d_state, headdim)
+  alignas(64) std::array<float, kChunk> entering_;  // prod(a_0 .. a_i)
+  alignas(64) std::array<float, kChunk> since_;     // delta_j prod(a_{j+1} .. a_last)
+  alignas(64) std::array<float, kChunk * kChunk> M_;
+};
+
+/// What scan_head does, in chunks. CB as chunk_products() leaves it, for all chunks.
+template <class Element>
+void scan_head_in_chunks(const Ssm& ssm, std::size_t head, const ScanRows& rows, const float* CB,
+                         Element* state) noexcept {
+  const std::size_t group = head / (ssm.nheads / ssm.ngroups);
+  for (std::size_t chunk = 0; chunk < chunk_count(rows.x.rows); ++chunk) {
+    const float* products = CB + (chunk * ssm.ngroups + group) * kChunk * kChunk;
+    ChunkHead<Element>(ssm, head, chunk_rows(rows, chunk), products, state).run();
+  }
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels

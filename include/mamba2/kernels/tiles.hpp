@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a product is cut into tiles of rows and tokens that fit into registers.
+#pragma once
+
+#include <cstddef>
+
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/token_tiles.hpp"
+#include "mamba2/kernels/unroll.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels {
+
+/// y = x m^T, y (x.tokens, rows), m in bands of kRows rows and `band_bytes` bytes: calls
+///   tile(Constant<bands>, Constant<tokens>, band, x, y)
+/// for all tiles, with the band, the tokens and the columns of y where the tile begins; y.cols is
+/// what is left there, and may be less than the rows of the bands.
+///
+/// A product with few tokens is bound by memory: a tile is one band and all tokens, and the weights
+/// are one stream. With more, a tile has kBands bands, which stay in the L2 cache while they meet
+/// kTokens tokens at a time.
+template <std::size_t kRows, std::size_t kBands, std::size_t kTokens, class Tile>
+void for_tiles(const std::byte* bands, std::size_t band_bytes, std::size_t rows, const Inputs& x,
+               const MutableRows& y, const Tile& tile) {
+  if (x.tokens <= kFewTokens) {
+    for (std::size_t r = 0; r < rows; r += kRows, bands += band_bytes) {
+      with_few_tokens(x.tokens, [&](auto tokens) {
+        tile(Constant<1>(), tokens, bands, x, y.columns(r, rows - r));
+      });
+    }
+    return;
+  }
+  for (std::size_t r = 0; r < rows;) {
+    const bool whole = rows - r > (kBands - 1) * kRows;
+    for_token_tiles<kTokens>(x.tokens, [&](auto tokens, std::size_t first) {
+      const Inputs from = {x[first], tokens, x.stride};
+      const MutableRows to = y.middle(first, tokens).columns(r, rows - r);
+      if (whole) {
+        tile(Constant<kBands>(), tokens, bands, from, to);
+      } else {
+        tile(Constant<1>(), tokens, bands, from, to);
+      }
+    });
+    const std::size_t count = whole ? kBands : 1;
+    r += count * kRows;
+    bands += count * band_bytes;
+  }
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels

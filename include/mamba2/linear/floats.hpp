@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fp32, Fp16, Bf16: floating-point weights times FP32 activations. Int8A32: INT8 weights, likewise.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/kernels/bf16.hpp"
+#include "mamba2/kernels/quantize.hpp"
+#include "mamba2/kernels/simd.hpp"
+#include "mamba2/kernels/tiles.hpp"
+#include "mamba2/linear/matrix.hpp"
+#if defined(__AVX512BF16__)
+#include "mamba2/linear/bf16_dot.hpp"
+#endif
+
+MAMBA2_INTRINSICS_BEGIN
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// Weights in a Format, widened to FP32 in registers. A band is (cols, kBandRows) numbers, column
+/// after column; where the Format has scales, one FP32 number for each row follows.
+template <class Format>
+struct BasicFloat {
+  static constexpr std::string_view name = Format::name;
+  using Head = BasicFloat;
+  using Stored = typename Format::Stored;
+  static constexpr std::size_t kRotation = 0;
+  static constexpr std::size_t kBandRows = kernels::kLanes;
+
+  [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
+    return scales_offset(cols) + (Format::kScaled ? kBandRows * sizeof(float) : 0);
+  }
+
+  static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
+    auto* to = reinterpret_cast<Stored*>(band);
+    std::array<float, kBandRows> inverses;
+    inverses.fill(1.0F);
+    if constexpr (Format::kScaled) {
+      auto* scales = reinterpret_cast<float*>(band + scales_offset(cols));
+      for (std::size_t r = 0; r < kBandRows; ++r) {
+        const kernels::Int8Scale scale = kernels::int8_scale(rows + r * cols, cols);
+        scales[r] = scale.step;
+        inverses[r] = scale.inverse;
+      }
+    }
+    for (std::size_t k = 0; k < cols; ++k, to += kBandRows) {
+      std::array<float, kBandRows> column;
+      for (std::size_t r = 0; r < kBandRows; ++r) column[r] = rows[r * cols + k] * inverses[r];
+      Format::store(kernels::load(column.data()), to);
+    }
+  }
+
+  static void row(const Matrix<BasicFloat>& m, std::size_t index, float* to) {
+    const std::byte* band = m.band(index / kBandRows);
+    const auto* from = reinterpret_cast<const Stored*>(band);
+    const float scale = scales(band, m.cols).get(index % kBandRows);
+    for (std::size_t k = 0; k < m.cols; ++k, from += kBandRows) {
+      to[k] = Format::load(from).get(index % kBandRows) * scale;
+    }
+  }
+
+  /// A cache line more than needed: inputs a multiple of 4096 bytes apart, as at 5120 columns, would
+  /// compete for the same few places of the L1 cache.
+  [[nodiscard]] static constexpr std::size_t input_bytes(std::size_t cols) {
+    return detail::round_up(cols * sizeof(float), 64) + 64;
+  }
+  static void prepare(const float* x, std::size_t cols, std::byte* to) {
+    std::copy_n(x, cols, reinterpret_cast<float*>(to));
+  }
+
+  static void multiply(const Matrix<BasicFloat>& m, std::size_t first, std::size_t count,
+                       const Inputs& x, MutableRows y) {
+    using kernels::kLanes;
+    // Sums that fill the registers, less a few for weights and one for activations.
+    constexpr bool kManyRegisters = kLanes == 16 || isa().starts_with("neon");
+    constexpr std::size_t kBands = kManyRegisters && kLanes < 16 ? 4 : 2;
+    constexpr std::size_t kTokens = kLanes == 16 ? 12 : 4;
+    const std::size_t rows = m.rows_in(first, count);
+    const std::size_t bytes = band_bytes(m.cols);
+    kernels::for_tiles<kBandRows, kBands, kTokens>(
+        m.band(first), bytes, rows, x, y.columns(first * kBandRows, rows),
+        [&](auto bands, auto tokens, const std::byte* band, const Inputs& from,
+            const MutableRows& to) { tile<bands, tokens>(band, bytes, m.cols, from, to); });
+  }
+
+ private:
+  [[nodiscard]] static constexpr std::size_t scales_offset(std::size_t cols) {
+    return detail::round_up(kBandRows * cols * sizeof(Stored), sizeof(float));
+  }
+  [[nodiscard]] static kernels::Floats scales(const std::byte* band, std::size_t cols) {
+    if constexpr (!Format::kScaled) return kernels::Floats(1.0F);
+    return kernels::load(reinterpret_cast<const float*>(band + scales_offset(cols)));
+  }
+
+  /// kBands bands times kTokens tokens. Few tokens split every sum into chains, so that an addition
+  /// need not wait for the one before; how many must not depend on kBands, or the bits of a row
+  /// would.
+  template <std::size_t kBands, std::size_t kTokens>
+  static void tile(const std::byte* bands, std::size_t bytes, std::size_t cols, const Inputs& x,
+                   const MutableRows& y) {
+    using kernels::Floats;
+    constexpr std::size_t kChains = kTokens >= 4 ? 1 : (kTokens == 1 ? 8 : 2);
+    Floats sums[kChains][kBands][kTokens];
+    kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+      kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c][b][t] = Floats(0.0F); });
+    });
+    std::size_t k = 0;
+    for (; k + kChains <= cols; k += kChains) {
+      kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE {
+        add_column<kBands, kTokens>(bands, bytes, k + c, x, sums[c]);
+      });
+    }
+    for (; k < cols; ++k) add_column<kBands, kTokens>(bands, bytes, k, x, sums[0]);
+    kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+      kernels::unroll<kChains - 1>([&](auto c) MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
+      Floats result = sums[0][b][t];
+      if constexpr (Format::kScaled) result *= scales(bands + b * bytes, cols);
+      float* to = y[t] + b * kBandRows;
+      if (y.cols - b * kBandRows >= kBandRows) {
+        kernels::store(result, to);
+      } else {
+        kernels::FirstLanes{y.cols - b * kBandRows}.store(result, to);
+      }
+    });
+  }
+
+  /// sums += column k of the weights times element k of the tokens.
+  template <std::size_t kBands, std::size_t kTokens>
+  MAMBA2_INLINE static void add_column(const std::byte* bands, std::size_t bytes, std::size_t k,
+                                       const Inputs& x, kernels::Floats (&sums)[kBands][kTokens]) {
+    using kernels::Floats;
+    constexpr std::size_t kColumnBytes = kBandRows * sizeof(Stored);
+    Floats w[kBands];
+    kernels::unroll<kBands>([&](auto b) MAMBA2_INLINE {
+      const std::byte* column = bands + b * bytes + k * kColumnBytes;
+      kernels::prefetch(column + kAhead);
+      w[b] = Format::load(reinterpret_cast<const Stored*>(column));
+    });
+    kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
+      const Floats v(reinterpret_cast<const float*>(x[t])[k]);
+      kernels::unroll<kBands>(
+          [&](auto b) MAMBA2_INLINE { sums[b][t] = xsimd::fma(w[b], v, sums[b][t]); });
+    });
+  }
+
+  static constexpr std::size_t kAhead = 4096;
+};
+
+struct Fp32Format {
+  static constexpr std::string_view name = "fp32";
+  static constexpr bool kScaled = false;
+  using Stored = float;
+  [[nodiscard]] static kernels::Floats load(const float* from) { return kernels::load(from); }
+  static void store(const kernels::Floats& values, float* to) { kernels::store(values, to); }
+};
+
+struct Fp16Format {
+  static constexpr std::string_view name = "fp16";
+  static constexpr bool kScaled = false;
+  using Stored = std::uint16_t;
+  [[nodiscard]] static kernels::Floats load(const std::uint16_t* from) {
+    return kernels::load_fp16(from);
+  }
+  static void store(const kernels::Floats& values, std::uint16_t* to) {
+    kernels::store_fp16(values, to);
+  }
+};
+
+struct Bf16Format {
+  static constexpr std::string_view name = "bf16";
+  static constexpr bool kScaled = false;
+  using Stored = std::uint16_t;
+  [[nodiscard]] static kernels::Floats load(const std::uint16_t* from) {
+    return kernels::load_bf16(from);
+  }
+  static void store(const kernels::Floats& values, std::uint16_t* to) {
+    std::array<float, kernels::kLanes> lanes;
+    kernels::store(values, lanes.data());
+    std::transform(lanes.begin(), lanes.end(), to, float_to_bf16);
+  }
+};
+
+struct Int8A32Format {
+  static constexpr std::string_view name = "int8-a32";
+  static constexpr bool kScaled = true;
+  using Stored = std::int8_t;
+  [[nodiscard]] static kernels::Floats load(const std::int8_t* from) {
+    return kernels::load_codes(from);
+  }
+  static void store(const kernels::Floats& values, std::int8_t* to) {
+    kernels::store_codes(xsimd::nearbyint(values), to);
+  }
+};
+
+/// FP32 weights.
+using Fp32 = BasicFloat<Fp32Format>;
+/// IEEE FP16 weights; beyond 65504 they become that.
+using Fp16 = BasicFloat<Fp16Format>;
+#if defined(__AVX512BF16__)
+using Bf16 = Bf16Dot;
+#else
+/// BF16 weights.
+using Bf16 = BasicFloat<Bf16Format>;
+#endif
+/// INT8 weights with a scale for each row, and activations left in FP32: the most accurate use of
+/// INT8 weights. As fast as Int8 where memory is the limit, far slower at reading prompts.
+using Int8A32 = BasicFloat<Int8A32Format>;
+
+static_assert(WeightPolicy<Fp32> && WeightPolicy<Fp16> && WeightPolicy<Bf16> &&
+              WeightPolicy<Int8A32>);
+
+}  // namespace mamba2::inline MAMBA2_ISA
+
+MAMBA2_INTRINSICS_END

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Int4: weights of 4 bits with a scale for each group of columns, times activations of 8 bits.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/core/half.hpp"
+#include "mamba2/kernels/int4_layout.hpp"
+#include "mamba2/kernels/native.hpp"
+#include "mamba2/kernels/quantize.hpp"
+#include "mamba2/linear/int4_scale.hpp"
+#include "mamba2/linear/int8.hpp"
+#include "mamba2/linear/matrix.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// Symmetric INT4 weights, codes -8..7, an FP16 scale for every kGroup columns of a row (32, 64 or
+/// 128), searched for the least squared error; activations are quantized to INT8 as they come, one
+/// scale for every kGroup columns of a token where kGroupedInputs, else one for all.
+template <class Kernel, std::size_t kGroup, bool kGroupedInputs, std::size_t kHadamard,
+          class HeadPolicy>
+struct BasicInt4 {
+  static_assert(kGroup == 32 || kGroup == 64 || kGroup == 128);
+  static constexpr std::string_view name = "int4";
+  /// 4 bits destroy the embedding of a small model.
+  using Head = HeadPolicy;
+  static constexpr std::size_t kRotation = kHadamard;
+  static constexpr std::size_t kBandRows = Kernel::kRows;
+
+  [[nodiscard]] static constexpr kernels::Int4Layout layout(std::size_t cols) {
+    return kernels::Int4Layout::of(cols, kGroup, kGroupedInputs);
+  }
+  [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
+    return layout(cols).band_bytes(kBandRows);
+  }
+
+  static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
+    for (std::size_t first = 0; first < layout(cols).cols; first += kGroup) {
+      for (std::size_t r = 0; r < kBandRows; r += kernels::kLanes) {
+        pack_groups(rows, cols, r, first, band);
+      }
+    }
+  }
+
+  static void row(const Matrix<BasicInt4>& m, std::size_t index, float* to) {
+    const kernels::Int4Layout sizes = layout(m.cols);
+    const std::byte* band = m.band(index / kBandRows);
+    for (std::size_t first = 0; first < m.cols; first += kGroup) {
+      const Place place(sizes, index % kBandRows, first);
+      const float scale =
+          fp16_to_float(reinterpret_cast<const std::uint16_t*>(band + place.scale)[0]);
+      for (std::size_t k = first; k < std::min(m.cols, first + kGroup); ++k) {
+        const auto byte = static_cast<unsigned>(band[place.byte(k - first)]);
+        const unsigned nibble = (k % 8 < 4 ? byte : byte >> 4) - unsigned{Kernel::kBias};
+        // The nibble's sign bit is worth -8.
+        to[k] = scale * static_cast<float>(static_cast<int>(nibble & 7U) -
+                                           static_cast<int>(nibble & 8U));
+      }
+    }
+  }
+
+  [[nodiscard]] static constexpr std::size_t input_bytes(std::size_t cols) {
+    return layout(cols).input_bytes();
+  }
+
+  static void prepare(const float* x, std::size_t cols, std::byte* to) {
+    const kernels::Int4Layout sizes = layout(cols);
+    auto* codes = reinterpret_cast<std::int8_t*>(to);
+    auto* scales = reinterpret_cast<float*>(to + sizes.scales_offset());
+    auto* sums = reinterpret_cast<std::int32_t*>(scales + sizes.input_groups());
+    std::fill(codes + cols, codes + sizes.cols, std::int8_t{0});
+    for (std::size_t i = 0; i < sizes.input_groups(); ++i) {
+      const std::size_t first = std::min(cols, i * sizes.input_group);
+      const std::size_t count = std::min(sizes.input_group, cols - first);
+      const kernels::Int8Scale scale = kernels::int8_scale(x + first, count);
+      scales[i] = scale.step;
+      for (std::size_t k = i * sizes.input_group; k < (i + 1) * sizes.input_group; k += kGroup) {
+        const std::size_t some = std::min(kGroup, cols - std::min(cols, k));
+        sums[k / kGroup] = kernels::int8_codes(x + k, some, scale.inverse, codes + k);
+      }
+    }
+  }
+
+  static void multiply(const Matrix<BasicInt4>& m, std::size_t first, std::size_t count,
+                       const Inputs& x, MutableRows y) {
+    const std::size_t rows = m.rows_in(first, count);
+    Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+  }
+
+ private:
+  /// Where in a band the codes and the scale of one group of one row are.
+  struct Place {
+    std::size_t codes;  // byte offset of the row's first 4 bytes in the group
+    std::size_t scale;
+
+    Place(const kernels::Int4Layout& sizes, std::size_t row, std::size_t first) {
+      const std::size_t chunk = first / sizes.chunk() * sizes.chunk_bytes(kBandRows);
+      const std::size_t begin = first % sizes.chunk();
+      codes = chunk + begin / 8 * (kBandRows * 4) + row * 4;
+      scale = chunk + kBandRows * (sizes.chunk() / 2 + begin / kGroup * sizeof(std::uint16_t)) +
+              row * sizeof(std::uint16_t);
+    }
+    /// Of the group's i-th column.
+    [[nodiscard]] std::size_t byte(std::size_t i) const {
+      return codes + i / 8 * (kBandRows * 4) + i % 4;
+    }
+  };
+
+  /// The groups from column `first` on of as many rows as a register has lanes.
+  static void pack_groups(const float* rows, std::size_t cols, std::size_t first_row,
+                          std::size_t first, std::byte* band) {
+    const std::size_t count = std::min(kernels::kLanes, kBandRows - first_row);
+    std::array<kernels::Floats, kGroup> columns;
+    for (std::size_t k = 0; k < kGroup; ++k) {
+      std::array<float, kernels::kLanes> lanes{};
+      for (std::size_t r = 0; r < count && first + k < cols; ++r) {
+        lanes[r] = rows[(first_row + r) * cols + first + k];
+      }
+      columns[k] = kernels::load(lanes.data());
+    }
+    const Int4Group<kGroup> group(columns);
+    for (std::size_t r = 0; r < count; ++r) {
+      const Place place(layout(cols), first_row + r, first);
+      reinterpret_cast<std::uint16_t*>(band + place.scale)[0] = group.scales[r];
+      for (std::size_t i = 0; i < kGroup; i += i % 8 == 3 ? 5 : 1) {
+        const unsigned low = static_cast<unsigned>(group.codes[i][r] + Kernel::kBias) & 15U;
+        const unsigned high = static_cast<unsigned>(group.codes[i + 4][r] + Kernel::kBias) & 15U;
+        band[place.byte(i)] = static_cast<std::byte>(low | high << 4);
+      }
+    }
+  }
+};
+
+/// Groups of 32 by default.
+template <std::size_t kGroup = 32>
+using Int4Groups = BasicInt4<kernels::Int4Native, kGroup, false, 256, Int8>;
+using Int4 = Int4Groups<>;
+
+static_assert(WeightPolicy<Int4>);
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Int8: weights of 8 bits with a scale for each row, times activations of 8 bits.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "mamba2/kernels/int8_layout.hpp"
+#include "mamba2/kernels/native.hpp"
+#include "mamba2/kernels/quantize.hpp"
+#include "mamba2/linear/matrix.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// Symmetric INT8 weights, one scale a row, scale = max|w| / 127, rounded half to even; activations
+/// are quantized as they come, likewise, one scale for every kInputGroup columns of a token
+/// (0: one for all). Sums are exact in INT32 within a group. kHadamard: see kRotation of
+/// WeightPolicy.
+template <class Kernel, std::size_t kInputGroup, std::size_t kHadamard>
+struct BasicInt8 {
+  static constexpr std::string_view name = "int8";
+  using Head = BasicInt8;
+  static constexpr std::size_t kRotation = kHadamard;
+  static constexpr std::size_t kBandRows = Kernel::kRows;
+
+  [[nodiscard]] static constexpr kernels::Int8Layout layout(std::size_t cols) {
+    return kernels::Int8Layout::of(cols, kInputGroup);
+  }
+  [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
+    return layout(cols).band_bytes(kBandRows);
+  }
+
+  static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
+    const std::size_t padded = layout(cols).cols;
+    auto* codes = reinterpret_cast<std::int8_t*>(band);
+    auto* scales = reinterpret_cast<float*>(band + kBandRows * padded);
+    for (std::size_t r = 0; r < kBandRows; ++r) {
+      const float* row = rows + r * cols;
+      const kernels::Int8Scale scale = kernels::int8_scale(row, cols);
+      scales[r] = scale.step;
+      // A few columns at a time: first to codes, which vectorises, then to their places.
+      constexpr std::size_t kColumns = kernels::Int8Layout::kColumns;
+      for (std::size_t first = 0; first < padded; first += kColumns) {
+        std::array<std::int8_t, kColumns> some{};
+        const std::size_t count = std::min(kColumns, cols - first);
+        kernels::int8_codes(row + first, count, scale.inverse, some.data());
+        for (std::int8_t& code : some) code = static_cast<std::int8_t>(code + Kernel::kBias);
+        for (std::size_t k = 0; k < kColumns; k += 4) {
+          std::memcpy(codes + ((first + k) / 4 * kBandRows + r) * 4, &some[k], 4);
+        }
+      }
+    }
+  }
+
+  static void row(const Matrix<BasicInt8>& m, std::size_t index, float* to) {
+    const std::byte* band = m.band(index / kBandRows);
+    const std::size_t r = index % kBandRows;
+    const auto* codes = reinterpret_cast<const std::uint8_t*>(band);
+    const float scale =
+        reinterpret_cast<const float*>(band + kBandRows * layout(m.cols).cols)[r];
+    for (std::size_t k = 0; k < m.cols; ++k) {
+      const int code = static_cast<std::int8_t>(codes[(k / 4 * kBandRows + r) * 4 + k % 4] -
+                                                Kernel::kBias);
+      to[k] = scale * static_cast<float>(code);
+    }
+  }
+
+  [[nodiscard]] static constexpr std::size_t input_bytes(std::size_t cols) {
+    return layout(cols).input_bytes();
+  }
+
+  static void prepare(const float* x, std::size_t cols, std::byte* to) {
+    const kernels::Int8Layout sizes = layout(cols);
+    auto* codes = reinterpret_cast<std::int8_t*>(to);
+    auto* scales = reinterpret_cast<float*>(to + sizes.scales_offset());
+    auto* sums = reinterpret_cast<std::int32_t*>(scales + sizes.groups());
+    for (std::size_t g = 0; g < sizes.groups(); ++g) {
+      const std::size_t first = g * sizes.group;
+      const std::size_t count = std::min(sizes.group, cols - std::min(cols, first));
+      const std::size_t padded = std::min(sizes.group, sizes.cols - first);
+      scales[g] = kernels::quantize_int8(x + first, count, codes + first, sums[g]);
+      std::fill(codes + first + count, codes + first + padded, std::int8_t{0});
+    }
+  }
+
+  static void multiply(const Matrix<BasicInt8>& m, std::size_t first, std::size_t count,
+                       const Inputs& x, MutableRows y) {
+    const std::size_t rows = m.rows_in(first, count);
+    Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+  }
+};
+
+/// The variant that is most accurate for its speed; docs and figures in the README.
+using Int8 = BasicInt8<kernels::Int8Native, 0, 256>;
+
+static_assert(WeightPolicy<Int8>);
+
+}  // namespace mamba2::inline MAMBA2_ISA
