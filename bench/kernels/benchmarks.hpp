@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <mamba2/mamba2.hpp>
@@ -44,36 +45,47 @@ inline std::vector<float> random_floats(std::size_t count, float deviation = 1.0
   return values;
 }
 
-/// Reports what a benchmark reached, and which share of the best that this thread can do, measured
-/// before and after it. Times are those that the thread has run.
+/// A roof: every byte of memory that is in no cache is loaded once.
+struct Reading {
+  static constexpr const char* kCounter = "B/s";
+  static double per_second(const Threads& threads) {
+    return streaming_read<ThreadClock>(threads, large_memory(), 0.01);
+  }
+};
+
+/// A roof: nothing but instructions of a Unit.
+template <class Unit>
+struct Calculating {
+  static constexpr const char* kCounter = "OP/s";
+  static double per_second(const Threads& threads) {
+    return peak<Unit, ThreadClock>(threads, 0.01);
+  }
+};
+
+/// Reports what a benchmark reached, and which share that is of the best that this thread can do,
+/// measured before and after it. Made before the benchmark's loop, asked behind it.
+template <class Roof>
 class Report {
  public:
   explicit Report(benchmark::State& state) : state_(state) {}
 
-  /// The roof: every byte loaded once, of memory that is in no cache.
-  void bytes_per_iteration(double bytes) {
-    rate("B/s", bytes, [](const Threads& threads) {
-      return streaming_read<ThreadClock>(threads, large_memory(), 0.01);
-    });
-  }
-  /// The roof: nothing but instructions of this unit.
-  template <class Unit>
-  void operations_per_iteration(double operations) {
-    rate("OP/s", operations,
-         [](const Threads& threads) { return peak<Unit, ThreadClock>(threads, 0.01); });
+  void per_iteration(double amount) {
+    const std::chrono::duration<double> time = ThreadClock::now() - start_;
+    const double rate = amount * static_cast<double>(state_.iterations()) / time.count();
+    const double after = Roof::per_second(serial());
+    state_.counters[Roof::kCounter] = rate;
+    state_.counters["share"] = rate / ((before_ + after) / 2.0);
   }
 
  private:
-  template <class Roof>
-  void rate(const char* name, double amount, Roof roof) {
-    using benchmark::Counter;
-    static const Threads serial{std::make_shared<mamba2::SerialExecutor>(), 1};
-    const double total = amount * static_cast<double>(state_.iterations());
-    state_.counters[name] = Counter(total, Counter::kIsRate);
-    state_.counters["share"] = Counter(total / roof(serial), Counter::kIsRate);
+  [[nodiscard]] static const Threads& serial() {
+    static const Threads threads{std::make_shared<mamba2::SerialExecutor>(), 1};
+    return threads;
   }
 
   benchmark::State& state_;
+  double before_ = Roof::per_second(serial());
+  ThreadClock::time_point start_ = ThreadClock::now();  // after the roof: the order matters
 };
 
 }  // namespace bench

@@ -25,11 +25,12 @@ void add(const char* name, double arrays, Work work) {
     std::vector<float> x = start;
     std::vector<float> y = start;
     std::vector<float> z = start;
+    Report<Reading> report(state);
     for (auto _ : state) {
       work(x.data(), y.data(), z.data());
       benchmark::ClobberMemory();
     }
-    Report(state).bytes_per_iteration(arrays * kWidth * sizeof(float));
+    report.per_iteration(arrays * kWidth * sizeof(float));
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "mamba2/config.hpp"
 #include "mamba2/core/arena.hpp"
+#include "mamba2/core/views.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 

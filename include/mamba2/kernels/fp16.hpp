@@ -42,7 +42,7 @@ inline void store_fp16(const xsimd::batch<float>& values, std::uint16_t* bits) {
   const Floats v = xsimd::max(Floats(-65504.0F), xsimd::min(Floats(65504.0F), values));
 #if defined(__AVX512F__)
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(bits),
-                      _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+                      _mm512_maskz_cvtps_ph(0xFFFF, v, _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__AVX__) && defined(__F16C__)
   _mm_storeu_si128(reinterpret_cast<__m128i*>(bits),
                    _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));

@@ -56,26 +56,22 @@ struct Int8Scale {
   /// Where all values are smaller, they count as 0: the inverse would be infinite.
   static constexpr float kTiny = 1e-36F;
 
-  float step;     ///< max|x| / 127, or 0
+  float step;     ///< max|x| / 127, or 0; NaN if a value is NaN or infinite
   float inverse;  ///< 127 / max|x|, or 0
 };
 
 /// The scale of n values, by the largest magnitude.
 [[nodiscard]] inline Int8Scale int8_scale(const float* x, std::size_t n) {
-  // Two chains: one would wait for itself.
   Floats largest(0.0F);
-  Floats more(0.0F);
-  std::size_t i = 0;
-  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-    largest = xsimd::max(largest, xsimd::abs(load(x + i)));
-    more = xsimd::max(more, xsimd::abs(load(x + i + kLanes)));
-  }
-  for_each_vector(n - i, [&](std::size_t j, auto lanes) {
-    largest = xsimd::max(largest, xsimd::abs(lanes.load(x + i + j)));
+  Floats zeros(0.0F);  // x * 0 is NaN for what is not finite; a maximum may drop it
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    const Floats v = lanes.load(x + i);
+    largest = xsimd::max(largest, xsimd::abs(v));
+    zeros = xsimd::fma(v, Floats(0.0F), zeros);
   });
   std::array<float, kLanes> lanes;
-  store(xsimd::max(largest, more), lanes.data());
-  const float most = *std::max_element(lanes.begin(), lanes.end());
+  store(largest, lanes.data());
+  const float most = *std::max_element(lanes.begin(), lanes.end()) + sum(zeros);
   if (most < Int8Scale::kTiny) return {0.0F, 0.0F};
   return {most / 127.0F, 127.0F / most};
 }
@@ -84,7 +80,10 @@ struct Int8Scale {
 inline std::int32_t int8_codes(const float* x, std::size_t n, float inverse, std::int8_t* codes) {
   // Exact: whole numbers, far from 2^24 in each lane.
   Floats sums(0.0F);
-  const auto quantize = [&](const Floats& v) { return xsimd::nearbyint(v * Floats(inverse)); };
+  const auto quantize = [&](const Floats& v) {
+    const Floats code = xsimd::nearbyint(v * Floats(inverse));
+    return xsimd::select(code == code, code, Floats(0.0F));  // the scale is NaN, that is enough
+  };
   std::size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     const Floats whole = quantize(load(x + i));
@@ -92,11 +91,11 @@ inline std::int32_t int8_codes(const float* x, std::size_t n, float inverse, std
     store_codes(whole, codes + i);
   }
   if (i < n) {
-    const Floats whole = quantize(FirstLanes{n - i}.load(x + i));
+    const Floats whole = quantize(FirstLanes{n % kLanes}.load(x + i));
     sums += whole;
     std::array<std::int8_t, kLanes> rest;
     store_codes(whole, rest.data());
-    std::copy_n(rest.begin(), n - i, codes + i);
+    std::copy_n(rest.begin(), n % kLanes, codes + i);
   }
   return static_cast<std::int32_t>(sum(sums));
 }

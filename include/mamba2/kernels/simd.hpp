@@ -78,7 +78,7 @@ template <class Body>
 void for_each_vector(std::size_t n, Body body) {
   std::size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) body(i, AllLanes{});
-  if (i < n) body(i, FirstLanes{n - i});
+  if (i < n) body(i, FirstLanes{n % kLanes});
 }
 
 /// Asks for the cache line at an address that may lie beyond the end of its array.

@@ -36,11 +36,16 @@ void for_token_tiles(std::size_t tokens, Tile tile) {
 template <class Tile>
 void with_few_tokens(std::size_t tokens, Tile tile) {
   switch (tokens) {
-    case 0: return;
-    case 1: return tile(Tokens<1>());
-    case 2: return tile(Tokens<2>());
-    case 3: return tile(Tokens<3>());
-    default: return tile(Tokens<4>());
+    case 0:
+      return;
+    case 1:
+      return tile(Tokens<1>());
+    case 2:
+      return tile(Tokens<2>());
+    case 3:
+      return tile(Tokens<3>());
+    default:
+      return tile(Tokens<4>());
   }
 }
 

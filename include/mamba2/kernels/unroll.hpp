@@ -33,9 +33,8 @@ MAMBA2_INLINE inline void unroll(const Body& body) {
 /// Calls body(Constant<i>, Constant<j>) for all i < kRows and j < kColumns, the last index fastest.
 template <std::size_t kRows, std::size_t kColumns, class Body>
 MAMBA2_INLINE inline void unroll(const Body& body) {
-  unroll<kRows>([&](auto i) MAMBA2_INLINE {
-    unroll<kColumns>([&](auto j) MAMBA2_INLINE { body(i, j); });
-  });
+  unroll<kRows>([&](auto i)
+                    MAMBA2_INLINE { unroll<kColumns>([&](auto j) MAMBA2_INLINE { body(i, j); }); });
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels

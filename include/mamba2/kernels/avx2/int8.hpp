@@ -32,26 +32,28 @@ struct Int8 {
  private:
   /// kBands bands times kTokens tokens.
   template <std::size_t kBands, std::size_t kTokens>
-  [[gnu::flatten]] static void tile(const Int8Layout& layout, const std::byte* bands,
-                                    const Inputs& x, const MutableRows& y) {
+  static void tile(const Int8Layout& layout, const std::byte* bands, const Inputs& x,
+                   const MutableRows& y) {
     const std::size_t bytes = layout.band_bytes(kRows);
     __m256 totals[kBands][kTokens];
-    unroll<kBands, kTokens>([&](auto b, auto t) { totals[b][t] = _mm256_setzero_ps(); });
+    unroll<kBands, kTokens>([&](auto b, auto t)
+                                MAMBA2_INLINE { totals[b][t] = _mm256_setzero_ps(); });
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       __m256i sums[kBands][kTokens];
-      unroll<kBands, kTokens>([&](auto b, auto t) { sums[b][t] = _mm256_setzero_si256(); });
+      unroll<kBands, kTokens>([&](auto b, auto t)
+                                  MAMBA2_INLINE { sums[b][t] = _mm256_setzero_si256(); });
       const std::size_t first = g * layout.group;
       const std::size_t columns = std::min(layout.group, layout.cols - first);
       add_products(bands + first * kRows, bytes, x.data + first, x.stride, columns, sums);
-      unroll<kBands, kTokens>([&](auto b, auto t) {
+      unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
         totals[b][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[b][t]),
                                        _mm256_set1_ps(layout.scales(x[t])[g]), totals[b][t]);
       });
     }
-    unroll<kBands>([&](auto b) {
+    unroll<kBands>([&](auto b) MAMBA2_INLINE {
       const auto* scales = reinterpret_cast<const float*>(bands + b * bytes + kRows * layout.cols);
       const __m256 scale = _mm256_loadu_ps(scales);
-      unroll<kTokens>([&](auto t) {
+      unroll<kTokens>([&](auto t) MAMBA2_INLINE {
         store(_mm256_mul_ps(totals[b][t], scale), y[t] + b * kRows, y.cols - b * kRows);
       });
     });
@@ -60,22 +62,22 @@ struct Int8 {
   /// sums += weights times x, over `columns` columns. Exact: the sum of two products, at most
   /// 2 * 127 * 127 = 32258, fits into 16 bits; that of three would not.
   template <std::size_t kBands, std::size_t kTokens>
-  static void add_products(const std::byte* weights, std::size_t band_bytes, const std::byte* x,
-                           std::size_t x_stride, std::size_t columns,
-                           __m256i (&sums)[kBands][kTokens]) {
+  MAMBA2_INLINE static void add_products(const std::byte* weights, std::size_t band_bytes,
+                                         const std::byte* x, std::size_t x_stride,
+                                         std::size_t columns, __m256i (&sums)[kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
-      unroll<kBands>([&](auto b) { prefetch(weights + b * band_bytes); });
-      unroll<2>([&](auto) {
+      unroll<kBands>([&](auto b) MAMBA2_INLINE { prefetch(weights + b * band_bytes); });
+      unroll<2>([&](auto) MAMBA2_INLINE {
         __m256i w[kBands];
         __m256i magnitudes[kBands];
-        unroll<kBands>([&](auto b) {
+        unroll<kBands>([&](auto b) MAMBA2_INLINE {
           w[b] = load_weights(weights + b * band_bytes);
           magnitudes[b] = _mm256_abs_epi8(w[b]);
         });
-        unroll<kTokens>([&](auto t) {
+        unroll<kTokens>([&](auto t) MAMBA2_INLINE {
           const __m256i v = broadcast_codes(x + t * x_stride);
-          unroll<kBands>([&](auto b) {
+          unroll<kBands>([&](auto b) MAMBA2_INLINE {
             const __m256i pairs = _mm256_maddubs_epi16(magnitudes[b], _mm256_sign_epi8(v, w[b]));
             sums[b][t] = add_pairs(sums[b][t], pairs);
           });

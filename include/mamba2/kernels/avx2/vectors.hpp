@@ -43,9 +43,11 @@ inline void prefetch(const std::byte* weights) {
   _mm_prefetch(reinterpret_cast<const char*>(weights) + kAhead, _MM_HINT_T1);
 }
 
-/// 32 bytes of weights.
+/// 32 bytes of weights. They are used twice, and GCC would load them twice.
 [[nodiscard]] inline __m256i load_weights(const std::byte* weights) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
+  __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
+  asm("" : "+x"(w));
+  return w;
 }
 
 /// 8 FP16 scales among the weights.

@@ -27,7 +27,7 @@ struct Int4 {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(const Int4Layout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
-    for_tiles<kRows, 2, 8>(
+    for_tiles<kRows, 2, 4>(
         bands, layout.band_bytes(kRows), rows, x, y,
         [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
           // A chunk has its scales at the end. Where memory is the limit it must
@@ -45,31 +45,33 @@ struct Int4 {
  private:
   /// kBands bands times kTokens tokens, kGroups groups at a time.
   template <std::size_t kBands, std::size_t kTokens, std::size_t kGroups>
-  [[gnu::flatten]] static void tile(const Int4Layout& layout, const std::byte* bands,
-                                    const Inputs& x, const MutableRows& y) {
+  static void tile(const Int4Layout& layout, const std::byte* bands, const Inputs& x,
+                   const MutableRows& y) {
     constexpr std::size_t kScaleBytes = kRows * sizeof(std::uint16_t);
     const std::size_t bytes = layout.band_bytes(kRows);
     const std::size_t group_bytes = kRows * layout.group / 2;
     const bool grouped = layout.input_groups() > 1;
     __m512 totals[kBands][kTokens];
-    unroll<kBands, kTokens>([&](auto b, auto t) { totals[b][t] = _mm512_setzero_ps(); });
+    unroll<kBands, kTokens>([&](auto b, auto t)
+                                MAMBA2_INLINE { totals[b][t] = _mm512_setzero_ps(); });
     const std::byte* weights = bands;
     for (std::size_t g = 0; g < layout.groups();) {
       const std::byte* scales = weights + kRows * layout.chunk() / 2;
-      const std::byte* const end = scales;
-      for (; weights != end; g += kGroups) {
+      const std::size_t chunk_end = g + layout.chunk() / layout.group;
+      for (; g < chunk_end; g += kGroups) {
         Int32x16 sums[kGroups][kBands][kTokens];
-        unroll<kGroups>([&](auto i) {
-          unroll<kBands, kTokens>(
-              [&](auto b, auto t) { sums[i][b][t] = all(-kBias * layout.sums(x[t])[g + i]); });
+        unroll<kGroups>([&](auto i) MAMBA2_INLINE {
+          unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+            sums[i][b][t] = all(-kBias * layout.sums(x[t])[g + i]);
+          });
           add_products(weights, bytes, x.data + (g + i) * layout.group, x.stride, layout.group,
                        sums[i]);
           weights += group_bytes;
         });
-        unroll<kGroups>([&](auto i) {
+        unroll<kGroups>([&](auto i) MAMBA2_INLINE {
           __m512 scale[kBands];
-          unroll<kBands>([&](auto b) { scale[b] = load_scales(scales + b * bytes); });
-          unroll<kBands, kTokens>([&](auto b, auto t) {
+          unroll<kBands>([&](auto b) MAMBA2_INLINE { scale[b] = load_scales(scales + b * bytes); });
+          unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
             const float input_scale = layout.scales(x[t])[grouped ? g + i : 0];
             totals[b][t] =
                 _mm512_fmadd_ps(to_float(sums[i][b][t]),
@@ -80,32 +82,34 @@ struct Int4 {
       }
       weights = scales;
     }
-    unroll<kBands, kTokens>(
-        [&](auto b, auto t) { store(totals[b][t], y[t] + b * kRows, y.cols - b * kRows); });
+    unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+      store(totals[b][t], y[t] + b * kRows, y.cols - b * kRows);
+    });
   }
 
   /// sums += weights times x, over `columns` columns. Exact: a 16-bit lane gets 4 columns of every
   /// 8, and what it holds for 32 columns is at most 16 products of 15 * 127, 30480.
   template <std::size_t kBands, std::size_t kTokens>
-  static void add_products(const std::byte* weights, std::size_t band_bytes, const std::byte* x,
-                           std::size_t x_stride, std::size_t columns,
-                           Int32x16 (&sums)[kBands][kTokens]) {
+  MAMBA2_INLINE static void add_products(const std::byte* weights, std::size_t band_bytes,
+                                         const std::byte* x, std::size_t x_stride,
+                                         std::size_t columns, Int32x16 (&sums)[kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
       __m512i pairs[kBands][kTokens];
-      unroll<kBands, kTokens>([&](auto b, auto t) { pairs[b][t] = _mm512_setzero_si512(); });
-      unroll<4>([&](auto) {
+      unroll<kBands, kTokens>([&](auto b, auto t)
+                                  MAMBA2_INLINE { pairs[b][t] = _mm512_setzero_si512(); });
+      unroll<4>([&](auto) MAMBA2_INLINE {
         __m512i low[kBands];
         __m512i high[kBands];
-        unroll<kBands>([&](auto b) {
+        unroll<kBands>([&](auto b) MAMBA2_INLINE {
           const __m512i w = load_weights(weights + b * band_bytes);
           low[b] = low_nibbles(w);
           high[b] = high_nibbles(w);
         });
-        unroll<kTokens>([&](auto t) {
+        unroll<kTokens>([&](auto t) MAMBA2_INLINE {
           const __m512i first = broadcast_codes(x + t * x_stride);
           const __m512i second = broadcast_codes(x + t * x_stride + 4);
-          unroll<kBands>([&](auto b) {
+          unroll<kBands>([&](auto b) MAMBA2_INLINE {
             pairs[b][t] = dot_pairs(pairs[b][t], low[b], first);
             pairs[b][t] = dot_pairs(pairs[b][t], high[b], second);
           });
@@ -114,7 +118,7 @@ struct Int4 {
         x += 8;
       });
       unroll<kBands, kTokens>(
-          [&](auto b, auto t) { sums[b][t] = add_pairs(sums[b][t], pairs[b][t]); });
+          [&](auto b, auto t) MAMBA2_INLINE { sums[b][t] = add_pairs(sums[b][t], pairs[b][t]); });
     } while (x != end);
   }
 };

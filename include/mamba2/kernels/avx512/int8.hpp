@@ -35,25 +35,26 @@ struct Int8 {
  private:
   /// kBands bands times kTokens tokens.
   template <std::size_t kBands, std::size_t kTokens>
-  [[gnu::flatten]] static void tile(const Int8Layout& layout, const std::byte* bands,
-                                    const Inputs& x, const MutableRows& y) {
+  static void tile(const Int8Layout& layout, const std::byte* bands, const Inputs& x,
+                   const MutableRows& y) {
     const std::size_t bytes = layout.band_bytes(kRows);
     __m512 totals[kBands][kTokens];
-    unroll<kBands, kTokens>([&](auto b, auto t) { totals[b][t] = _mm512_setzero_ps(); });
+    unroll<kBands, kTokens>([&](auto b, auto t)
+                                MAMBA2_INLINE { totals[b][t] = _mm512_setzero_ps(); });
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       Int32x16 sums[kBands][kTokens];
-      unroll<kBands, kTokens>([&](auto b, auto t) { sums[b][t] = Int32x16{}; });
+      unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE { sums[b][t] = Int32x16{}; });
       const std::size_t first = g * layout.group;
       const std::size_t columns = std::min(layout.group, layout.cols - first);
       add_products(bands + first * kRows, bytes, x.data + first, x.stride, columns, sums);
-      unroll<kBands, kTokens>([&](auto b, auto t) {
+      unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
         totals[b][t] = _mm512_fmadd_ps(to_float(sums[b][t]), _mm512_set1_ps(layout.scales(x[t])[g]),
                                        totals[b][t]);
       });
     }
-    unroll<kBands>([&](auto b) {
+    unroll<kBands>([&](auto b) MAMBA2_INLINE {
       const __m512 scales = _mm512_loadu_ps(bands + b * bytes + kRows * layout.cols);
-      unroll<kTokens>([&](auto t) {
+      unroll<kTokens>([&](auto t) MAMBA2_INLINE {
         store(_mm512_mul_ps(totals[b][t], scales), y[t] + b * kRows, y.cols - b * kRows);
       });
     });
@@ -62,22 +63,22 @@ struct Int8 {
   /// sums += weights times x, over `columns` columns. Exact: the sum of two products, at most
   /// 2 * 127 * 127 = 32258, fits into 16 bits; that of three would not.
   template <std::size_t kBands, std::size_t kTokens>
-  static void add_products(const std::byte* weights, std::size_t band_bytes, const std::byte* x,
-                           std::size_t x_stride, std::size_t columns,
-                           Int32x16 (&sums)[kBands][kTokens]) {
+  MAMBA2_INLINE static void add_products(const std::byte* weights, std::size_t band_bytes,
+                                         const std::byte* x, std::size_t x_stride,
+                                         std::size_t columns, Int32x16 (&sums)[kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
-      unroll<2>([&](auto) {
+      unroll<2>([&](auto) MAMBA2_INLINE {
         __m512i magnitudes[kBands];
         __mmask64 negative[kBands];
-        unroll<kBands>([&](auto b) {
+        unroll<kBands>([&](auto b) MAMBA2_INLINE {
           const __m512i w = load_weights(weights + b * band_bytes);
           magnitudes[b] = _mm512_abs_epi8(w);
           negative[b] = _mm512_movepi8_mask(w);
         });
-        unroll<kTokens>([&](auto t) {
+        unroll<kTokens>([&](auto t) MAMBA2_INLINE {
           const __m512i v = broadcast_codes(x + t * x_stride);
-          unroll<kBands>([&](auto b) {
+          unroll<kBands>([&](auto b) MAMBA2_INLINE {
             const __m512i s = _mm512_mask_sub_epi8(v, negative[b], _mm512_setzero_si512(), v);
             sums[b][t] = add_pairs(sums[b][t], _mm512_maddubs_epi16(magnitudes[b], s));
           });

@@ -13,8 +13,8 @@
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
 
-/// 16 integers. Accumulators have this type and not __m512i: to GCC a change of the lanes' type is a
-/// register copy, one for every addition in a tile that fills the registers.
+/// 16 integers. Accumulators have this type and not __m512i: to GCC a change of the lanes' type is
+/// a register copy, one for every addition in a tile that fills the registers.
 using Int32x16 = std::int32_t __attribute__((vector_size(64)));
 
 [[nodiscard]] inline Int32x16 all(std::int32_t value) {

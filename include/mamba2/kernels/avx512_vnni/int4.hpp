@@ -25,19 +25,19 @@ struct Int4 {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(const Int4Layout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
-    for_tiles<kRows, 2, 8>(bands, layout.band_bytes(kRows), rows, x, y,
-                           [&](auto n, auto tokens, const std::byte* band, const Inputs& from,
-                               const MutableRows& to) {
-                             // A chunk has its scales at the end. Where memory is the limit it must
-                             // be read in one go: the prefetchers of CPUs do not follow back and
-                             // forth. A larger tile has no registers for the sums of two groups.
-                             if constexpr (n * tokens <= 4) {
-                               if (layout.chunk() == 2 * layout.group) {
-                                 return tile<n, tokens, 2>(layout, band, from, to);
-                               }
-                             }
-                             tile<n, tokens, 1>(layout, band, from, to);
-                           });
+    for_tiles<kRows, 2, 8>(
+        bands, layout.band_bytes(kRows), rows, x, y,
+        [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
+          // A chunk has its scales at the end. Where memory is the limit it must be read in one go:
+          // the prefetchers of CPUs do not follow back and forth. A larger tile has no registers
+          // for the sums of two groups.
+          if constexpr (n * tokens <= 4) {
+            if (layout.chunk() == 2 * layout.group) {
+              return tile<n, tokens, 2>(layout, band, from, to);
+            }
+          }
+          tile<n, tokens, 1>(layout, band, from, to);
+        });
   }
 
  private:
@@ -45,8 +45,8 @@ struct Int4 {
 
   /// kBands bands times kTokens tokens, kGroups groups at a time.
   template <std::size_t kBands, std::size_t kTokens, std::size_t kGroups>
-  static void tile(const Int4Layout& layout, const std::byte* bands,
-                                    const Inputs& x, const MutableRows& y) {
+  static void tile(const Int4Layout& layout, const std::byte* bands, const Inputs& x,
+                   const MutableRows& y) {
     // Of a small tile, the low and the high half bytes have sums of their own: additions overlap.
     constexpr std::size_t kChains = kBands * kTokens < 8 ? 2 : 1;
     constexpr std::size_t kScaleBytes = kRows * sizeof(std::uint16_t);
@@ -54,7 +54,8 @@ struct Int4 {
     const std::size_t group_bytes = kRows * layout.group / 2;
     const bool grouped = layout.input_groups() > 1;
     __m512 totals[kBands][kTokens];
-    unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE { totals[b][t] = _mm512_setzero_ps(); });
+    unroll<kBands, kTokens>([&](auto b, auto t)
+                                MAMBA2_INLINE { totals[b][t] = _mm512_setzero_ps(); });
     const std::byte* weights = bands;
     for (std::size_t g = 0; g < layout.groups();) {
       const std::byte* scales = weights + kRows * layout.chunk() / 2;
@@ -72,17 +73,15 @@ struct Int4 {
         });
         unroll<kGroups>([&](auto i) MAMBA2_INLINE {
           __m512 scale[kBands];
-          unroll<kBands>([&](auto b) MAMBA2_INLINE {
-            scale[b] = avx512::load_scales(scales + b * bytes);
-          });
+          unroll<kBands>([&](auto b)
+                             MAMBA2_INLINE { scale[b] = avx512::load_scales(scales + b * bytes); });
           unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
-            unroll<kChains - 1>([&](auto c) MAMBA2_INLINE {
-              sums[i][0][b][t] += sums[i][c + 1][b][t];
-            });
+            unroll<kChains - 1>([&](auto c)
+                                    MAMBA2_INLINE { sums[i][0][b][t] += sums[i][c + 1][b][t]; });
             const float input_scale = layout.scales(x[t])[grouped ? g + i : 0];
-            totals[b][t] = _mm512_fmadd_ps(avx512::to_float(sums[i][0][b][t]),
-                                           _mm512_mul_ps(scale[b], _mm512_set1_ps(input_scale)),
-                                           totals[b][t]);
+            totals[b][t] =
+                _mm512_fmadd_ps(avx512::to_float(sums[i][0][b][t]),
+                                _mm512_mul_ps(scale[b], _mm512_set1_ps(input_scale)), totals[b][t]);
           });
           scales += kScaleBytes;
         });
@@ -97,9 +96,9 @@ struct Int4 {
   /// sums += weights times x, over `columns` columns.
   template <std::size_t kBands, std::size_t kTokens, std::size_t kChains>
   MAMBA2_INLINE static void add_products(const std::byte* weights, std::size_t band_bytes,
-                                                  const std::byte* x, std::size_t x_stride,
-                                                  std::size_t columns,
-                                                  Int32x16 (&sums)[kChains][kBands][kTokens]) {
+                                         const std::byte* x, std::size_t x_stride,
+                                         std::size_t columns,
+                                         Int32x16 (&sums)[kChains][kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
       __m512i low[kBands];

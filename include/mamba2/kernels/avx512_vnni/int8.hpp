@@ -28,9 +28,7 @@ struct Int8 {
                        const Inputs& x, MutableRows y) {
     for_tiles<kRows, 2, 8>(bands, layout.band_bytes(kRows), rows, x, y,
                            [&](auto n, auto tokens, const std::byte* band, const Inputs& from,
-                               const MutableRows& to) {
-                             tile<n, tokens>(layout, band, from, to);
-                           });
+                               const MutableRows& to) { tile<n, tokens>(layout, band, from, to); });
   }
 
  private:
@@ -38,13 +36,14 @@ struct Int8 {
 
   /// kBands bands times kTokens tokens.
   template <std::size_t kBands, std::size_t kTokens>
-  static void tile(const Int8Layout& layout, const std::byte* bands,
-                                    const Inputs& x, const MutableRows& y) {
+  static void tile(const Int8Layout& layout, const std::byte* bands, const Inputs& x,
+                   const MutableRows& y) {
     // The sums of a small tile are split into chains of additions that overlap.
     constexpr std::size_t kChains = std::max<std::size_t>(1, 8 / (kBands * kTokens) / 2);
     const std::size_t bytes = layout.band_bytes(kRows);
     __m512 totals[kBands][kTokens];
-    unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE { totals[b][t] = _mm512_setzero_ps(); });
+    unroll<kBands, kTokens>([&](auto b, auto t)
+                                MAMBA2_INLINE { totals[b][t] = _mm512_setzero_ps(); });
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       Int32x16 sums[kChains][kBands][kTokens];
       unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
@@ -56,9 +55,8 @@ struct Int8 {
       add_products(bands + first * kRows, bytes, x.data + first, x.stride, columns, sums);
       unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
         unroll<kChains - 1>([&](auto c) MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
-        totals[b][t] =
-            _mm512_fmadd_ps(avx512::to_float(sums[0][b][t]),
-                            _mm512_set1_ps(layout.scales(x[t])[g]), totals[b][t]);
+        totals[b][t] = _mm512_fmadd_ps(avx512::to_float(sums[0][b][t]),
+                                       _mm512_set1_ps(layout.scales(x[t])[g]), totals[b][t]);
       });
     }
     unroll<kBands>([&](auto b) MAMBA2_INLINE {
@@ -72,17 +70,19 @@ struct Int8 {
   /// sums += weights times x, over `columns` columns.
   template <std::size_t kBands, std::size_t kTokens, std::size_t kChains>
   MAMBA2_INLINE static void add_products(const std::byte* weights, std::size_t band_bytes,
-                                                  const std::byte* x, std::size_t x_stride,
-                                                  std::size_t columns,
-                                                  Int32x16 (&sums)[kChains][kBands][kTokens]) {
+                                         const std::byte* x, std::size_t x_stride,
+                                         std::size_t columns,
+                                         Int32x16 (&sums)[kChains][kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
       unroll<kChains>([&](auto c) MAMBA2_INLINE {
         __m512i w[kBands];
-        unroll<kBands>([&](auto b) MAMBA2_INLINE { w[b] = avx512::load_weights(weights + b * band_bytes); });
+        unroll<kBands>(
+            [&](auto b) MAMBA2_INLINE { w[b] = avx512::load_weights(weights + b * band_bytes); });
         unroll<kTokens>([&](auto t) MAMBA2_INLINE {
           const __m512i v = avx512::broadcast_codes(x + t * x_stride);
-          unroll<kBands>([&](auto b) MAMBA2_INLINE { sums[c][b][t] = dot(sums[c][b][t], w[b], v); });
+          unroll<kBands>([&](auto b)
+                             MAMBA2_INLINE { sums[c][b][t] = dot(sums[c][b][t], w[b], v); });
         });
         weights += 4 * kRows;
         x += 4;
