@@ -114,14 +114,19 @@ class Measurement {
         progress.update(std::min(done + kPiece, context.size()), context.size());
       }
     }
-    // Whatever happens only once.
-    if (const auto warm = session.decode(tokens.front()); !warm) return warm.error();
+    // Whatever happens only once; and then how long a token takes.
+    for (std::size_t i = 0; i < 2; ++i) {
+      const auto warm = session.decode(tokens.front());
+      if (!warm) return warm.error();
+    }
+    const double token = seconds([&] { static_cast<void>(session.decode(tokens.front())); });
+    const double expected = token * static_cast<double>(tokens.size() / request_.repeat);
 
     Row row = describe("decode", threads);
     row.tokens = tokens.size();
     row.context = request_.context;
     const Operations operations = decode_operations(model_->config());
-    const auto slices = slice(threads, row, operations, [&](std::size_t i) {
+    const auto slices = slice(threads, row, operations, expected, [&](std::size_t i) {
       const auto part = [&](std::size_t n) { return tokens.size() * n / request_.repeat; };
       const auto some = Tokens(tokens).subspan(part(i), part(i + 1) - part(i));
       bool finite = true;
@@ -144,11 +149,14 @@ class Measurement {
     const std::size_t batch = std::min(tokens.size(), mamba2::SessionOptions().prefill_batch);
     const auto warm = session.prefill(Tokens(tokens).first(batch));
     if (!warm) return warm.error();
+    const double first =
+        seconds([&] { static_cast<void>(session.prefill(Tokens(tokens).first(batch))); });
+    const double expected = first * static_cast<double>(tokens.size() / batch);
 
     Row row = describe("prefill", threads);
     row.tokens = tokens.size();
     const Operations operations = prefill_operations(model_->config(), tokens.size());
-    const auto slices = slice(threads, row, operations, [&](std::size_t) {
+    const auto slices = slice(threads, row, operations, expected, [&](std::size_t) {
       session.reset();
       bool finite = true;
       const double time = seconds([&] { finite = is_finite(session.prefill(tokens)); });
@@ -176,20 +184,22 @@ class Measurement {
 
   /// Calls work(i), which returns the seconds per token and whether logits are finite, for every
   /// slice, and measures the roof before and after each: a slice is compared with the mean of both.
+  /// expected: the seconds of a slice.
   template <class Work>
   [[nodiscard]] mamba2::Result<std::vector<Slice>> slice(const Threads& threads, const Row& row,
-                                                         const Operations& operations, Work work) {
+                                                         const Operations& operations,
+                                                         double expected, Work work) {
     cli::Progress progress(
         mamba2::detail::concat(row.weights, ", threads: ", row.threads, ", ", row.phase));
     std::vector<Slice> slices;
-    Slice before = roof(threads, operations);
+    Slice before = roof(threads, operations, expected);
     for (std::size_t i = 0; i < request_.repeat; ++i) {
       const auto [time, finite] = work(i);
       if (!finite) {
         return mamba2::Error{mamba2::ErrorCode::malformed,
                              request_.model + ": gives logits that are not finite"};
       }
-      const Slice after = roof(threads, operations);
+      const Slice after = roof(threads, operations, expected);
       slices.push_back({time, (before.bytes_per_s + after.bytes_per_s) / 2.0,
                         (before.operations_per_s + after.operations_per_s) / 2.0});
       before = after;
@@ -199,13 +209,16 @@ class Measurement {
   }
 
   /// The best that the threads can do now, reading the packed weights, and calculating in this
-  /// mixture of operations.
-  [[nodiscard]] Slice roof(const Threads& threads, const Operations& operations) const {
-    constexpr double kReading = 0.02;  // seconds, at least
-    constexpr double kCalculating = 0.01;
-    const double matrix = operations.matrix / peak<MatrixUnit<W>>(threads, kCalculating);
-    const double ssm = operations.ssm / peak<FmaUnit>(threads, kCalculating);
-    return {0.0, streaming_read(threads, packed_, kReading), operations.total() / (matrix + ssm)};
+  /// mixture of operations. It takes about half as long as a slice: where others use the machine,
+  /// too, both should meet about as many of them.
+  [[nodiscard]] Slice roof(const Threads& threads, const Operations& operations,
+                           double expected) const {
+    constexpr double kLeast = 0.01;  // seconds
+    const double reading = std::max(kLeast, expected / 4.0);
+    const double calculating = std::max(kLeast, expected / 8.0);
+    const double matrix = operations.matrix / peak<MatrixUnit<W>>(threads, calculating);
+    const double ssm = operations.ssm / peak<FmaUnit>(threads, calculating);
+    return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + ssm)};
   }
 
   template <class Rate>

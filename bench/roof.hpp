@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -55,12 +54,12 @@ inline void read_once(mamba2::Executor& executor, std::span<const std::byte> mem
 }
 
 /// Bytes per second of reading the memory as often as fits into `at_least` seconds, and once more.
-template <class Clock = std::chrono::steady_clock>
-double streaming_read(const Threads& threads, std::span<const std::byte> memory, double at_least) {
+inline double streaming_read(const Threads& threads, std::span<const std::byte> memory,
+                             double at_least) {
   double time = 0.0;
   double bytes = 0.0;
   do {
-    time += seconds<Clock>([&] { read_once(*threads.executor, memory); });
+    time += seconds([&] { read_once(*threads.executor, memory); });
     bytes += static_cast<double>(memory.size());
   } while (time < at_least);
   return bytes / time;
@@ -82,19 +81,22 @@ template <class Unit, std::size_t kSums>
   unroll<kSums>([&](auto i) { pin(sums[i]); });
 }
 
+/// More chains than latency times issue width anywhere.
+inline constexpr std::size_t kUnitSums = 12;
+
 /// Operations per second that the threads reach with nothing but a unit's instructions, measured
 /// for `at_least` seconds. A multiplication is one operation, an addition another.
-template <class Unit, class Clock = std::chrono::steady_clock>
+template <class Unit>
 double peak(const Threads& threads, double at_least) {
-  constexpr std::size_t kSums = 12;  // more than latency times issue width anywhere
   constexpr std::size_t kSteps = 5000;
   const std::size_t tasks = threads.count * 16;
   double time = 0.0;
   double operations = 0.0;
   do {
-    time += seconds(
-        [&] { threads.executor->run(tasks, [](std::size_t) { run_unit<Unit, kSums>(kSteps); }); });
-    operations += static_cast<double>(tasks * kSteps * kSums) * Unit::kOperations;
+    time += seconds([&] {
+      threads.executor->run(tasks, [](std::size_t) { run_unit<Unit, kUnitSums>(kSteps); });
+    });
+    operations += static_cast<double>(tasks * kSteps * kUnitSums) * Unit::kOperations;
   } while (time < at_least);
   return operations / time;
 }

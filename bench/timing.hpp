@@ -2,12 +2,9 @@
 // Clocks, medians, and the threads that a measurement runs on.
 #pragma once
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <ctime>
 #include <mamba2/mamba2.hpp>
 #include <memory>
 #include <utility>
@@ -15,27 +12,12 @@
 
 namespace bench {
 
-/// The time that the calling thread has run: others that use its CPU in between do not count.
-struct ThreadClock {
-  using duration = std::chrono::nanoseconds;
-  using rep = duration::rep;
-  using period = duration::period;
-  using time_point = std::chrono::time_point<ThreadClock>;
-  static constexpr bool is_steady = true;
-
-  static time_point now() noexcept {
-    std::timespec time{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return time_point(std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec));
-  }
-};
-
 /// Seconds that work() takes.
-template <class Clock = std::chrono::steady_clock, class Work>
+template <class Work>
 double seconds(Work&& work) {
-  const auto start = Clock::now();
+  const auto start = std::chrono::steady_clock::now();
   work();
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 /// Of at least one value.

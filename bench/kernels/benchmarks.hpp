@@ -3,18 +3,19 @@
 #pragma once
 
 #include <benchmark/benchmark.h>
+#include <time.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <ctime>
+#include <limits>
 #include <mamba2/mamba2.hpp>
-#include <memory>
 #include <random>
 #include <span>
 #include <vector>
 
 #include "bench/roof.hpp"
-#include "bench/timing.hpp"
 
 namespace bench {
 
@@ -45,11 +46,47 @@ inline std::vector<float> random_floats(std::size_t count, float deviation = 1.0
   return values;
 }
 
-/// A roof: every byte of memory that is in no cache is loaded once.
+/// Seconds that this thread runs while work() does: other threads on its CPU do not count.
+template <class Work>
+double thread_seconds(Work&& work) {
+  const auto now = [] {
+    std::timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double start = now();
+  work();
+  return now() - start;
+}
+
+/// The shortest of some times: what else the machine does disturbs it the least.
+template <class Work>
+double best_seconds(int times, Work&& work) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < times; ++i) best = std::min(best, thread_seconds(work));
+  return best;
+}
+
+/// A roof: memory that is in no cache is loaded once.
 struct Reading {
   static constexpr const char* kCounter = "B/s";
-  static double per_second(const Threads& threads) {
-    return streaming_read<ThreadClock>(threads, large_memory(), 0.01);
+  static double per_second() {
+    const auto memory = large_memory();
+    return static_cast<double>(memory.size()) /
+           best_seconds(8, [&] { read_stream(memory.data(), memory.size()); });
+  }
+};
+
+/// A roof: memory that is in the first cache is loaded again and again.
+struct ReadingCache {
+  static constexpr const char* kCounter = "B/s";
+  static double per_second() {
+    constexpr std::size_t kBytes = 16384;
+    constexpr std::size_t kTimes = 100;
+    const double best = best_seconds(100, [&] {
+      for (std::size_t i = 0; i < kTimes; ++i) read_stream(large_memory().data(), kBytes);
+    });
+    return kTimes * kBytes / best;
   }
 };
 
@@ -57,35 +94,44 @@ struct Reading {
 template <class Unit>
 struct Calculating {
   static constexpr const char* kCounter = "OP/s";
-  static double per_second(const Threads& threads) {
-    return peak<Unit, ThreadClock>(threads, 0.01);
+  static double per_second() {
+    constexpr std::size_t kSteps = 5000;
+    return kSteps * kUnitSums * Unit::kOperations /
+           best_seconds(500, [] { run_unit<Unit, kUnitSums>(kSteps); });
   }
 };
 
-/// Reports what a benchmark reached, and which share that is of the best that this thread can do,
-/// measured before and after it. Made before the benchmark's loop, asked behind it.
+/// Finds out what a benchmark reaches at its best, and which share that is of the best that this
+/// thread can do otherwise, measured before and after it.
 template <class Roof>
 class Report {
  public:
-  explicit Report(benchmark::State& state) : state_(state) {}
+  explicit Report(benchmark::State& state) : state_(state), roof_(Roof::per_second()) {}
 
-  void per_iteration(double amount) {
-    const std::chrono::duration<double> time = ThreadClock::now() - start_;
-    const double rate = amount * static_cast<double>(state_.iterations()) / time.count();
-    const double after = Roof::per_second(serial());
+  /// Runs the benchmark. work() does `amount` of what the roof counts; `times` are measured
+  /// together, as many as it takes for the clock to be exact.
+  template <class Work>
+  void run(double amount, Work work, int times = 1) {
+    double best = std::numeric_limits<double>::infinity();
+    for (auto _ : state_) {
+      best = std::min(best, thread_seconds([&] {
+                        for (int i = 0; i < times; ++i) {
+                          work();
+                          benchmark::ClobberMemory();
+                        }
+                      }));
+    }
+    const double rate = amount * times / best;
     state_.counters[Roof::kCounter] = rate;
-    state_.counters["share"] = rate / ((before_ + after) / 2.0);
+    state_.counters["share"] = rate / std::max(roof_, Roof::per_second());
   }
 
  private:
-  [[nodiscard]] static const Threads& serial() {
-    static const Threads threads{std::make_shared<mamba2::SerialExecutor>(), 1};
-    return threads;
-  }
-
   benchmark::State& state_;
-  double before_ = Roof::per_second(serial());
-  ThreadClock::time_point start_ = ThreadClock::now();  // after the roof: the order matters
+  double roof_;
 };
+
+/// For work of a microsecond.
+inline constexpr int kManyTimes = 100;
 
 }  // namespace bench

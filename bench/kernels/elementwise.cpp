@@ -25,12 +25,8 @@ void add(const char* name, double arrays, Work work) {
     std::vector<float> x = start;
     std::vector<float> y = start;
     std::vector<float> z = start;
-    Report<Reading> report(state);
-    for (auto _ : state) {
-      work(x.data(), y.data(), z.data());
-      benchmark::ClobberMemory();
-    }
-    report.per_iteration(arrays * kWidth * sizeof(float));
+    Report<ReadingCache>(state).run(
+        arrays * kWidth * sizeof(float), [&] { work(x.data(), y.data(), z.data()); }, kManyTimes);
   });
 }
 

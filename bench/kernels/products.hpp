@@ -57,12 +57,10 @@ void gemv(benchmark::State& state, std::size_t bytes) {
   const mamba2::Matrix<W> m = random_matrix<W>(large_memory().first(bytes));
   const ReadyInputs<W> x(1);
   std::vector<float> y(m.rows);
-  Report<Reading> report(state);
-  for (auto _ : state) {
+  const auto moved = static_cast<double>(m.band_count() * W::band_bytes(kCols));
+  Report<Reading>(state).run(moved, [&] {
     W::multiply(m, 0, m.band_count(), x.get(), mamba2::MutableRows(y.data(), 1, m.rows));
-    benchmark::ClobberMemory();
-  }
-  report.per_iteration(static_cast<double>(m.band_count() * W::band_bytes(kCols)));
+  });
 }
 
 /// `tokens` tokens times `rows` rows, cut into panels as in a model.
@@ -74,13 +72,11 @@ void gemm(benchmark::State& state, std::size_t tokens, std::size_t rows) {
   const ReadyInputs<W> x(tokens);
   std::vector<float> y(tokens * rows);
   mamba2::SerialExecutor serial;
-  Report<Calculating<Unit>> report(state);
-  for (auto _ : state) {
+  const double operations = 2.0 * static_cast<double>(tokens * rows * kCols);
+  Report<Calculating<Unit>>(state).run(operations, [&] {
     mamba2::multiply(serial, m, x.get(), mamba2::MutableRows(y.data(), tokens, rows),
                      [](std::size_t, std::size_t) {});
-    benchmark::ClobberMemory();
-  }
-  report.per_iteration(2.0 * static_cast<double>(tokens * rows * kCols));
+  });
 }
 
 /// Makes one input ready, which is in the cache.
@@ -88,12 +84,8 @@ template <class W>
 void prepare(benchmark::State& state) {
   const std::vector<float> x = random_floats(kCols);
   mamba2::Arena arena = mamba2::Arena::create(W::input_bytes(kCols)).value();
-  Report<Reading> report(state);
-  for (auto _ : state) {
-    W::prepare(x.data(), kCols, arena.data());
-    benchmark::ClobberMemory();
-  }
-  report.per_iteration(static_cast<double>(kCols * sizeof(float)));
+  Report<ReadingCache>(state).run(
+      kCols * sizeof(float), [&] { W::prepare(x.data(), kCols, arena.data()); }, kManyTimes);
 }
 
 /// All benchmarks of a policy. slow: kernels without vector instructions get less to do.

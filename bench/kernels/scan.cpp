@@ -20,6 +20,7 @@ constexpr std::size_t kHeadDim = 64;
 constexpr std::size_t kStateSize = 128;
 constexpr std::size_t kChannels = kHeads * kHeadDim;
 constexpr std::size_t kConvDim = kChannels + 2 * kStateSize;
+constexpr std::size_t kInProj = kChannels + kConvDim + kHeads;  // what in_proj gives for a token
 
 /// A block of mamba2-2.7b and `tokens` tokens on their way through its recurrence. Outputs replace
 /// inputs, and are the inputs of the next pass: with D = 1 and small steps they stay what they are.
@@ -52,14 +53,12 @@ void scan_token(benchmark::State& state) {
   const std::size_t heads = large_memory().size() / (kValues * sizeof(Element));
   auto* S = reinterpret_cast<Element*>(large_memory().data());
   std::fill_n(S, heads * kValues, Element{0});
-  Report<Reading> report(state);
-  for (auto _ : state) {
+  const auto moved = static_cast<double>(2 * heads * kValues * sizeof(Element));
+  Report<Reading>(state).run(moved, [&] {
     for (std::size_t head = 0; head < heads; ++head) {
       kernels::scan_head(block.ssm(), head % kHeads, block.rows, S + head * kValues);
     }
-    benchmark::ClobberMemory();
-  }
-  report.per_iteration(static_cast<double>(2 * heads * kValues * sizeof(Element)));
+  });
 }
 
 /// All heads of a block take a batch of tokens in chunks: what a prefill does.
@@ -71,33 +70,29 @@ void scan_chunks(benchmark::State& state) {
   for (std::size_t chunk = 0; chunk < kernels::chunk_count(tokens); ++chunk) {
     kernels::chunk_products(block.ssm(), block.rows, chunk, block.CB.data());
   }
-  Report<Calculating<FmaUnit>> report(state);
-  for (auto _ : state) {
-    for (std::size_t head = 0; head < kHeads; ++head) {
-      kernels::scan_head_in_chunks(block.ssm(), head, block.rows, block.CB.data(),
-                                   &S[head * kHeadDim * kStateSize]);
-    }
-    benchmark::ClobberMemory();
-  }
   double pairs = 0.0;
   for (std::size_t done = 0; done < tokens; done += kernels::kChunk) {
     const auto length = static_cast<double>(std::min(kernels::kChunk, tokens - done));
     pairs += length * (length + 1.0) / 2.0;
   }
   constexpr double kStateOperations = 4.0 * kChannels * kStateSize;
-  report.per_iteration(static_cast<double>(tokens) * kStateOperations + 2.0 * pairs * kChannels);
+  const double operations =
+      static_cast<double>(tokens) * kStateOperations + 2.0 * pairs * kChannels;
+  Report<Calculating<FmaUnit>>(state).run(operations, [&] {
+    for (std::size_t head = 0; head < kHeads; ++head) {
+      kernels::scan_head_in_chunks(block.ssm(), head, block.rows, block.CB.data(),
+                                   &S[head * kHeadDim * kStateSize]);
+    }
+  });
 }
 
 /// C . B within a chunk.
 void chunk_products(benchmark::State& state) {
   Block block(kernels::kChunk);
-  Report<Calculating<FmaUnit>> report(state);
-  for (auto _ : state) {
-    kernels::chunk_products(block.ssm(), block.rows, 0, block.CB.data());
-    benchmark::ClobberMemory();
-  }
   constexpr double kPairs = kernels::kChunk * (kernels::kChunk + 1) / 2.0;
-  report.per_iteration(2.0 * kPairs * kStateSize);
+  Report<Calculating<FmaUnit>>(state).run(
+      2.0 * kPairs * kStateSize,
+      [&] { kernels::chunk_products(block.ssm(), block.rows, 0, block.CB.data()); }, kManyTimes);
 }
 
 void causal_conv1d(benchmark::State& state) {
@@ -106,14 +101,13 @@ void causal_conv1d(benchmark::State& state) {
   const std::vector<float> weight = random_floats(kTaps * kConvDim, 0.3F);
   const std::vector<float> bias(kConvDim, 1.0F);  // keeps what runs in circles away from 0
   std::vector<float> past(kTaps * kConvDim, 0.0F);
-  std::vector<float> x = random_floats(tokens * kConvDim);
-  Report<Reading> report(state);
-  for (auto _ : state) {
+  auto* x = reinterpret_cast<float*>(large_memory().data());
+  std::fill_n(x, tokens * kInProj, 0.5F);
+  const double moved = 2.0 * sizeof(float) * static_cast<double>(tokens * kConvDim);
+  Report<ReadingCache>(state).run(moved, [&] {
     kernels::causal_conv1d({weight.data(), bias.data(), kConvDim, kTaps}, 0,
-                           mamba2::MutableRows(x.data(), tokens, kConvDim), past.data());
-    benchmark::ClobberMemory();
-  }
-  report.per_iteration(2.0 * sizeof(float) * static_cast<double>(tokens * kConvDim));
+                           mamba2::MutableRows(x, tokens, kConvDim, kInProj), past.data());
+  });
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "mamba2/kernels/unroll.hpp"
 #include "mamba2/core/views.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
@@ -38,7 +39,7 @@ namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
 }
 
 /// Asks for the line that is needed soon, past the end of a band too: the next one follows there.
-inline void prefetch(const std::byte* weights) {
+MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
   constexpr std::size_t kAhead = 1024;
   _mm_prefetch(reinterpret_cast<const char*>(weights) + kAhead, _MM_HINT_T1);
 }

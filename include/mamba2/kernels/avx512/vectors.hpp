@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "mamba2/kernels/unroll.hpp"
 #include "mamba2/core/views.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
@@ -39,7 +40,7 @@ inline constexpr __mmask16 kAllLanes = 0xFFFF;
 
 /// Asks for the line that is needed soon, past the end of a band too: the next one follows there.
 /// Into the L2 cache, and no further ahead: both were measured.
-inline void prefetch(const std::byte* weights) {
+MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
   constexpr std::size_t kAhead = 1024;
   _mm_prefetch(reinterpret_cast<const char*>(weights) + kAhead, _MM_HINT_T1);
 }

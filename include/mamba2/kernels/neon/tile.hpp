@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "mamba2/kernels/unroll.hpp"
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/token_tiles.hpp"
 
@@ -14,7 +15,7 @@ namespace mamba2::inline MAMBA2_ISA::kernels::neon {
 
 /// Asks for the line that is needed soon. The end of a band is no end: the next one follows there.
 /// 12 GB/s, what a core alone can read, from a memory 150 ns away: 1.8 KB are on their way.
-inline void prefetch(const std::byte* place) { __builtin_prefetch(place + 2048); }
+MAMBA2_INLINE inline void prefetch(const std::byte* place) { __builtin_prefetch(place + 2048); }
 
 /// Keeps sums in their registers from one step of a loop to the next: it does nothing, but GCC,
 /// which does not know that, no longer interleaves steps at the price of copies.
