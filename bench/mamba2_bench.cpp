@@ -28,18 +28,22 @@ struct Arguments {
   std::string json_file;
 };
 
+double percent(double share) { return 100.0 * share; }
+double giga(double rate) { return 1e-9 * rate; }
+double megabytes(std::size_t bytes) { return 1e-6 * static_cast<double>(bytes); }
+
 void print_row(const bench::Row& row, bool first) {
   if (first) {
-    std::printf("%-13s %-7s %7s  %-7s %9s | %6s %6s | %7s %7s | %6s | %8s %8s\n", "model",
-                "weights", "threads", "phase", "tokens/s", "GB/s", "roof", "GOP/s", "roof", "share",
-                "peak MB", "foretold");
+    std::printf("%-13s %-7s %7s  %-7s %9s | %6s %6s | %7s %7s | %-12s | %8s %8s\n", "model",
+                "weights", "threads", "phase", "tokens/s", "GB/s", "roof", "GOP/s", "roof",
+                "share (%)", "peak MB", "foretold");
   }
-  std::printf("%-13s %-7s %7zu  %-7s %9.1f | %6.1f %6.1f | %7.1f %7.1f | %4.0f %% | ",
-              row.model.c_str(), std::string(row.weights).c_str(), row.threads,
-              std::string(row.phase).c_str(), row.tokens_per_s.median, row.bytes_per_s() * 1e-9,
-              row.roof_bytes_per_s * 1e-9, row.operations_per_s() * 1e-9,
-              row.roof_operations_per_s * 1e-9, 100.0 * row.share.median);
-  const auto megabytes = [](std::size_t bytes) { return static_cast<double>(bytes) * 1e-6; };
+  std::printf("%-13s %-7s %7zu  %-7s %9.1f | ", row.model.c_str(), std::string(row.weights).c_str(),
+              row.threads, std::string(row.phase).c_str(), row.tokens_per_s.median);
+  std::printf("%6.1f %6.1f | %7.1f %7.1f | ", giga(row.bytes_per_s()), giga(row.roof_bytes_per_s),
+              giga(row.operations_per_s()), giga(row.roof_operations_per_s));
+  std::printf("%3.0f %3.0f..%-3.0f | ", percent(row.share.median), percent(row.share.least),
+              percent(row.share.most));
   if (row.peak_rss == 0) {
     std::printf("%8s", "?");
   } else {
@@ -51,18 +55,17 @@ void print_row(const bench::Row& row, bool first) {
 
 void print_legend(const bench::Row& row) {
   std::printf(
-      "\nroof: what the same threads reached in between, reading the same weights and doing "
-      "nothing\n"
-      "else (GB/s), or multiplying in registers (GOP/s). share: of the memory's roof for decode, "
-      "of\n"
-      "the arithmetic's for prefill.");
+      "\nroof: what the same threads reached in between with nothing else to do than to read the\n"
+      "weights (GB/s), or to multiply in registers (GOP/s). share: what decoding reached of the\n"
+      "memory's roof, prefilling of the arithmetic's; median and range of %zu slices.\n",
+      row.repeat);
   if (row.peak_rss == 0) {
-    std::printf(" This system does not tell the peak of memory.\n");
+    std::printf("peak: this system does not tell.\n");
   } else {
     std::printf(
-        " peak: since the loading began; foretold: memory_required() and the\n"
-        "%.1f MB of this program by itself.\n",
-        static_cast<double>(row.baseline_rss) * 1e-6);
+        "peak: of memory, from loading on; foretold: memory_required() and the %.1f MB that this\n"
+        "program took before.\n",
+        megabytes(row.baseline_rss));
   }
   std::printf("%s, %s, mamba2 %s\n", bench::cpu_name().c_str(), std::string(mamba2::isa()).c_str(),
               MAMBA2_VERSION);

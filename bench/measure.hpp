@@ -119,8 +119,8 @@ class Measurement {
       const auto warm = session.decode(tokens.front());
       if (!warm) return warm.error();
     }
-    const double token = seconds([&] { static_cast<void>(session.decode(tokens.front())); });
-    const double expected = token * static_cast<double>(tokens.size() / request_.repeat);
+    const double once = seconds([&] { static_cast<void>(session.decode(tokens.front())); });
+    const double expected = once * static_cast<double>(tokens.size() / request_.repeat);
 
     Row row = describe("decode", threads);
     row.tokens = tokens.size();
