@@ -129,14 +129,16 @@ void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State&
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   std::cerr << std::fixed << std::setprecision(1)  //
-            << "weights  " << WeightT::name << ", " << static_cast<double>(model.weight_bytes()) / 1e6 << " MB, "
-            << mamba2::isa() << (mamba2::isa() == "x86_64" ? " (built without SIMD: slow)" : "")
-            << "\nload     " << load_seconds * 1e3 << " ms"
+            << "weights  " << WeightT::name << ", "
+            << static_cast<double>(model.weight_bytes()) / 1e6 << " MB, " << mamba2::isa()
+            << (mamba2::isa() == "x86_64" ? " (built without SIMD: slow)" : "") << "\nload     "
+            << load_seconds * 1e3 << " ms"
             << "\nprompt   " << done.prompt_tokens << " tokens, first token after "
             << done.prompt_seconds * 1e3 << " ms, "
             << per_second(done.prompt_tokens, done.prompt_seconds) << " tokens/s"
             << "\ntext     " << done.tokens << " tokens, " << speed << " tokens/s, "
-            << speed * static_cast<double>(model.bytes_per_token(state.precision())) / 1e9 << " GB/s"
+            << speed * static_cast<double>(model.bytes_per_token(state.precision())) / 1e9
+            << " GB/s"
             << "\nmemory   " << static_cast<double>(usage.ru_maxrss) * 1024 / 1e6 << " MB at most"
             << "\nseed     " << seed << '\n';
 }
@@ -154,8 +156,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   if (!model) return model.error();
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  const auto precision =
-      a.half_state ? mamba2::StatePrecision::fp16 : mamba2::StatePrecision::fp32;
+  const auto precision = a.half_state ? mamba2::StatePrecision::fp16 : mamba2::StatePrecision::fp32;
   auto session = model->session({.state = precision, .workers = *workers});
   if (!session) return session.error();
   const double load_seconds = seconds_since(start);

@@ -3,7 +3,7 @@
 #include <mamba2/mamba2.hpp>
 
 int main() {
-  auto model = mamba2::Mamba2Model<mamba2::Fp32>::load("examples/models/tales-14m").value();
+  auto model = mamba2::Mamba2Model<mamba2::Int8>::load("examples/models/tales-14m").value();
   auto tokenizer = mamba2::Tokenizer::load("examples/models/tales-14m").value();
   auto session = model.session().value();
   mamba2::generate(session, tokenizer, "Once upon a time", {.max_tokens = 100},

@@ -53,6 +53,10 @@ same "$first"
 program generate "$model" -n 12 --seed 5 <prompt.txt >out 2>err
 same "$first"
 expect 0 'mamba2 0' generate --version
+for weights in fp32 fp16 bf16 int4; do
+  expect 0 "weights  $weights, " generate "$model" "The sea" -n 2 -w "$weights" --threads 2 --stats
+done
+expect 0 . generate "$model" "The sea" -n 2 --fp16-state --threads 1
 
 # Reports.
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
@@ -64,8 +68,12 @@ head -c 1500 "$source/LICENSE" >text.txt
 expect 0 'perplexity [0-9.]+ \+- ' mamba2-perplexity "$model" text.txt --context 64 --json p.json
 grep -q '"perplexity": ' p.json || die "p.json: the perplexity"
 
+expect 0 'int8 +1 +decode' mamba2-bench "$model" --threads 1 --decode 4 --prefill 16 --repeat 1 \
+  --json bench.json
+grep -q '"phase": "prefill"' bench.json || die "bench.json: the rows"
+
 # Help and usage.
-for name in generate mamba2-inspect mamba2-logits mamba2-perplexity; do
+for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-bench; do
   expect 0 'Exit status' "$name" --help
   expect 2 . "$name"
   expect 2 . "$name" "$model" --no-such-option
@@ -73,6 +81,9 @@ done
 expect 2 'ids|text' mamba2-logits "$model" --out x
 expect 2 . mamba2-logits "$model" --ids 1,x --out x
 expect 2 . generate "$model" text --max-tokens -5
+expect 2 . generate "$model" text --weights int3
+expect 1 'threads' generate "$model" text --threads 5000
+expect 2 . mamba2-bench --random mamba2-3t
 
 # Wrong input.
 expect 1 'no-such-folder' generate no-such-folder text

@@ -10,6 +10,7 @@
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/model.hpp"
 #include "tests/reference/checkpoint.hpp"
+#include "tools/models.hpp"
 
 namespace tests {
 

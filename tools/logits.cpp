@@ -50,8 +50,8 @@ std::string header(std::size_t positions, std::size_t rows, std::size_t tokens) 
 
 /// Writes the logits piece by piece: those of a long text need not fit in memory.
 template <class WeightT>
-Result<void> write_logits(mamba2::Session<WeightT>& session, std::span<const Token> tokens, bool all,
-                          cli::AtomicFile& file) {
+Result<void> write_logits(mamba2::Session<WeightT>& session, std::span<const Token> tokens,
+                          bool all, cli::AtomicFile& file) {
   const auto write = [&](std::span<const float> values) {
     file.write(reinterpret_cast<const char*>(values.data()), values.size_bytes());
   };

@@ -23,7 +23,7 @@ machine are in build/release/bin.
   --help         this text
 
 The quick steps, in order:
-  release        gcc, optimised for this machine's CPU: unit tests, headers, users' builds
+  release        gcc, optimised for this machine's CPU: unit tests, users' builds
   asan-ubsan     gcc, AddressSanitizer and UndefinedBehaviorSanitizer, assertions
   aarch64-cross  cross build for Cortex-A76, tests under QEMU as that CPU
 
@@ -31,7 +31,7 @@ The further steps of --full:
   format         clang-format finds nothing to change
   tidy           clang-tidy finds nothing in the headers, examples and tools
   referees       the same answers as other implementations (Python packages, in build/venv)
-  debug          gcc, assertions, little optimisation
+  debug          gcc, assertions, little optimisation; each header alone
   clang          clang, optimised for this machine's CPU
   tsan           gcc, ThreadSanitizer
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
@@ -73,7 +73,10 @@ step_release() { preset release; }
 step_asan-ubsan() { preset asan-ubsan; }
 step_debug() { preset debug; }
 step_tsan() { preset tsan; }
-step_clang() { preset clang; }
+step_clang() {
+  preset clang
+  cmake --build --preset clang --target bench-kernels --parallel "$(cores)"
+}
 step_aarch64-cross() { on_arm || preset aarch64-cross; }
 step_aarch64-base() { on_arm || preset aarch64-baseline; }
 

@@ -9,28 +9,15 @@
 #include <utility>
 #include <vector>
 
-// Compiled once for all programs, from models.cpp.in.
-namespace mamba2::inline MAMBA2_ISA {
-
-#define MAMBA2_COMPILED_ELSEWHERE(WeightT)                                                 \
-  extern template Result<Weights<WeightT>> load_weights<WeightT>(const Checkpoint&,        \
-                                                                 const LoadOptions&);      \
-  extern template class Session<WeightT>;
-MAMBA2_COMPILED_ELSEWHERE(Fp32)
-MAMBA2_COMPILED_ELSEWHERE(Fp16)
-MAMBA2_COMPILED_ELSEWHERE(Bf16)
-MAMBA2_COMPILED_ELSEWHERE(Int8)
-MAMBA2_COMPILED_ELSEWHERE(Int4)
-#undef MAMBA2_COMPILED_ELSEWHERE
-
-}  // namespace mamba2::inline MAMBA2_ISA
+#include "models.hpp"
 
 namespace cli {
 
 /// Adds --weights.
 inline void add_weights(CLI::App& app, std::string& weights) {
-  app.add_option("-w,--weights", weights,
-                 "Precision of the weights: fp32, fp16, bf16, int8 or int4, converted while loading")
+  app.add_option(
+         "-w,--weights", weights,
+         "Precision of the weights: fp32, fp16, bf16, int8 or int4, converted while loading")
       ->capture_default_str()
       ->check(CLI::IsMember({"fp32", "fp16", "bf16", "int8", "int4"}));
 }

@@ -45,16 +45,17 @@ struct Activations {
         C(xBC.columns(c.d_ssm + c.ngroups * c.d_state, c.ngroups * c.d_state)),
         dt(zxbcdt.columns(c.d_in_proj() - c.nheads(), c.nheads())),
         squares(carver.take<float>(tokens * c.nheads()), tokens, c.nheads()),
-        CB(carver.take<float>(kernels::chunk_count(tokens) * c.ngroups * kernels::kChunk * kernels::kChunk)),
+        CB(carver.take<float>(kernels::chunk_count(tokens) * c.ngroups * kernels::kChunk *
+                              kernels::kChunk)),
         input(carver.take<std::byte>(tokens * bytes_per_input)),
         input_bytes(bytes_per_input) {}
 
   /// The same memory for fewer tokens.
   [[nodiscard]] Activations first(std::size_t tokens) const {
     Activations part = *this;
-    for (MutableRows* rows : {&part.residual, &part.u, &part.zxbcdt, &part.z0, &part.x0, &part.z,
-                              &part.gated, &part.xBC, &part.x, &part.B, &part.C, &part.dt,
-                              &part.squares}) {
+    for (MutableRows* rows :
+         {&part.residual, &part.u, &part.zxbcdt, &part.z0, &part.x0, &part.z, &part.gated,
+          &part.xBC, &part.x, &part.B, &part.C, &part.dt, &part.squares}) {
       rows->rows = tokens;
     }
     return part;

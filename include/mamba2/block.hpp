@@ -88,8 +88,8 @@ class Block {
     for (std::size_t t = 0; t < y.rows; ++t) kernels::add(bias + first, y.cols, y[t]);
   }
 
-  /// Calls body(i, count) if the rows [first, first + count) of in_proj overlap the columns `part` of
-  /// zxbcdt: at its columns [i, i + count).
+  /// Calls body(i, count) if the rows [first, first + count) of in_proj overlap the columns `part`
+  /// of zxbcdt: at its columns [i, i + count).
   template <class Body>
   void overlap(MutableRows part, std::size_t first, std::size_t count, Body body) const {
     const auto begin = static_cast<std::size_t>(part.data - a_.zxbcdt.data);
@@ -117,9 +117,8 @@ class Block {
     const kernels::ScanRows rows = {a_.x, a_.B, a_.C, a_.dt};
     const bool chunked = kernels::chunks_pay(ssm(), a_.tokens());
     if (chunked) {
-      executor_.run(kernels::chunk_count(a_.tokens()) * c_.ngroups, [&](std::size_t task) {
-        kernels::chunk_products(ssm(), rows, task, a_.CB);
-      });
+      executor_.run(kernels::chunk_count(a_.tokens()) * c_.ngroups,
+                    [&](std::size_t task) { kernels::chunk_products(ssm(), rows, task, a_.CB); });
     }
     executor_.run(c_.nheads(), [&](std::size_t head) {
       Element* S = state + head * c_.headdim * c_.d_state;

@@ -216,8 +216,8 @@ class WeightsLoader {
 
 }  // namespace detail
 
-/// Bytes of memory that load_weights() takes besides the weights: some bands as floats, and the same
-/// in the file, of at most 8 bytes a value.
+/// Bytes of memory that load_weights() takes besides the weights: some bands as floats, and the
+/// same in the file, of at most 8 bytes a value.
 template <WeightPolicy WeightT>
 [[nodiscard]] std::size_t loading_bytes(const Config& c) {
   const std::size_t band = WeightT::kBandRows * std::max(c.d_inner, c.d_model);

@@ -194,7 +194,9 @@ Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<
 template <WeightPolicy WeightT>
 Result<void> Session<WeightT>::set_state(const State& state) {
   if (!state.same_shape(state_)) {
-    return Error{ErrorCode::mismatch, "session: the state belongs to a model of another shape, or is stored in another precision"};
+    return Error{ErrorCode::mismatch,
+                 "session: the state belongs to a model of another shape, or is stored in another "
+                 "precision"};
   }
   state_ = state;
   return {};

@@ -51,8 +51,8 @@ class State {
   [[nodiscard]] const float* conv(std::size_t layer) const noexcept {
     return reinterpret_cast<const float*>(arena_.data()) + layer * conv_size_;
   }
-  /// (nheads, d_state, headdim): a layer's SSM state. Element is float, or std::uint16_t for the bits
-  /// of FP16: whatever precision() says.
+  /// (nheads, d_state, headdim): a layer's SSM state. Element is float, or std::uint16_t for the
+  /// bits of FP16: whatever precision() says.
   template <class Element = float>
   [[nodiscard]] Element* ssm(std::size_t layer) noexcept {
     return reinterpret_cast<Element*>(arena_.data() + ssm_offset_) + layer * ssm_size_;

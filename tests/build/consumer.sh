@@ -11,7 +11,7 @@ cmake=${CMAKE:-cmake}
 rm -rf "$work"
 mkdir -p "$work"
 
-configure=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DWAY="$way" -DMAMBA2="$source")
+configure=(-G Ninja -DCMAKE_CXX_FLAGS=-O1 -DWAY="$way" -DMAMBA2="$source")
 if [ -n "${TOOLCHAIN:-}" ]; then
   configure+=(-DCMAKE_TOOLCHAIN_FILE="$TOOLCHAIN")
 else
@@ -28,7 +28,7 @@ if [ "$way" = pkg_config ]; then
   export PKG_CONFIG_PATH=$work/prefix/share/pkgconfig
   read -ra flags < <(pkg-config --cflags --libs mamba2)
   mkdir "$work/build"
-  (set -x && "$CXX" -std=c++20 -O2 "$source/examples/hello.cpp" -o "$work/build/hello" "${flags[@]}")
+  (set -x && "$CXX" -std=c++20 -O1 "$source/examples/hello.cpp" -o "$work/build/hello" "${flags[@]}")
 else
   "$cmake" -S "$source/tests/build/consumer" -B "$work/build" "${configure[@]}" \
     -DCMAKE_PREFIX_PATH="$work/prefix"

@@ -13,9 +13,9 @@ TEST_CASE("hadamard is the product with the matrix, block by block, and its own 
   struct Size {
     std::size_t n, widest, width;
   };
-  for (const Size s : {Size{1, 256, 1}, Size{7, 256, 1}, Size{6, 256, 2}, Size{24, 256, 8},
-                       Size{24, 4, 4}, Size{48, 256, 16}, Size{96, 256, 32}, Size{1536, 256, 256},
-                       Size{512, 128, 128}}) {
+  for (const Size s :
+       {Size{1, 256, 1}, Size{7, 256, 1}, Size{6, 256, 2}, Size{24, 256, 8}, Size{24, 4, 4},
+        Size{48, 256, 16}, Size{96, 256, 32}, Size{1536, 256, 256}, Size{512, 128, 128}}) {
     CAPTURE(s.n);
     CAPTURE(s.widest);
     reference::Random random(s.n);

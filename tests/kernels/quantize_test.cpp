@@ -25,7 +25,8 @@ Quantized quantize(const std::vector<float>& x) {
 
 }  // namespace
 
-TEST_CASE("quantize_int8: half to even, the largest magnitude is 127, the sum is that of the codes") {
+TEST_CASE(
+    "quantize_int8: half to even, the largest magnitude is 127, the sum is that of the codes") {
   for (const std::size_t n : std::vector<std::size_t>{1, 3, 15, 16, 17, 64, 100, 1000}) {
     CAPTURE(n);
     const auto x = reference::to_float(reference::Random(n).normals(n, 0.1, 2.0));
@@ -53,8 +54,8 @@ TEST_CASE("quantize_int8 of zeros, of tiny and huge numbers, and of what is no n
   const Quantized huge = quantize({3e38F, -3e38F, 1.0F});
   CHECK(huge.codes == std::vector<std::int8_t>{127, -127, 0});
   CHECK(std::isfinite(huge.step));
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     for (std::size_t at = 0; at < 40; at += 13) {
       std::vector<float> x(40, 1.0F);
       x[at] = bad;

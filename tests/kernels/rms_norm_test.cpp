@@ -41,7 +41,8 @@ TEST_CASE("rms_norm of zeros is zeros, and epsilon stands inside the square root
   CHECK(mamba2::kernels::inverse_rms(1e-6F, 1, 1e-6F) == doctest::Approx(1.0 / std::sqrt(2e-6)));
 }
 
-TEST_CASE("the gated norm in its two steps agrees with the oracle: groups, order of gate and norm") {
+TEST_CASE(
+    "the gated norm in its two steps agrees with the oracle: groups, order of gate and norm") {
   for (const std::size_t group : kSizes) {
     for (const std::size_t ngroups : std::vector<std::size_t>{1, 2, 3}) {
       for (const bool norm_before_gate : {false, true}) {
@@ -55,8 +56,8 @@ TEST_CASE("the gated norm in its two steps agrees with the oracle: groups, order
         const auto z = to_float(random.normals(n, 0.0, 2.0));
         const auto weight = to_float(random.normals(n, 1.0, 0.3));
         std::vector<float> out = z;
-        const mamba2::kernels::GatedNorm norm = {weight.data(), n / headdim, headdim, ngroups, kEps,
-                                                 norm_before_gate};
+        const mamba2::kernels::GatedNorm norm = {weight.data(), n / headdim, headdim,
+                                                 ngroups,       kEps,        norm_before_gate};
         std::vector<float> squares(norm.nheads);
         for (std::size_t h = 0; h < norm.nheads; ++h) {
           squares[h] = mamba2::kernels::gate_head(norm, &y[h * headdim], &out[h * headdim]);

@@ -53,10 +53,9 @@ struct Case {
     const auto initial = to_float(random.normals(channels * s.d_state, 0.0, 1.0));
     for (const double a : A_log) A.push_back(static_cast<float>(-std::exp(a)));
     expected_state = to_double(initial);
-    expected = reference::selective_scan(config, A_log, to_double(D),
-                                         {to_double(x), to_double(B), to_double(C),
-                                          to_double(delta)},
-                                         expected_state);
+    expected = reference::selective_scan(
+        config, A_log, to_double(D), {to_double(x), to_double(B), to_double(C), to_double(delta)},
+        expected_state);
     state = transposed(initial);
     expected_state = transposed(expected_state);
   }

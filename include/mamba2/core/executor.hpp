@@ -14,8 +14,8 @@ namespace mamba2::inline MAMBA2_ISA {
 class Task {
  public:
   template <class Function>
-  requires(!std::is_same_v<std::remove_cvref_t<Function>, Task>)
-  Task(Function&& function) noexcept
+  requires(!std::is_same_v<std::remove_cvref_t<Function>, Task>) Task(Function&& function)
+  noexcept
       : function_(std::addressof(function)), call_([](const void* f, std::size_t task) {
           (*static_cast<const std::remove_reference_t<Function>*>(f))(task);
         }) {}

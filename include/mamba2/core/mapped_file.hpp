@@ -69,8 +69,8 @@ class MappedFile {
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
 
-  /// Gives back the memory of pages that lie in `part` of bytes() as a whole, until they are touched
-  /// again.
+  /// Gives back the memory of pages that lie in `part` of bytes() as a whole, until they are
+  /// touched again.
   void release(std::span<const std::byte> part) const noexcept {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     const auto begin =

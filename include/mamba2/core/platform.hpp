@@ -35,13 +35,12 @@
 #error "mamba2 supports x86-64 and AArch64"
 #endif
 
-// Around code that uses AVX-512 intrinsics: GCC 12 takes what its own headers leave uninitialised on
-// purpose for a mistake (GCC bug 105593).
+// Around code that uses AVX-512 intrinsics: GCC 12 takes what its own headers leave uninitialised
+// on purpose for a mistake (GCC bug 105593).
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-#define MAMBA2_INTRINSICS_BEGIN                         \
-  _Pragma("GCC diagnostic push")                        \
-  _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
-  _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#define MAMBA2_INTRINSICS_BEGIN                                                        \
+  _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
+      _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
 #define MAMBA2_INTRINSICS_END _Pragma("GCC diagnostic pop")
 #else
 #define MAMBA2_INTRINSICS_BEGIN
@@ -50,8 +49,8 @@
 
 namespace mamba2::inline MAMBA2_ISA {
 
-/// The instruction set that this code was compiled for: "avx512_bf16", "avx512_vnni", "avx512", "avx2", "x86_64"
-/// (no SIMD flags given: slow), "neon_dotprod" or "neon".
+/// The instruction set that this code was compiled for: "avx512_bf16", "avx512_vnni", "avx512",
+/// "avx2", "x86_64" (no SIMD flags given: slow), "neon_dotprod" or "neon".
 [[nodiscard]] constexpr std::string_view isa() noexcept { return MAMBA2_ISA_NAME; }
 
 }  // namespace mamba2::inline MAMBA2_ISA

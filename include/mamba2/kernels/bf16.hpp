@@ -28,7 +28,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
   const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bits));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(packed), 16));
 #elif defined(__aarch64__)
-  return vreinterpretq_f32_u16(vzip1q_u16(vdupq_n_u16(0), vcombine_u16(vld1_u16(bits), vdup_n_u16(0))));
+  return vreinterpretq_f32_u16(
+      vzip1q_u16(vdupq_n_u16(0), vcombine_u16(vld1_u16(bits), vdup_n_u16(0))));
 #else
   std::array<float, xsimd::batch<float>::size> values;
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = bf16_to_float(bits[i]);

@@ -44,8 +44,7 @@ inline void store_fp16(const xsimd::batch<float>& values, std::uint16_t* bits) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(bits),
                       _mm512_maskz_cvtps_ph(0xFFFF, v, _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__AVX__) && defined(__F16C__)
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(bits),
-                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(bits), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__aarch64__)
   vst1_u16(bits, vreinterpret_u16_f16(vcvt_f16_f32(v)));
 #else

@@ -67,9 +67,8 @@ inline void hadamard(float* x, std::size_t n, std::size_t widest) noexcept {
       }
     }
   }
-  for_each_vector(n, [&](std::size_t i, auto lanes) {
-    lanes.store(lanes.load(x + i) * Floats(norm), x + i);
-  });
+  for_each_vector(
+      n, [&](std::size_t i, auto lanes) { lanes.store(lanes.load(x + i) * Floats(norm), x + i); });
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels

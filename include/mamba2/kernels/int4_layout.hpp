@@ -18,8 +18,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 /// round(w / scale) in -8..7, plus the kernel's kBias, modulo 16.
 ///
 /// An input: cols codes in -127..127; then, from a 64-byte boundary on, a float for each
-/// input_group columns, their scale; then an int32 for each `group` columns, the sum of their codes,
-/// by which a kernel with kBias corrects. Padding columns have code 0.
+/// input_group columns, their scale; then an int32 for each `group` columns, the sum of their
+/// codes, by which a kernel with kBias corrects. Padding columns have code 0.
 struct Int4Layout {
   std::size_t cols;         ///< padded to whole chunks
   std::size_t group;        ///< columns that share a weight scale: 32, 64 or 128

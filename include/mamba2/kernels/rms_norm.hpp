@@ -12,8 +12,9 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 
 /// to += x. x, to (n).
 inline void add(const float* x, std::size_t n, float* to) noexcept {
-  for_each_vector(
-      n, [&](std::size_t i, auto lanes) { lanes.store(lanes.load(to + i) + lanes.load(x + i), to + i); });
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(lanes.load(to + i) + lanes.load(x + i), to + i);
+  });
 }
 
 /// Sum of x^2 over n values.

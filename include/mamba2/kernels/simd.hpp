@@ -81,8 +81,8 @@ void for_each_vector(std::size_t n, Body body) {
   if (i < n) body(i, FirstLanes{n % kLanes});
 }
 
-/// Asks for the cache line at an address that may lie beyond the end of its array. Always inline: GCC
-/// takes a function that does nothing else for one without effect, and drops the call.
+/// Asks for the cache line at an address that may lie beyond the end of its array. Always inline:
+/// GCC takes a function that does nothing else for one without effect, and drops the call.
 __attribute__((always_inline)) inline void prefetch(const void* address) {
   __builtin_prefetch(address);
 }

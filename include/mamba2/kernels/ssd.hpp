@@ -160,7 +160,8 @@ class ChunkHead {
       }
       // As far as a tile of rows reads.
       const std::size_t filled = detail::round_up(i + 1, kLanes);
-      std::fill(&M_[i * kChunk] + filled, &M_[i * kChunk] + std::max(filled, std::min(kChunk, i + kTileRows)), 0.0F);
+      std::fill(&M_[i * kChunk] + filled,
+                &M_[i * kChunk] + std::max(filled, std::min(kChunk, i + kTileRows)), 0.0F);
     }
   }
 
@@ -174,9 +175,8 @@ class ChunkHead {
         store(load(x_[t] + p + v) * Floats(since_[t]), &arriving[t * kWidth + v]);
       }
     }
-    for_each_tile_backwards(x_.rows, [&](auto rows, std::size_t i) {
-      outputs<rows.value, kVectors>(i, p);
-    });
+    for_each_tile_backwards(x_.rows,
+                            [&](auto rows, std::size_t i) { outputs<rows.value, kVectors>(i, p); });
     for_each_tile_backwards(ssm_.d_state, [&](auto rows, std::size_t n) {
       update<rows.value, kVectors>(n, p, arriving.data());
     });
@@ -206,8 +206,7 @@ class ChunkHead {
     const Floats decay(entering_[x_.rows - 1]);
     for (std::size_t r = 0; r < kRows; ++r) {
       for (std::size_t v = 0; v < kVectors; ++v) {
-        tile.sums[r][v] =
-            AllLanes::load(state_ + (n + r) * ssm_.headdim + p + v * kLanes) * decay;
+        tile.sums[r][v] = AllLanes::load(state_ + (n + r) * ssm_.headdim + p + v * kLanes) * decay;
       }
     }
     tile.add_product(B_.data + n, 1, B_.stride, arriving, kVectors * kLanes, x_.rows);
@@ -224,7 +223,7 @@ class ChunkHead {
   ConstRows B_;    // (tokens, d_state)
   ConstRows C_;    // (tokens, d_state)
   const float* D_;
-  Element* state_;  // (d_state, headdim)
+  Element* state_;                                  // (d_state, headdim)
   alignas(64) std::array<float, kChunk> entering_;  // prod(a_0 .. a_i)
   alignas(64) std::array<float, kChunk> since_;     // delta_j prod(a_{j+1} .. a_last)
   alignas(64) std::array<float, kChunk * kChunk> M_;

@@ -38,8 +38,8 @@ struct Bf16Dot {
   }
 
   static void row(const Matrix<Bf16Dot>& m, std::size_t index, float* to) {
-    const auto* from = reinterpret_cast<const std::uint16_t*>(m.band(index / kBandRows)) +
-                       index % kBandRows * 2;
+    const auto* from =
+        reinterpret_cast<const std::uint16_t*>(m.band(index / kBandRows)) + index % kBandRows * 2;
     for (std::size_t k = 0; k < m.cols; ++k) {
       to[k] = bf16_to_float(from[k / 2 * (2 * kBandRows) + k % 2]);
     }

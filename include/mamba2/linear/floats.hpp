@@ -63,8 +63,8 @@ struct BasicFloat {
     }
   }
 
-  /// A cache line more than needed: inputs a multiple of 4096 bytes apart, as at 5120 columns, would
-  /// compete for the same few places of the L1 cache.
+  /// A cache line more than needed: inputs a multiple of 4096 bytes apart, as at 5120 columns,
+  /// would compete for the same few places of the L1 cache.
   [[nodiscard]] static constexpr std::size_t input_bytes(std::size_t cols) {
     return detail::round_up(cols * sizeof(float), 64) + 64;
   }
@@ -116,7 +116,8 @@ struct BasicFloat {
     }
     for (; k < cols; ++k) add_column<kBands, kTokens>(bands, bytes, k, x, sums[0]);
     kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
-      kernels::unroll<kChains - 1>([&](auto c) MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
+      kernels::unroll<kChains - 1>([&](auto c)
+                                       MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
       Floats result = sums[0][b][t];
       if constexpr (Format::kScaled) result *= scales(bands + b * bytes, cols);
       float* to = y[t] + b * kBandRows;
@@ -142,8 +143,8 @@ struct BasicFloat {
     });
     kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
       const Floats v(reinterpret_cast<const float*>(x[t])[k]);
-      kernels::unroll<kBands>(
-          [&](auto b) MAMBA2_INLINE { sums[b][t] = xsimd::fma(w[b], v, sums[b][t]); });
+      kernels::unroll<kBands>([&](auto b)
+                                  MAMBA2_INLINE { sums[b][t] = xsimd::fma(w[b], v, sums[b][t]); });
     });
   }
 

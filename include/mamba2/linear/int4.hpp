@@ -57,8 +57,8 @@ struct BasicInt4 {
         const auto byte = static_cast<unsigned>(band[place.byte(k - first)]);
         const unsigned nibble = (k % 8 < 4 ? byte : byte >> 4) - unsigned{Kernel::kBias};
         // The nibble's sign bit is worth -8.
-        to[k] = scale * static_cast<float>(static_cast<int>(nibble & 7U) -
-                                           static_cast<int>(nibble & 8U));
+        to[k] = scale *
+                static_cast<float>(static_cast<int>(nibble & 7U) - static_cast<int>(nibble & 8U));
       }
     }
   }

@@ -60,11 +60,10 @@ struct BasicInt8 {
     const std::byte* band = m.band(index / kBandRows);
     const std::size_t r = index % kBandRows;
     const auto* codes = reinterpret_cast<const std::uint8_t*>(band);
-    const float scale =
-        reinterpret_cast<const float*>(band + kBandRows * layout(m.cols).cols)[r];
+    const float scale = reinterpret_cast<const float*>(band + kBandRows * layout(m.cols).cols)[r];
     for (std::size_t k = 0; k < m.cols; ++k) {
-      const int code = static_cast<std::int8_t>(codes[(k / 4 * kBandRows + r) * 4 + k % 4] -
-                                                Kernel::kBias);
+      const int code =
+          static_cast<std::int8_t>(codes[(k / 4 * kBandRows + r) * 4 + k % 4] - Kernel::kBias);
       to[k] = scale * static_cast<float>(code);
     }
   }

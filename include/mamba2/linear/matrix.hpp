@@ -35,7 +35,8 @@ struct Matrix {
 /// How weights are stored and multiplied. A policy has no state:
 ///   name                       what users call it: "int8"
 ///   Head                       the policy of the embedding and the head of such a model
-///   kRotation                  width of the Hadamard blocks that out_proj and its input are rotated
+///   kRotation                  width of the Hadamard blocks that out_proj and its input are
+///   rotated
 ///                              by (linear/rotation.hpp); 0: not rotated
 ///   kBandRows                  rows of a band
 ///   band_bytes(cols)           bytes of a band

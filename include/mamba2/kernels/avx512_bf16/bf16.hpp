@@ -32,20 +32,21 @@ struct Bf16 {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(std::size_t cols, const std::byte* bands, std::size_t rows, const Inputs& x,
                        MutableRows y) {
-    for_tiles<kRows, 2, 12>(bands, band_bytes(cols), rows, x, y,
-                            [&](auto n, auto tokens, const std::byte* band, const Inputs& from,
-                                const MutableRows& to) {
-                              if constexpr (n == 1 && tokens <= kFewTokens) {
-                                if (x.tokens <= kFewTokens) return exact<tokens>(cols, band, from, to);
-                              }
-                              dot<n, tokens>(cols, band, from, to);
-                            });
+    for_tiles<kRows, 2, 12>(
+        bands, band_bytes(cols), rows, x, y,
+        [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
+          if constexpr (n == 1 && tokens <= kFewTokens) {
+            if (x.tokens <= kFewTokens) return exact<tokens>(cols, band, from, to);
+          }
+          dot<n, tokens>(cols, band, from, to);
+        });
   }
 
  private:
   /// One band times kTokens tokens, FP32 activations.
   template <std::size_t kTokens>
-  static void exact(std::size_t cols, const std::byte* band, const Inputs& x, const MutableRows& y) {
+  static void exact(std::size_t cols, const std::byte* band, const Inputs& x,
+                    const MutableRows& y) {
     constexpr std::size_t kChains = kTokens == 1 ? 4 : 2;  // of each of the two sums
     __m512 sums[kChains][2][kTokens];
     unroll<2, kTokens>([&](auto i, auto t) MAMBA2_INLINE {
@@ -82,7 +83,8 @@ struct Bf16 {
     const std::size_t bytes = band_bytes(cols);
     const Inputs rounded = {x.data + cols * sizeof(float), x.tokens, x.stride};
     __m512 sums[kBands][kTokens];
-    unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE { sums[b][t] = _mm512_setzero_ps(); });
+    unroll<kBands, kTokens>([&](auto b, auto t)
+                                MAMBA2_INLINE { sums[b][t] = _mm512_setzero_ps(); });
     for (std::size_t k = 0; k < cols; k += 2) {
       __m512i w[kBands];
       unroll<kBands>([&](auto b) MAMBA2_INLINE {
