@@ -126,7 +126,7 @@ struct BasicInt4 {
     for (std::size_t r = 0; r < count; ++r) {
       const Place place(layout(cols), first_row + r, first);
       reinterpret_cast<std::uint16_t*>(band + place.scale)[0] = group.scales[r];
-      for (std::size_t i = 0; i < kGroup; i += i % 8 == 3 ? 5 : 1) {
+      for (std::size_t i = 0; i < kGroup; i += i % 8 == 3 ? 5U : 1U) {
         const unsigned low = static_cast<unsigned>(group.codes[i][r] + Kernel::kBias) & 15U;
         const unsigned high = static_cast<unsigned>(group.codes[i + 4][r] + Kernel::kBias) & 15U;
         band[place.byte(i)] = static_cast<std::byte>(low | high << 4);
