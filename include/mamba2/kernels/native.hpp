@@ -6,7 +6,7 @@
 #include "mamba2/kernels/scalar/int4.hpp"
 #include "mamba2/kernels/scalar/int8.hpp"
 
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include "mamba2/kernels/avx2/int4.hpp"
 #include "mamba2/kernels/avx2/int8.hpp"
 #endif

@@ -8,8 +8,10 @@
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
-#include "mamba2/kernels/avx512_bf16/bf16.hpp"
 #include "mamba2/linear/matrix.hpp"
+
+#if defined(__AVX512BF16__)
+#include "mamba2/kernels/avx512_bf16/bf16.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
@@ -69,3 +71,5 @@ struct Bf16Dot {
 };
 
 }  // namespace mamba2::inline MAMBA2_ISA
+
+#endif

@@ -95,26 +95,29 @@ struct Int4 {
       __m256i pairs[kBands][kTokens];
       unroll<kBands, kTokens>([&](auto b, auto t)
                                   MAMBA2_INLINE { pairs[b][t] = _mm256_setzero_si256(); });
-      unroll<4>([&](auto i) MAMBA2_INLINE {
-        __m256i low[kBands];
-        __m256i high[kBands];
-        unroll<kBands>([&](auto b) MAMBA2_INLINE {
-          if constexpr (i % 2 == 0) prefetch(weights + b * band_bytes);
-          const __m256i w = load_weights(weights + b * band_bytes);
-          low[b] = low_nibbles(w);
-          high[b] = high_nibbles(w);
-        });
-        unroll<kTokens>([&](auto t) MAMBA2_INLINE {
-          const __m256i first = broadcast_codes(x + t * x_stride);
-          const __m256i second = broadcast_codes(x + t * x_stride + 4);
+      const std::byte* const block_end = x + 32;
+      do {
+        unroll<kBands>([&](auto b) MAMBA2_INLINE { prefetch(weights + b * band_bytes); });
+        unroll<2>([&](auto) MAMBA2_INLINE {
+          __m256i low[kBands];
+          __m256i high[kBands];
           unroll<kBands>([&](auto b) MAMBA2_INLINE {
-            pairs[b][t] = dot_pairs(pairs[b][t], low[b], first);
-            pairs[b][t] = dot_pairs(pairs[b][t], high[b], second);
+            const __m256i w = load_weights(weights + b * band_bytes);
+            low[b] = low_nibbles(w);
+            high[b] = high_nibbles(w);
           });
+          unroll<kTokens>([&](auto t) MAMBA2_INLINE {
+            const __m256i first = broadcast_codes(x + t * x_stride);
+            const __m256i second = broadcast_codes(x + t * x_stride + 4);
+            unroll<kBands>([&](auto b) MAMBA2_INLINE {
+              pairs[b][t] = dot_pairs(pairs[b][t], low[b], first);
+              pairs[b][t] = dot_pairs(pairs[b][t], high[b], second);
+            });
+          });
+          weights += 4 * kRows;
+          x += 8;
         });
-        weights += 4 * kRows;
-        x += 8;
-      });
+      } while (x != block_end);
       unroll<kBands, kTokens>(
           [&](auto b, auto t) MAMBA2_INLINE { sums[b][t] = add_pairs(sums[b][t], pairs[b][t]); });
     } while (x != end);

@@ -98,7 +98,8 @@ struct Int4 {
       __m512i pairs[kBands][kTokens];
       unroll<kBands, kTokens>([&](auto b, auto t)
                                   MAMBA2_INLINE { pairs[b][t] = _mm512_setzero_si512(); });
-      unroll<4>([&](auto) MAMBA2_INLINE {
+      const std::byte* const block_end = x + 32;
+      do {
         __m512i low[kBands];
         __m512i high[kBands];
         unroll<kBands>([&](auto b) MAMBA2_INLINE {
@@ -116,7 +117,7 @@ struct Int4 {
         });
         weights += 4 * kRows;
         x += 8;
-      });
+      } while (x != block_end);
       unroll<kBands, kTokens>(
           [&](auto b, auto t) MAMBA2_INLINE { sums[b][t] = add_pairs(sums[b][t], pairs[b][t]); });
     } while (x != end);
