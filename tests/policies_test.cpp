@@ -95,17 +95,30 @@ void check(double bound) {
   }
 }
 
+/// A shape whose matrices are cut into several tasks in every precision, with groups, and an odd
+/// one.
+std::vector<Config> shapes_for_threads() {
+  Config c;
+  c.d_model = 640;
+  c.n_layer = 1;
+  c.vocab_size = 900;
+  c.d_inner = c.d_ssm = 1280;
+  c.headdim = 32;
+  c.d_state = 20;
+  c.ngroups = 2;
+  return {c, shapes()[1].config};
+}
+
 template <class WeightT>
-void check_threads() {
-  const Config config = shapes()[0].config;
+void check_threads(const Config& config, mamba2::StatePrecision state) {
   const auto weights = reference::random_weights(config, 21);
-  const auto tokens = reference::Random(22).tokens(67, config.vocab_size);
+  const auto tokens = reference::Random(22).tokens(19, config.vocab_size);
   const auto run = [&](std::size_t threads) {
     const mamba2::Workers workers = {.threads = threads};
     const auto model = tests::with_checkpoint(config, weights, [&](const auto& checkpoint) {
       return mamba2::Mamba2Model<WeightT>::load(checkpoint.value(), {.workers = workers}).value();
     });
-    auto session = model.session({.workers = workers}).value();
+    auto session = model.session({.state = state, .workers = workers}).value();
     std::vector<float> logits = tests::all_logits(session, tokens);
     for (const Token token : {Token{1}, Token{2}, Token{3}}) {
       const auto more = session.decode(token).value();
@@ -132,7 +145,12 @@ TEST_CASE("Int8A32 models agree with the oracle") { check<mamba2::Int8A32>(2e-4)
 TEST_CASE("Int4 models agree with the oracle") { check<mamba2::Int4>(1e-1); }
 
 TEST_CASE("the same bits whatever the number of threads") {
-  check_threads<mamba2::Fp32>();
-  check_threads<mamba2::Int8>();
-  check_threads<mamba2::Int4>();
+  for (const Config& config : shapes_for_threads()) {
+    CAPTURE(config.d_model);
+    check_threads<mamba2::Fp32>(config, mamba2::StatePrecision::fp16);
+    check_threads<mamba2::Fp16>(config, mamba2::StatePrecision::fp32);
+    check_threads<mamba2::Bf16>(config, mamba2::StatePrecision::fp32);
+    check_threads<mamba2::Int8>(config, mamba2::StatePrecision::fp32);
+    check_threads<mamba2::Int4>(config, mamba2::StatePrecision::fp16);
+  }
 }

@@ -67,8 +67,8 @@ void scan_chunks(benchmark::State& state) {
   const auto tokens = static_cast<std::size_t>(state.range(0));
   Block block(tokens);
   std::vector<Element> S(kChannels * kStateSize, Element{0});
-  for (std::size_t chunk = 0; chunk < kernels::chunk_count(tokens); ++chunk) {
-    kernels::chunk_products(block.ssm(), block.rows, chunk, block.CB.data());
+  for (std::size_t task = 0; task < kernels::product_tasks(tokens, 1); ++task) {
+    kernels::chunk_products(block.ssm(), block.rows, task, block.CB.data());
   }
   double pairs = 0.0;
   for (std::size_t done = 0; done < tokens; done += kernels::kChunk) {
@@ -90,9 +90,12 @@ void scan_chunks(benchmark::State& state) {
 void chunk_products(benchmark::State& state) {
   Block block(kernels::kChunk);
   constexpr double kPairs = kernels::kChunk * (kernels::kChunk + 1) / 2.0;
-  Report<Calculating<FmaUnit>>(state).run(
-      2.0 * kPairs * kStateSize,
-      [&] { kernels::chunk_products(block.ssm(), block.rows, 0, block.CB.data()); }, kManyTimes);
+  const auto all_tasks = [&] {
+    for (std::size_t task = 0; task < kernels::product_tasks(kernels::kChunk, 1); ++task) {
+      kernels::chunk_products(block.ssm(), block.rows, task, block.CB.data());
+    }
+  };
+  Report<Calculating<FmaUnit>>(state).run(2.0 * kPairs * kStateSize, all_tasks, kManyTimes);
 }
 
 void causal_conv1d(benchmark::State& state) {

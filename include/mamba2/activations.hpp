@@ -34,7 +34,8 @@ struct Activations {
   Activations(Carver& carver, const Config& c, std::size_t tokens, std::size_t bytes_per_input)
       : residual(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
         u(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
-        zxbcdt(carver.take<float>(tokens * c.d_in_proj()), tokens, c.d_in_proj()),
+        zxbcdt(carver.take<float>(tokens * zxbcdt_stride(c)), tokens, c.d_in_proj(),
+               zxbcdt_stride(c)),
         z0(zxbcdt.columns(0, c.d_mlp())),
         x0(zxbcdt.columns(c.d_mlp(), c.d_mlp())),
         z(zxbcdt.columns(2 * c.d_mlp(), c.d_ssm)),
@@ -49,6 +50,11 @@ struct Activations {
                               kernels::kChunk)),
         input(carver.take<std::byte>(tokens * bytes_per_input)),
         input_bytes(bytes_per_input) {}
+
+  /// Whole cache lines: a register's load would often need two of them otherwise.
+  [[nodiscard]] static std::size_t zxbcdt_stride(const Config& c) {
+    return detail::round_up(c.d_in_proj(), 64 / sizeof(float));
+  }
 
   /// The same memory for fewer tokens.
   [[nodiscard]] Activations first(std::size_t tokens) const {

@@ -21,7 +21,8 @@
 namespace mamba2::inline MAMBA2_ISA {
 
 /// A block at work on a batch of consecutive tokens. All threads meet at the end of every
-/// executor.run(): 3 times a block for a single token, after in_proj, scan and out_proj.
+/// executor.run() with more than one task: 3 times a block for a single token, after in_proj, scan
+/// and out_proj; 6 times for many, after the norms and the products of chunks as well.
 template <WeightPolicy WeightT>
 class Block {
  public:
@@ -34,14 +35,26 @@ class Block {
   void forward(State& state, std::size_t layer) const {
     each_token([&](std::size_t t) {
       kernels::rms_norm(a_.residual[t], w_.norm, c_.d_model, c_.norm_eps, a_.u[t]);
+      prepare(a_.u[t], c_.d_model, t);
     });
-    mixer(state, layer);
-    each_token([&](std::size_t t) { kernels::add(a_.u[t], c_.d_model, a_.residual[t]); });
+    mix(state, layer, [&](std::size_t first, std::size_t count) {
+      for (std::size_t t = 0; t < a_.tokens(); ++t) {
+        kernels::add(a_.u[t] + first, count, a_.residual[t] + first);
+      }
+    });
   }
 
   /// u = mixer(u).
   void mixer(State& state, std::size_t layer) const {
     each_token([&](std::size_t t) { prepare(a_.u[t], c_.d_model, t); });
+    mix(state, layer, [](std::size_t, std::size_t) {});
+  }
+
+ private:
+  /// u = mixer(what has been prepared); then(first, count) for its columns [first, first + count)
+  /// as soon as all tokens have them.
+  template <class Then>
+  void mix(State& state, std::size_t layer, Then then) const {
     multiply(executor_, w_.in_proj, a_.inputs(), a_.zxbcdt,
              [&](std::size_t first, std::size_t count) {
                add_bias(w_.in_proj_bias, a_.zxbcdt.columns(first, count), first);
@@ -63,10 +76,10 @@ class Block {
     });
     multiply(executor_, w_.out_proj, a_.inputs(), a_.u, [&](std::size_t first, std::size_t count) {
       add_bias(w_.out_proj_bias, a_.u.columns(first, count), first);
+      then(first, count);
     });
   }
 
- private:
   /// Calls body(t) for every token; for one token alone in this thread.
   template <class Body>
   void each_token(Body body) const {
@@ -117,7 +130,7 @@ class Block {
     const kernels::ScanRows rows = {a_.x, a_.B, a_.C, a_.dt};
     const bool chunked = kernels::chunks_pay(ssm(), a_.tokens());
     if (chunked) {
-      executor_.run(kernels::chunk_count(a_.tokens()) * c_.ngroups,
+      executor_.run(kernels::product_tasks(a_.tokens(), c_.ngroups),
                     [&](std::size_t task) { kernels::chunk_products(ssm(), rows, task, a_.CB); });
     }
     executor_.run(c_.nheads(), [&](std::size_t head) {

@@ -16,8 +16,8 @@
 namespace mamba2::inline MAMBA2_ISA {
 
 struct SessionOptions {
-  /// Tokens that prefill() takes through the model at a time: more are faster, and need more
-  /// scratch memory (some 20 * d_model bytes * expand each). In 1..4096.
+  /// Tokens that prefill() takes through the model at a time, at most: more are faster, and need
+  /// more scratch memory (Session::scratch_bytes). In 1..4096.
   std::size_t prefill_batch = 192;
   StatePrecision state = StatePrecision::fp32;
   Workers workers = {};
@@ -51,7 +51,7 @@ class Session {
 
   /// Bytes of memory that a Session takes besides its State.
   [[nodiscard]] static std::size_t scratch_bytes(const Config& c, const SessionOptions& options) {
-    return Scratch(Carver(), c, options.prefill_batch).bytes;
+    return Scratch(Carver(), c, std::min(options.prefill_batch, kMaxBatch)).bytes;
   }
 
   /// What has been read so far. Copy it to fork the sequence or to come back to it.
@@ -62,6 +62,9 @@ class Session {
   void reset() noexcept { state_.reset(); }
 
  private:
+  /// Past this size nothing is gained, and sizes could overflow.
+  static constexpr std::size_t kMaxBatch = 4096;
+
   Session(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
           State state, Arena arena, const SessionOptions& options)
       : weights_(std::move(weights)),
@@ -89,6 +92,8 @@ class Session {
   }
 
   [[nodiscard]] Result<void> check(std::span<const Token> tokens) const;
+  /// How many of so many tokens to take next.
+  [[nodiscard]] std::size_t next_batch(std::size_t tokens) const;
   /// Takes tokens through all blocks; the result is in the residual of the returned activations.
   Activations forward(std::span<const Token> tokens);
   /// The tokens [first, first + count) of a to logits: (count, vocab_size).
@@ -104,9 +109,6 @@ class Session {
 template <WeightPolicy WeightT>
 Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<WeightT>> weights,
                                                   const SessionOptions& options) {
-  // A batch is cut into tiles of tokens; past this size nothing is gained, and sizes could
-  // overflow.
-  constexpr std::size_t kMaxBatch = 4096;
   if (options.prefill_batch < 1 || options.prefill_batch > kMaxBatch) {
     return Error{ErrorCode::invalid_argument,
                  detail::concat("session: prefill_batch must be in 1..", kMaxBatch, ", found ",
@@ -140,6 +142,15 @@ Result<void> Session<WeightT>::check(std::span<const Token> tokens) const {
 }
 
 template <WeightPolicy WeightT>
+std::size_t Session<WeightT>::next_batch(std::size_t tokens) const {
+  // Batches of about the same size: one of a few tokens would cost as much as one of many.
+  const std::size_t most = scratch_.activations.residual.rows;
+  const std::size_t batches = (tokens + most - 1) / most;
+  const std::size_t even = (tokens + batches - 1) / batches;
+  return std::min({tokens, most, detail::round_up(even, kernels::kChunk)});
+}
+
+template <WeightPolicy WeightT>
 Activations Session<WeightT>::forward(std::span<const Token> tokens) {
   const Activations a = scratch_.activations.first(tokens.size());
   for (std::size_t t = 0; t < tokens.size(); ++t) {
@@ -167,8 +178,11 @@ void Session<WeightT>::head(const Activations& a, std::size_t first, std::size_t
 template <WeightPolicy WeightT>
 Result<std::span<const float>> Session<WeightT>::prefill(std::span<const Token> tokens) {
   if (Result<void> checked = check(tokens); !checked) return std::move(checked).error();
-  const std::size_t batch = scratch_.activations.residual.rows;
-  for (; tokens.size() > batch; tokens = tokens.subspan(batch)) forward(tokens.first(batch));
+  std::size_t batch = next_batch(tokens.size());
+  for (; batch < tokens.size(); batch = next_batch(tokens.size())) {
+    forward(tokens.first(batch));
+    tokens = tokens.subspan(batch);
+  }
   const Activations a = forward(tokens);
   head(a, tokens.size() - 1, 1, scratch_.logits);
   return std::span<const float>(scratch_.logits, config().vocab_size);
@@ -183,10 +197,10 @@ Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<
                  detail::concat("prefill: logits must hold ", tokens.size(), " x ", vocab_size,
                                 " values, found ", logits.size())};
   }
-  const std::size_t batch = scratch_.activations.residual.rows;
-  for (std::size_t done = 0; done < tokens.size(); done += batch) {
-    const Activations a = forward(tokens.subspan(done, std::min(batch, tokens.size() - done)));
+  for (std::size_t done = 0; done < tokens.size();) {
+    const Activations a = forward(tokens.subspan(done, next_batch(tokens.size() - done)));
     head(a, 0, a.tokens(), logits.data() + done * vocab_size);
+    done += a.tokens();
   }
   return {};
 }

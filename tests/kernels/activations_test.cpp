@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "tests/reference/compare.hpp"
 #include "tests/reference/mamba2_reference.hpp"
 
 using mamba2::kernels::Floats;
@@ -38,7 +39,7 @@ double worst(Floats (*function)(const Floats&), double (*exact)(double), double 
     std::array<float, kLanes> found;
     mamba2::kernels::store(function(mamba2::kernels::load(v.data())), found.data());
     for (std::size_t j = 0; j < kLanes; ++j) {
-      largest = std::max(largest, ulps(found[j], exact(static_cast<double>(v[j]))));
+      largest = reference::worse(largest, ulps(found[j], exact(static_cast<double>(v[j]))));
     }
   }
   return largest;

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -97,8 +98,9 @@ struct Case {
 }  // namespace
 
 TEST_CASE("scan_head agrees with the oracle at any size, from any state") {
-  for (const Shape s : {Shape{1, 1, 1, 1, 1}, Shape{2, 3, 17, 1, 5}, Shape{6, 5, 16, 3, 4},
-                        Shape{4, 7, 33, 2, 3}, Shape{2, 85, 9, 1, 2}, Shape{3, 64, 128, 1, 40}}) {
+  for (const Shape s :
+       {Shape{1, 1, 1, 1, 1}, Shape{2, 3, 17, 1, 5}, Shape{6, 5, 16, 3, 4}, Shape{4, 7, 33, 2, 3},
+        Shape{2, 85, 9, 1, 2}, Shape{1, 261, 5, 1, 3}, Shape{3, 64, 128, 1, 40}}) {
     CAPTURE(s.headdim);
     CAPTURE(s.d_state);
     Case c(s);
@@ -125,7 +127,8 @@ TEST_CASE("scan_head_in_chunks agrees with the oracle at any length, from any st
       // Unwritten memory must not count, whatever is in it.
       std::vector<float> CB(chunks * s.ngroups * kChunk * kChunk,
                             std::numeric_limits<float>::quiet_NaN());
-      for (std::size_t task = 0; task < chunks * s.ngroups; ++task) {
+      for (std::size_t task = 0; task < mamba2::kernels::product_tasks(s.tokens, s.ngroups);
+           ++task) {
         mamba2::kernels::chunk_products(c.ssm(), c.rows(), task, CB.data());
       }
       for (std::size_t h = 0; h < s.nheads; ++h) {
@@ -135,6 +138,35 @@ TEST_CASE("scan_head_in_chunks agrees with the oracle at any length, from any st
       c.check(c.state);
     }
   }
+}
+
+TEST_CASE("scan_head_in_chunks keeps an FP16 state: rounded, never infinite, a NaN if it must be") {
+  using mamba2::kernels::kChunk;
+  const Shape s = {2, 3 * mamba2::kernels::kLanes, 19, 1, kChunk + 9};
+  const auto run = [&](Case& c) {
+    std::vector<float> CB(mamba2::kernels::chunk_count(s.tokens) * kChunk * kChunk);
+    for (std::size_t task = 0; task < mamba2::kernels::product_tasks(s.tokens, 1); ++task) {
+      mamba2::kernels::chunk_products(c.ssm(), c.rows(), task, CB.data());
+    }
+    std::vector<std::uint16_t> half;
+    for (const float v : c.state) half.push_back(mamba2::float_to_fp16(v));
+    for (std::size_t h = 0; h < s.nheads; ++h) {
+      mamba2::kernels::scan_head_in_chunks(c.ssm(), h, c.rows(), CB.data(),
+                                           &half[h * s.headdim * s.d_state]);
+    }
+    return half;
+  };
+  Case c(s);
+  std::vector<float> widened;
+  for (const std::uint16_t bits : run(c)) widened.push_back(mamba2::fp16_to_float(bits));
+  c.check(widened, 2e-3);
+
+  Case large(s);
+  std::ranges::fill(large.x, 1e9F);
+  for (const std::uint16_t bits : run(large)) CHECK((bits & 0x7FFFU) <= 0x7BFFU);
+  Case nan(s);
+  std::ranges::fill(nan.x, std::numeric_limits<float>::quiet_NaN());
+  for (const std::uint16_t bits : run(nan)) CHECK((bits & 0x7FFFU) > 0x7C00U);
 }
 
 TEST_CASE("an FP16 state is a rounded FP32 state, and never infinite") {

@@ -28,6 +28,11 @@ template <std::ranges::random_access_range A, std::ranges::random_access_range B
   return worst;
 }
 
+/// The larger one; infinite if the error is NaN, which std::max may drop.
+[[nodiscard]] inline double worse(double worst, double error) {
+  return std::isnan(error) ? std::numeric_limits<double>::infinity() : std::max(worst, error);
+}
+
 /// The largest |a[i]|: the scale to judge a difference by.
 template <std::ranges::input_range A>
 [[nodiscard]] double max_abs(const A& a) {

@@ -12,7 +12,7 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 
 /// One filter per channel.
 struct Conv1d {
-  static constexpr std::size_t kMaxTaps = 64;
+  static constexpr std::size_t kMaxTaps = 64;  // as Config::validate() allows
 
   const float* weight;  ///< (d_conv, conv_dim): tap by tap; the last tap meets the current input
   const float* bias;    ///< (conv_dim), zeros where the model has none

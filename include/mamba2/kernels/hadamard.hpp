@@ -25,15 +25,20 @@ inline void hadamard_small(float* x, std::size_t width) noexcept {
   }
 }
 
+/// The Hadamard matrix H as wide as a register: H[i][j] = (-1)^popcount(i & j).
+alignas(64) inline constexpr auto kHadamard = [] {
+  std::array<std::array<float, kLanes>, kLanes> H{};
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    for (std::size_t j = 0; j < kLanes; ++j) H[i][j] = std::popcount(i & j) % 2 == 0 ? 1.0F : -1.0F;
+  }
+  return H;
+}();
+
 /// Inside every register of a block: the matrix product with H, lane by lane, which needs no
-/// shuffles. H[i][j] = (-1)^popcount(i & j).
+/// shuffles.
 inline void hadamard_lanes(float* x, std::size_t width) noexcept {
   std::array<Floats, kLanes> H;
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    std::array<float, kLanes> row;
-    for (std::size_t j = 0; j < kLanes; ++j) row[j] = std::popcount(i & j) % 2 == 0 ? 1.0F : -1.0F;
-    H[i] = load(row.data());
-  }
+  for (std::size_t i = 0; i < kLanes; ++i) H[i] = load(kHadamard[i].data());
   for (std::size_t first = 0; first < width; first += kLanes) {
     Floats even(0.0F);
     Floats odd(0.0F);

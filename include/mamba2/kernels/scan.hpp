@@ -9,6 +9,7 @@
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/simd.hpp"
+#include "mamba2/kernels/unroll.hpp"
 #if defined(__aarch64__)
 #include "mamba2/kernels/neon/scan_step.hpp"
 #endif
@@ -42,7 +43,9 @@ inline void step_sizes(const Ssm& ssm, std::size_t first, MutableRows dt) noexce
   for (std::size_t t = 0; t < dt.rows; ++t) {
     for_each_vector(dt.cols, [&](std::size_t h, auto lanes) {
       const Floats step = softplus(lanes.load(dt[t] + h) + lanes.load(ssm.dt_bias + first + h));
-      lanes.store(xsimd::min(xsimd::max(step, Floats(ssm.dt_min)), Floats(ssm.dt_max)), dt[t] + h);
+      // In this order, as a NaN must stay one: x86 returns the second operand then.
+      const Floats low = xsimd::max(Floats(ssm.dt_min), step);
+      lanes.store(xsimd::min(Floats(ssm.dt_max), low), dt[t] + h);
     });
   }
 }
@@ -52,22 +55,24 @@ inline void step_sizes(const Ssm& ssm, std::size_t first, MutableRows dt) noexce
 template <std::size_t kVectors, class Element, class Lanes>
 void scan_channels(const Ssm& ssm, float decay, float delta, const float* B, const float* C,
                    const float* D, Lanes lanes, Element* state, float* x) noexcept {
-  std::array<Floats, kVectors> input;
-  std::array<Floats, kVectors> y;
-  for (std::size_t v = 0; v < kVectors; ++v) {
+  Floats input[kVectors];
+  Floats y[kVectors];
+  unroll<kVectors>([&](auto v) MAMBA2_INLINE {
     const Floats value = lanes.load(x + v * kLanes);
     input[v] = value * Floats(delta);
     y[v] = value * lanes.load(D + v * kLanes);
-  }
+  });
   for (std::size_t n = 0; n < ssm.d_state; ++n, state += ssm.headdim) {
-    for (std::size_t v = 0; v < kVectors; ++v) {
+    const Floats b(B[n]);
+    const Floats c(C[n]);
+    unroll<kVectors>([&](auto v) MAMBA2_INLINE {
       Element* place = state + v * kLanes;
-      const Floats s = xsimd::fma(input[v], Floats(B[n]), lanes.load(place) * Floats(decay));
+      const Floats s = xsimd::fma(input[v], b, lanes.load(place) * Floats(decay));
       lanes.store(s, place);
-      y[v] = xsimd::fma(s, Floats(C[n]), y[v]);
-    }
+      y[v] = xsimd::fma(s, c, y[v]);
+    });
   }
-  for (std::size_t v = 0; v < kVectors; ++v) lanes.store(y[v], x + v * kLanes);
+  unroll<kVectors>([&](auto v) MAMBA2_INLINE { lanes.store(y[v], x + v * kLanes); });
 }
 
 /// One token for all channels of a head: state (d_state, headdim), x (headdim) becomes y.

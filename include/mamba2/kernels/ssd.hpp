@@ -6,61 +6,55 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <type_traits>
 
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/scan.hpp"
 #include "mamba2/kernels/simd.hpp"
+#include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
 /// Tokens of a chunk, at most. Longer ones do more work inside the chunk, shorter ones pass through
-/// the state more often; chosen by measurement (bench/kernels.cpp).
+/// the state more often: for heads of 64 x 128, 64 tokens were the fastest (32: +6 %, 128: +14 %).
 inline constexpr std::size_t kChunk = 64;
 static_assert(kChunk % kLanes == 0);
 
-/// Columns that the products of a head are worked on at a time, in registers.
+/// Columns that the products of a head are worked on at a time, and rows: their sums fill the
+/// registers.
 inline constexpr std::size_t kPanelVectors = kLanes == 8 ? 2 : 4;
 inline constexpr std::size_t kTileRows = 6;
 
 /// Sums of kRows rows and kVectors registers of columns.
 template <std::size_t kRows, std::size_t kVectors>
-struct Tile {
-  std::array<std::array<Floats, kVectors>, kRows> sums;
+using Tile = Floats[kRows][kVectors];
 
-  /// Row r becomes factors[r] times itself.
-  void scale(const float* factors) {
-    for (std::size_t r = 0; r < kRows; ++r) {
-      for (Floats& sum : sums[r]) sum *= Floats(factors[r]);
-    }
+/// sums[r] += sum_k a[r * a_row + k * a_column] * b[k * b_row ...], k < count.
+template <std::size_t kRows, std::size_t kVectors, class Element>
+MAMBA2_INLINE inline void add_product(Tile<kRows, kVectors>& sums, const float* a,
+                                      std::size_t a_row, std::size_t a_column, const Element* b,
+                                      std::size_t b_row, std::size_t count) {
+  for (std::size_t k = 0; k < count; ++k, a += a_column, b += b_row) {
+    Floats row[kVectors];
+    unroll<kVectors>([&](auto v) MAMBA2_INLINE { row[v] = load(b + v * kLanes); });
+    unroll<kRows>([&](auto r) MAMBA2_INLINE {
+      const Floats factor(a[r * a_row]);
+      unroll<kVectors>([&](auto v)
+                           MAMBA2_INLINE { sums[r][v] = xsimd::fma(factor, row[v], sums[r][v]); });
+    });
   }
-  /// sums[r] += sum_k a[r * a_row + k * a_column] * b[k * b_row ...].
-  template <class Element>
-  void add_product(const float* a, std::size_t a_row, std::size_t a_column, const Element* b,
-                   std::size_t b_row, std::size_t count) {
-    for (std::size_t k = 0; k < count; ++k) {
-      std::array<Floats, kVectors> row;
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        row[v] = AllLanes::load(b + k * b_row + v * kLanes);
-      }
-      for (std::size_t r = 0; r < kRows; ++r) {
-        const Floats factor(a[r * a_row + k * a_column]);
-        for (std::size_t v = 0; v < kVectors; ++v) {
-          sums[r][v] = xsimd::fma(factor, row[v], sums[r][v]);
-        }
-      }
-    }
-  }
-};
+}
 
-/// Calls body(tile rows as a std::integral_constant, first row) for blocks of kTileRows rows and
-/// then single ones, last rows first.
+/// Calls body(Constant<tile rows>, first row) for blocks of rows, kTileRows where that fits, last
+/// rows first.
 template <class Body>
 void for_each_tile_backwards(std::size_t rows, Body body) {
+  static_assert(kTileRows == 6);
   std::size_t end = rows;
-  while (end % kTileRows != 0) body(std::integral_constant<std::size_t, 1>{}, --end);
-  while (end > 0) body(std::integral_constant<std::size_t, kTileRows>{}, end -= kTileRows);
+  if (end % kTileRows >= 4) body(Constant<4>(), end -= 4);
+  if (end % kTileRows >= 2) body(Constant<2>(), end -= 2);
+  if (end % kTileRows >= 1) body(Constant<1>(), end -= 1);
+  while (end > 0) body(Constant<kTileRows>(), end -= kTileRows);
 }
 
 [[nodiscard]] constexpr std::size_t chunk_count(std::size_t tokens) {
@@ -80,27 +74,43 @@ void for_each_tile_backwards(std::size_t rows, Body body) {
           rows.delta.middle(first, count)};
 }
 
+/// Rows of CB that a task of chunk_products() fills.
+inline constexpr std::size_t kProductRows = 16;
+static_assert(kChunk % kProductRows == 0);
+
+/// Tasks of chunk_products() for a batch of tokens.
+[[nodiscard]] constexpr std::size_t product_tasks(std::size_t tokens, std::size_t ngroups) {
+  return chunk_count(tokens) * ngroups * (kChunk / kProductRows);
+}
+
 /// The products of a chunk that all heads of a group share: C_i . B_j for j <= i, and 0 beyond.
-/// CB (chunks, ngroups, kChunk, kChunk); task = chunk * ngroups + group.
+/// CB (chunks, ngroups, kChunk, kChunk), of which a task fills kProductRows rows, as far as there
+/// are tokens.
 inline void chunk_products(const Ssm& ssm, const ScanRows& all, std::size_t task,
                            float* CB) noexcept {
   constexpr std::size_t kColumns = 4;
-  const ScanRows rows = chunk_rows(all, task / ssm.ngroups);
-  const ConstRows B = rows.B.columns(task % ssm.ngroups * ssm.d_state, ssm.d_state);
-  const ConstRows C = rows.C.columns(task % ssm.ngroups * ssm.d_state, ssm.d_state);
-  CB += task * kChunk * kChunk;
-  for (std::size_t i = 0; i < C.rows; ++i) {
+  const std::size_t product = task / (kChunk / kProductRows);  // chunk * ngroups + group
+  const std::size_t first = task % (kChunk / kProductRows) * kProductRows;
+  const std::size_t group = product % ssm.ngroups * ssm.d_state;
+  const ScanRows rows = chunk_rows(all, product / ssm.ngroups);
+  const ConstRows B = rows.B.columns(group, ssm.d_state);
+  const ConstRows C = rows.C.columns(group, ssm.d_state);
+  CB += product * kChunk * kChunk;
+  for (std::size_t i = first; i < std::min(first + kProductRows, C.rows); ++i) {
     for (std::size_t j = 0; j <= i; j += kColumns) {
-      std::array<Floats, kColumns> sums;
-      sums.fill(Floats(0.0F));
-      const std::size_t columns = std::min(kColumns, B.rows - j);
-      for_each_vector(C.cols, [&](std::size_t n, auto lanes) {
-        const Floats c = lanes.load(C[i] + n);
-        for (std::size_t k = 0; k < columns; ++k) {
-          sums[k] = xsimd::fma(c, lanes.load(B[j + k] + n), sums[k]);
-        }
+      Floats sums[kColumns];
+      const float* columns[kColumns];
+      unroll<kColumns>([&](auto k) MAMBA2_INLINE {
+        sums[k] = Floats(0.0F);
+        columns[k] = B[std::min(j + k, i)];  // beyond i it is of no use
       });
-      for (std::size_t k = 0; k < columns; ++k) CB[i * kChunk + j + k] = sum(sums[k]);
+      for_each_vector(C.cols, [&](std::size_t n, auto lanes) MAMBA2_INLINE {
+        const Floats c = lanes.load(C[i] + n);
+        unroll<kColumns>([&](auto k) MAMBA2_INLINE {
+          sums[k] = xsimd::fma(c, lanes.load(columns[k] + n), sums[k]);
+        });
+      });
+      unroll<kColumns>([&](auto k) MAMBA2_INLINE { CB[i * kChunk + j + k] = sum(sums[k]); });
     }
     std::fill(CB + i * kChunk + i + 1, CB + (i + 1) * kChunk, 0.0F);
   }
@@ -113,14 +123,15 @@ class ChunkHead {
  public:
   ChunkHead(const Ssm& ssm, std::size_t head, const ScanRows& rows, const float* CB,
             Element* state) noexcept
-      : ssm_(ssm),
+      : headdim_(ssm.headdim),
+        d_state_(ssm.d_state),
         group_(head / (ssm.nheads / ssm.ngroups) * ssm.d_state),
         x_(rows.x.columns(head * ssm.headdim, ssm.headdim)),
         B_(rows.B.columns(group_, ssm.d_state)),
         C_(rows.C.columns(group_, ssm.d_state)),
         D_(ssm.D + head * ssm.headdim),
         state_(state) {
-    decays(rows.delta, head, CB);
+    decays(rows.delta, head, ssm.A[head], CB);
   }
 
   void run() noexcept {
@@ -135,13 +146,13 @@ class ChunkHead {
   /// M[i][j] = CB[i][j] delta_j prod(a_{j+1} .. a_i), 0 for j > i, where a_t = exp(delta_t A).
   /// The products of decays grow from row to row. They are not exp(cs_i - cs_j) of prefix sums cs:
   /// behind a strong decay the difference of two large sums would be all rounding.
-  void decays(ConstRows delta, std::size_t head, const float* CB) noexcept {
+  void decays(ConstRows delta, std::size_t head, float A, const float* CB) noexcept {
     alignas(64) std::array<float, kChunk> steps{};
     alignas(64) std::array<float, kChunk> factors{};
     const std::size_t tokens = x_.rows;
     for (std::size_t t = 0; t < tokens; ++t) steps[t] = delta[t][head];
     for (std::size_t t = 0; t < tokens; t += kLanes) {
-      store(exp(load(&steps[t]) * Floats(ssm_.A[head])), &factors[t]);
+      store(exp(load(&steps[t]) * Floats(A)), &factors[t]);
     }
     // A one in lane i % kLanes of zeros, to put delta_i into its place.
     std::array<float, 2 * kLanes> unit{};
@@ -176,10 +187,9 @@ class ChunkHead {
       }
     }
     for_each_tile_backwards(x_.rows,
-                            [&](auto rows, std::size_t i) { outputs<rows.value, kVectors>(i, p); });
-    for_each_tile_backwards(ssm_.d_state, [&](auto rows, std::size_t n) {
-      update<rows.value, kVectors>(n, p, arriving.data());
-    });
+                            [&](auto rows, std::size_t i) { outputs<rows, kVectors>(i, p); });
+    for_each_tile_backwards(
+        d_state_, [&](auto rows, std::size_t n) { update<rows, kVectors>(n, p, arriving.data()); });
   }
 
   /// y_i = (prod a) S C_i + sum_{j <= i} M_ij x_j + D x_i, from the last row to the first: x_i is
@@ -187,37 +197,42 @@ class ChunkHead {
   template <std::size_t kRows, std::size_t kVectors>
   void outputs(std::size_t i, std::size_t p) noexcept {
     Tile<kRows, kVectors> tile;
-    for (auto& row : tile.sums) row.fill(Floats(0.0F));
-    tile.add_product(C_[i], C_.stride, 1, state_ + p, ssm_.headdim, ssm_.d_state);
-    tile.scale(&entering_[i]);
-    tile.add_product(&M_[i * kChunk], kChunk, 1, x_.data + p, x_.stride, i + kRows);
-    for (std::size_t r = 0; r < kRows; ++r) {
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        float* place = x_[i + r] + p + v * kLanes;
-        store(xsimd::fma(load(D_ + p + v * kLanes), load(place), tile.sums[r][v]), place);
-      }
-    }
+    unroll<kRows, kVectors>([&](auto r, auto v) MAMBA2_INLINE { tile[r][v] = Floats(0.0F); });
+    add_product<kRows, kVectors>(tile, C_[i], C_.stride, 1, state_ + p, headdim_, d_state_);
+    const float* entering = &entering_[i];
+    unroll<kRows>([&](auto r) MAMBA2_INLINE {
+      const Floats factor(entering[r]);
+      unroll<kVectors>([&](auto v) MAMBA2_INLINE { tile[r][v] *= factor; });
+    });
+    add_product<kRows, kVectors>(tile, &M_[i * kChunk], kChunk, 1, x_.data + p, x_.stride,
+                                 i + kRows);
+    const float* D = D_ + p;
+    float* y = x_[i] + p;
+    const std::size_t stride = x_.stride;
+    unroll<kRows, kVectors>([&](auto r, auto v) MAMBA2_INLINE {
+      float* place = y + r * stride + v * kLanes;
+      store(xsimd::fma(load(D + v * kLanes), load(place), tile[r][v]), place);
+    });
   }
 
   /// S_n = (prod a) S_n + sum_j B_j[n] arriving_j.
   template <std::size_t kRows, std::size_t kVectors>
   void update(std::size_t n, std::size_t p, const float* arriving) noexcept {
     Tile<kRows, kVectors> tile;
+    const std::size_t stride = headdim_;
+    Element* state = state_ + n * stride + p;
     const Floats decay(entering_[x_.rows - 1]);
-    for (std::size_t r = 0; r < kRows; ++r) {
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        tile.sums[r][v] = AllLanes::load(state_ + (n + r) * ssm_.headdim + p + v * kLanes) * decay;
-      }
-    }
-    tile.add_product(B_.data + n, 1, B_.stride, arriving, kVectors * kLanes, x_.rows);
-    for (std::size_t r = 0; r < kRows; ++r) {
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        AllLanes::store(tile.sums[r][v], state_ + (n + r) * ssm_.headdim + p + v * kLanes);
-      }
-    }
+    unroll<kRows, kVectors>([&](auto r, auto v) MAMBA2_INLINE {
+      tile[r][v] = load(state + r * stride + v * kLanes) * decay;
+    });
+    add_product<kRows, kVectors>(tile, B_.data + n, 1, B_.stride, arriving, kVectors * kLanes,
+                                 x_.rows);
+    unroll<kRows, kVectors>(
+        [&](auto r, auto v) MAMBA2_INLINE { store(tile[r][v], state + r * stride + v * kLanes); });
   }
 
-  const Ssm& ssm_;
+  std::size_t headdim_;
+  std::size_t d_state_;
   std::size_t group_;
   MutableRows x_;  // (tokens, headdim)
   ConstRows B_;    // (tokens, d_state)

@@ -111,10 +111,12 @@ struct BasicFloat {
     std::size_t k = 0;
     for (; k + kChains <= cols; k += kChains) {
       kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE {
-        add_column<kBands, kTokens>(bands, bytes, k + c, x, sums[c]);
+        // A line for several columns is asked for once.
+        constexpr std::size_t kBefore = c * kBandRows * sizeof(Stored);
+        add_column<kBands, kTokens, kBefore % 64 == 0>(bands, bytes, k + c, x, sums[c]);
       });
     }
-    for (; k < cols; ++k) add_column<kBands, kTokens>(bands, bytes, k, x, sums[0]);
+    for (; k < cols; ++k) add_column<kBands, kTokens, true>(bands, bytes, k, x, sums[0]);
     kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
       kernels::unroll<kChains - 1>([&](auto c)
                                        MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
@@ -130,7 +132,7 @@ struct BasicFloat {
   }
 
   /// sums += column k of the weights times element k of the tokens.
-  template <std::size_t kBands, std::size_t kTokens>
+  template <std::size_t kBands, std::size_t kTokens, bool kPrefetch>
   MAMBA2_INLINE static void add_column(const std::byte* bands, std::size_t bytes, std::size_t k,
                                        const Inputs& x, kernels::Floats (&sums)[kBands][kTokens]) {
     using kernels::Floats;
@@ -138,7 +140,7 @@ struct BasicFloat {
     Floats w[kBands];
     kernels::unroll<kBands>([&](auto b) MAMBA2_INLINE {
       const std::byte* column = bands + b * bytes + k * kColumnBytes;
-      kernels::prefetch(column + kAhead);
+      if constexpr (kPrefetch) kernels::prefetch(column + kAhead);
       w[b] = Format::load(reinterpret_cast<const Stored*>(column));
     });
     kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
