@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "mamba2/core/mapped_file.hpp"
 #include "tests/tokenizer/tiny_tokenizer.hpp"
 
 namespace {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The one command that tests everything; tools/test.sh --help says how.
+# The one command that tests; tools/test.sh --help says what.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/lib.sh
@@ -29,13 +29,13 @@ The quick steps, in order:
 
 The further steps of --full:
   format         clang-format finds nothing to change
-  tidy           clang-tidy finds nothing in the headers, examples and tools
+  tidy           clang-tidy finds nothing in the headers, examples, tools and benchmarks
   referees       the same answers as other implementations (Python packages, in build/venv)
   debug          gcc, assertions, little optimisation; each header alone
   clang          clang, optimised for this machine's CPU
   tsan           gcc, ThreadSanitizer
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
-  aarch64-cpus   the tests of aarch64-cross again, as other CPUs
+  aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
 
 Each step is a CMake preset or close to one (cmake --list-presets). To work on one part:
   cmake --preset release && cmake --build --preset release && ctest --preset release -R scan
@@ -87,7 +87,9 @@ on_arm() {
 step_aarch64-cpus() {
   local cpu
   on_arm && return
-  build aarch64-cross
+  cmake --preset aarch64-cross -DMAMBA2_BUILD_BENCH=ON -DMAMBA2_BUILD_EXAMPLES=ON \
+    -DMAMBA2_BUILD_TOOLS=ON
+  cmake --build --preset aarch64-cross --parallel "$(cores)"
   for cpu in neoverse-n1 max; do
     echo "-- as $cpu"
     QEMU_CPU=$cpu count_ctest --test-dir build/aarch64-cross -E '^build/'
@@ -107,7 +109,7 @@ step_format() {
 
 step_tidy() {
   cmake --preset clang
-  find "$PWD/build/clang/tests/build/everything.cpp" examples tools -name '*.cpp' -print0 |
+  find "$PWD/build/clang/tests/build/everything.cpp" examples tools bench -name '*.cpp' -print0 |
     xargs -0 -n1 "-P$(cores)" clang-tidy --quiet -p build/clang
 }
 

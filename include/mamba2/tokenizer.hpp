@@ -13,17 +13,25 @@
 #include <vector>
 
 #include "mamba2/config.hpp"
-#include "mamba2/core/mapped_file.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
 #include "mamba2/tokenizer/bpe.hpp"
-#include "mamba2/tokenizer/normalize.hpp"
-#include "mamba2/tokenizer/pretokenize.hpp"
-#include "mamba2/tokenizer/tokenizer_json.hpp"
 #include "mamba2/tokenizer/utf8.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
 
+#if MAMBA2_HAS_DEFINITIONS
+#include "mamba2/core/mapped_file.hpp"
+#include "mamba2/tokenizer/normalize.hpp"
+#include "mamba2/tokenizer/pretokenize.hpp"
+#include "mamba2/tokenizer/tokenizer_json.hpp"
+#endif
+
 namespace mamba2::inline MAMBA2_ISA {
+
+namespace detail {
+struct TokenizerFile;
+}
 
 struct DecodeOptions {
   bool skip_special = true;  ///< leave out special tokens, such as <|endoftext|>
@@ -72,15 +80,7 @@ class Tokenizer {
 
  private:
   Tokenizer(const detail::TokenizerFile& file, detail::Vocabulary vocabulary, detail::Bpe bpe,
-            detail::AddedTokens raw, detail::AddedTokens normalized)
-      : whole_pieces_(detail::find_whole_pieces(file, vocabulary, bpe)),
-        vocabulary_(std::move(vocabulary)),
-        bpe_(std::move(bpe)),
-        raw_added_tokens_(std::move(raw)),
-        normalized_added_tokens_(std::move(normalized)),
-        nfc_(file.nfc),
-        add_prefix_space_(file.add_prefix_space),
-        use_regex_(file.use_regex) {}
+            detail::AddedTokens raw, detail::AddedTokens normalized);
 
   class Encoder;
 
@@ -126,7 +126,21 @@ class StreamingDecoder {
   std::string text_;
 };
 
-inline Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Tokenizer::Tokenizer(const detail::TokenizerFile& file,
+                                     detail::Vocabulary vocabulary, detail::Bpe bpe,
+                                     detail::AddedTokens raw, detail::AddedTokens normalized)
+    : whole_pieces_(detail::find_whole_pieces(file, vocabulary, bpe)),
+      vocabulary_(std::move(vocabulary)),
+      bpe_(std::move(bpe)),
+      raw_added_tokens_(std::move(raw)),
+      normalized_added_tokens_(std::move(normalized)),
+      nfc_(file.nfc),
+      add_prefix_space_(file.add_prefix_space),
+      use_regex_(file.use_regex) {}
+
+MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
   std::error_code ignored;  // opening the file says what is wrong
   const bool is_directory = std::filesystem::is_directory(path, ignored);
   const std::filesystem::path file_path = is_directory ? path / "tokenizer.json" : path;
@@ -136,7 +150,8 @@ inline Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
   return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file_path.native());
 }
 
-inline Result<Tokenizer> Tokenizer::from_json(std::string_view json, std::string_view name) {
+MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_json(std::string_view json,
+                                                       std::string_view name) {
   const Result<detail::TokenizerFile> file = detail::read_tokenizer_json(json, name);
   if (!file) return file.error();
   Result<detail::Vocabulary> vocabulary = detail::Vocabulary::create(*file, name);
@@ -209,11 +224,12 @@ class Tokenizer::Encoder {
   std::vector<Token> tokens_;
 };
 
-inline std::vector<Token> Tokenizer::encode(std::string_view text) const {
+MAMBA2_FUNCTION std::vector<Token> Tokenizer::encode(std::string_view text) const {
   return Encoder(*this).encode(text);
 }
 
-inline std::string Tokenizer::decode(std::span<const Token> tokens, DecodeOptions options) const {
+MAMBA2_FUNCTION std::string Tokenizer::decode(std::span<const Token> tokens,
+                                              DecodeOptions options) const {
   std::string bytes;
   for (const Token token : tokens) {
     if (options.skip_special && is_special(token)) continue;
@@ -225,12 +241,14 @@ inline std::string Tokenizer::decode(std::span<const Token> tokens, DecodeOption
   return text;
 }
 
-inline std::optional<Token> Tokenizer::find(std::string_view text) const {
+MAMBA2_FUNCTION std::optional<Token> Tokenizer::find(std::string_view text) const {
   if (const auto id = raw_added_tokens_.find(text)) return id;
   if (const auto id = normalized_added_tokens_.find(text)) return id;
   const Token id = vocabulary_.find(text);
   if (id == detail::Bpe::kNoToken) return std::nullopt;
   return id;
 }
+
+#endif
 
 }  // namespace mamba2::inline MAMBA2_ISA

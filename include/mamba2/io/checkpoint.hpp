@@ -13,17 +13,23 @@
 #include <vector>
 
 #include "mamba2/config.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/io/tensor_names.hpp"
+#include "mamba2/io/tensor_view.hpp"
+
+#if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/config_json.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/safetensors.hpp"
 #include "mamba2/io/shard_index.hpp"
-#include "mamba2/io/tensor_names.hpp"
-#include "mamba2/io/tensor_view.hpp"
+#endif
 
 namespace mamba2::inline MAMBA2_ISA {
+
+class Safetensors;
 
 /// The weights of a Mamba-2 language model in safetensors, and its Config. Once made, it holds
 /// exactly the tensors that the Config needs, under their canonical names ("embedding.weight",
@@ -65,7 +71,8 @@ class Checkpoint {
       const std::span<const std::byte> all = file.bytes();
       // Of unrelated arrays only std::less may compare the addresses.
       const std::less_equal<> before;
-      if (before(all.data(), part.data()) && before(part.data() + part.size(), all.data() + all.size())) {
+      if (before(all.data(), part.data()) &&
+          before(part.data() + part.size(), all.data() + all.size())) {
         file.release(part);
       }
     }
@@ -86,6 +93,8 @@ class Checkpoint {
   std::vector<MappedFile> files_;
   std::uint64_t file_bytes_ = 0;
 };
+
+#if MAMBA2_HAS_DEFINITIONS
 
 namespace detail {
 
@@ -129,8 +138,9 @@ namespace detail {
 
 }  // namespace detail
 
-inline Result<Checkpoint> Checkpoint::assemble(Config config, std::span<const Safetensors> shards,
-                                               std::string_view name) {
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config,
+                                                        std::span<const Safetensors> shards,
+                                                        std::string_view name) {
   constexpr std::string_view kHead = "lm_head.weight";
   const Result<TensorTable> all = detail::merge_shards(shards);
   if (!all) return all.error();
@@ -164,7 +174,7 @@ inline Result<Checkpoint> Checkpoint::assemble(Config config, std::span<const Sa
   return checkpoint;
 }
 
-inline Result<Checkpoint> Checkpoint::from_bytes(
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
     std::string_view config_json, std::span<const std::span<const std::byte>> shards) {
   Result<Config> config = parse_config(config_json);
   if (!config) return config.error();
@@ -182,7 +192,7 @@ inline Result<Checkpoint> Checkpoint::from_bytes(
   return checkpoint;
 }
 
-inline Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
   const Result<detail::CheckpointFiles> files = detail::locate_checkpoint(path);
   if (!files) return files.error();
   const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
@@ -214,5 +224,7 @@ inline Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
   }
   return checkpoint;
 }
+
+#endif
 
 }  // namespace mamba2::inline MAMBA2_ISA
