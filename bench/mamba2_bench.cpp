@@ -4,13 +4,12 @@
 #include <cstdio>
 #include <mamba2/mamba2.hpp>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/measure.hpp"
-#include "bench/measurement.hpp"
 #include "bench/random_weights.hpp"
+#include "bench/report.hpp"
 #include "tools/cli.hpp"
 #include "tools/weights.hpp"
 
@@ -18,13 +17,10 @@ namespace {
 
 using mamba2::Result;
 
-const std::vector<std::string> kPolicies = {"fp32", "fp16", "bf16", "int8", "int4"};
-
 struct Arguments {
   bench::Request request;
   std::string path, shape;
   std::vector<std::string> weights = {"int8"};
-  std::string state = "fp32";
   std::string json_file;
 };
 
@@ -72,16 +68,13 @@ void print_legend(const bench::Row& row) {
 }
 
 Result<void> run(const Arguments& arguments) {
-  std::optional<cli::AtomicFile> file;
-  if (!arguments.json_file.empty()) {
-    file.emplace(arguments.json_file);
-    if (!file->good()) return file->commit();
-  }
+  if (auto writable = cli::check_writable(arguments.json_file); !writable) return writable;
   const std::string cpu = bench::cpu_name();
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   bench::Row last;
-  for (const std::string& weights : arguments.weights) {
-    const auto measured = cli::with_weights(weights, [&]<class W>() -> Result<void> {
+  Result<void> measured;
+  for (std::size_t i = 0; i < arguments.weights.size() && measured; ++i) {
+    measured = cli::with_weights(arguments.weights[i], [&]<class W>() -> Result<void> {
       bench::Measurement<W> measurement(arguments.request);
       if (Result<void> loaded = measurement.load(); !loaded) return loaded;
       return measurement.run([&](const bench::Row& row) {
@@ -90,36 +83,38 @@ Result<void> run(const Arguments& arguments) {
         last = row;
       });
     });
-    if (!measured) return measured;
   }
+  // What has been measured before something failed is not lost.
+  if (rows.empty()) return measured;
   print_legend(last);
-  if (!file) return {};
-  const std::string text = rows.dump(2) + "\n";
-  file->write(text.data(), text.size());
-  return file->commit();
+  Result<void> written = cli::write_json(arguments.json_file, rows);
+  return measured ? written : measured;
 }
 
 void add_options(CLI::App& app, Arguments& a) {
   std::vector<std::string> shapes;
   for (const bench::Shape& shape : bench::kShapes) shapes.emplace_back(shape.name);
-  std::vector<std::string> weights = kPolicies;
+  std::vector<std::string> weights = cli::kWeights;
   weights.emplace_back("all");
   const CLI::Range tokens(1, 1 << 20);
 
   app.add_option("MODEL", a.path, "Folder with config.json and *.safetensors");
   app.add_option("--random", a.shape, "Instead of MODEL: random weights in a published shape")
       ->check(CLI::IsMember(shapes));
-  app.add_option("-w,--weights", a.weights, "Precisions of the weights, or all of them")
+  app.add_option("-w,--weights", a.weights, "Precisions of the weights: int8,int4; or all of them")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str()
       ->check(CLI::IsMember(weights));
   app.add_option("--threads", a.request.threads,
-                 "Threads, one measurement for each number; 0: one per fast core")
+                 "Threads, a measurement for each number: 1,2; 0: one per fast core")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->default_str("0")
       ->check(CLI::Range(0, 1024));
   app.add_option("--cpus", a.request.cpus, "Run on these CPUs only: 4,5,6,7")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->default_str("")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--decode", a.request.decode, "Measure decoding, so many tokens one by one [64]")
@@ -127,12 +122,10 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--prefill", a.request.prefill,
                  "Measure the reading of a prompt of so many tokens [512]")
       ->check(tokens);
-  app.add_option("--context", a.request.context, "Tokens read before decoding starts")
+  app.add_option("--context", a.request.context, "Tokens to read before decoding is measured")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
-  app.add_option("--state", a.state, "Precision of the state")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"fp32", "fp16"}));
+  cli::add_state(app, a.request.state);
   app.add_option("--repeat", a.request.repeat,
                  "Slices that decoding is cut into, and times that a prompt is read")
       ->capture_default_str()
@@ -147,13 +140,15 @@ void complete(Arguments& a) {
   }
   a.request.random = a.path.empty();
   a.request.model = a.request.random ? a.shape : a.path;
-  if (std::ranges::find(a.weights, "all") != a.weights.end()) a.weights = kPolicies;
+  if (std::ranges::find(a.weights, "all") != a.weights.end()) a.weights = cli::kWeights;
   if (a.request.threads.empty()) a.request.threads = {0};
+  if (a.request.context > 0 && a.request.decode == 0 && a.request.prefill > 0) {
+    throw CLI::ValidationError("--context is what decoding starts from: it needs --decode");
+  }
   if (a.request.decode == 0 && a.request.prefill == 0) {
     a.request.decode = 64;
     a.request.prefill = 512;
   }
-  if (a.state == "fp16") a.request.state = mamba2::StatePrecision::fp16;
 }
 
 }  // namespace

@@ -18,11 +18,12 @@
 #include <vector>
 
 #include "bench/machine.hpp"
-#include "bench/measurement.hpp"
 #include "bench/operations.hpp"
 #include "bench/random_weights.hpp"
+#include "bench/report.hpp"
 #include "bench/roof.hpp"
 #include "tools/cli.hpp"
+#include "tools/weights.hpp"
 
 namespace bench {
 
@@ -61,7 +62,9 @@ class Measurement {
   [[nodiscard]] mamba2::Result<void> run(Sink sink) {
     mamba2::Result<void> outcome;
     for (std::size_t i = 0; i < request_.threads.size() && outcome; ++i) {
-      std::thread([&] { outcome = run_on(request_.threads[i], sink); }).join();
+      std::thread([&] {
+        outcome = cli::guarded([&] { return run_on(request_.threads[i], sink); });
+      }).join();
     }
     return outcome;
   }
@@ -77,10 +80,14 @@ class Measurement {
   [[nodiscard]] mamba2::Result<mamba2::Weights<W>> weights_of_file() const {
     const auto checkpoint = mamba2::Checkpoint::open(request_.model);
     if (!checkpoint) return checkpoint.error();
+    auto pool = mamba2::ThreadPool::create(
+        {.threads = std::ranges::max(request_.threads), .cpus = request_.cpus});
+    if (!pool) return std::move(pool).error();
     cli::Progress progress("loading");
     return mamba2::load_weights<W>(
         *checkpoint,
-        {.progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); }});
+        {.workers = {.executor = *std::move(pool)},
+         .progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); }});
   }
 
   template <class Sink>
@@ -244,7 +251,7 @@ class Measurement {
     row.threads = threads.count;
     row.phase = phase;
     row.repeat = request_.repeat;
-    row.state = request_.state == mamba2::StatePrecision::fp16 ? "fp16" : "fp32";
+    row.state = cli::name(request_.state);
     row.baseline_rss = baseline_rss_;
     row.memory_required =
         mamba2::Mamba2Model<W>::memory_required(model_->config(), {.state = request_.state}).peak();

@@ -88,8 +88,9 @@ inline constexpr std::size_t kUnitSums = 12;
 /// for `at_least` seconds. A multiplication is one operation, an addition another.
 template <class Unit>
 double peak(const Threads& threads, double at_least) {
-  constexpr std::size_t kSteps = 5000;
-  const std::size_t tasks = threads.count * 16;
+  constexpr std::size_t kSteps = 1000;
+  // Many, so that it counts little which thread ends last.
+  const std::size_t tasks = threads.count * 128;
   double time = 0.0;
   double operations = 0.0;
   do {

@@ -6,13 +6,15 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iomanip>
 #include <iostream>
-#include <iterator>
 #include <mamba2/mamba2.hpp>
 #include <random>
+#include <sstream>
 #include <string>
+#include <utility>
 
 #include "../tools/cli.hpp"
 #include "../tools/weights.hpp"
@@ -29,7 +31,7 @@ struct Arguments {
   std::string file;
   std::string weights = std::string(mamba2::Int8::name);
   cli::WorkerOptions workers;
-  bool half_state = false;
+  mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   mamba2::GenerateOptions generate;
   bool ignore_eos = false;
   bool no_echo = false;
@@ -60,7 +62,7 @@ void describe(CLI::App& app, Arguments& a) {
   app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input");
   cli::add_weights(app, a.weights);
   a.workers.add(app);
-  app.add_flag("--fp16-state", a.half_state, "Keep the state in FP16: half its memory");
+  cli::add_state(app, a.state);
   app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most")
       ->check(CLI::NonNegativeNumber);
   app.add_option("-t,--temperature", sampling.temperature,
@@ -84,8 +86,6 @@ void describe(CLI::App& app, Arguments& a) {
   app.add_flag("--ignore-eos", a.ignore_eos, "Go on after an end-of-text token");
   app.add_flag("--no-echo", a.no_echo, "Print the continuation alone, not the prompt before it");
   app.add_flag("--stats", a.stats, "Afterwards print times, speed and memory on standard error");
-  app.set_version_flag("--version", std::string("generate (mamba2 ") + MAMBA2_VERSION + ", " +
-                                        std::string(mamba2::isa()) + ")");
 }
 
 /// "\n" and "\t" as people type them in a shell.
@@ -110,10 +110,15 @@ mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a)
   std::ifstream file;
   if (!standard_input) file.open(a.file, std::ios::binary);
   std::istream& input = standard_input ? std::cin : file;
-  std::string prompt{std::istreambuf_iterator<char>(input), {}};
-  if (input.bad() || (!standard_input && !file.is_open()) || (!standard_input && file.fail())) {
-    return mamba2::Error{mamba2::ErrorCode::io, a.file + ": cannot be read"};
+  std::ostringstream text;
+  text << input.rdbuf();
+  const bool readable =
+      standard_input || (file.is_open() && !std::filesystem::is_directory(a.file));
+  if (text.bad() || !readable) {
+    return mamba2::Error{mamba2::ErrorCode::io,
+                         (standard_input ? "standard input" : a.file) + ": cannot be read"};
   }
+  std::string prompt = std::move(text).str();
   // The newline that ends a file or a piped line is not meant as part of the text.
   if (prompt.ends_with('\n')) prompt.pop_back();
   return prompt;
@@ -156,8 +161,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   if (!model) return model.error();
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  const auto precision = a.half_state ? mamba2::StatePrecision::fp16 : mamba2::StatePrecision::fp32;
-  auto session = model->session({.state = precision, .workers = *workers});
+  auto session = model->session({.state = a.state, .workers = *workers});
   if (!session) return session.error();
   const double load_seconds = seconds_since(start);
 

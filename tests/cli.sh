@@ -56,7 +56,7 @@ expect 0 'mamba2 0' generate --version
 for weights in fp32 fp16 bf16 int4; do
   expect 0 "weights  $weights, " generate "$model" "The sea" -n 2 -w "$weights" --threads 2 --stats
 done
-expect 0 . generate "$model" "The sea" -n 2 --fp16-state --threads 1
+expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 
 # Reports.
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
@@ -67,10 +67,17 @@ expect 0 '' mamba2-logits "$model" --text "The sea" --out last.safetensors
 head -c 1500 "$source/LICENSE" >text.txt
 expect 0 'perplexity [0-9.]+ \+- ' mamba2-perplexity "$model" text.txt --context 64 --json p.json
 grep -q '"perplexity": ' p.json || die "p.json: the perplexity"
+expect 0 'same most likely token [0-9.]+ %' mamba2-perplexity --context 16 --windows 1 -w int8 \
+  --state fp16 --batch 1 --reference "$model" --json p.json "$model" text.txt
+grep -q '"kl_mean": ' p.json || die "p.json: the divergence"
 
 expect 0 'int8 +1 +decode' mamba2-bench "$model" --threads 1 --decode 4 --prefill 16 --repeat 1 \
   --json bench.json
 grep -q '"phase": "prefill"' bench.json || die "bench.json: the rows"
+for key in model weights threads tokens_per_s bytes_per_token gb_per_s gop_per_s roof_gb_per_s \
+  roof_gop_per_s share peak_rss_bytes; do
+  grep -q "\"$key\": " bench.json || die "bench.json: $key"
+done
 
 # Help and usage.
 for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-bench; do
@@ -84,12 +91,16 @@ expect 2 . generate "$model" text --max-tokens -5
 expect 2 . generate "$model" text --weights int3
 expect 1 'threads' generate "$model" text --threads 5000
 expect 2 . mamba2-bench --random mamba2-3t
+# An option with a list takes one argument: the model may follow.
+expect 0 '' mamba2-logits --ids 1,5 "$model" --out ids.safetensors
+expect 0 . generate --cpus 0 -n 1 "$model" "The sea"
 
 # Wrong input.
 expect 1 'no-such-folder' generate no-such-folder text
 expect 1 'prompt is empty' generate "$model" ""
 expect 1 'temperature' generate "$model" text -t -1
 expect 1 'missing.txt' generate "$model" --file missing.txt
+expect 1 '\.: cannot be read' generate "$model" --file .
 expect 1 'token 1 must be in 0..8191, found 8192' mamba2-logits "$model" --ids 1,8192 --out x
 expect 1 'no-such-folder/x' mamba2-logits "$model" --ids 1 --out no-such-folder/x
 expect 1 'text.txt: must have at least' mamba2-perplexity "$model" text.txt --context 100000
@@ -104,6 +115,15 @@ sed 's/"hidden_size": 384/"hidden_size": 512/' "$model/config.json" >broken/conf
 expect 1 'num_heads|hidden_size|shape' mamba2-inspect broken
 rm broken/config.json
 expect 1 'config.json' mamba2-inspect broken
+cp "$model/config.json" broken
+chmod 000 broken/config.json
+as_is=("${emulator[@]}")
+if [ "$(id -u)" -eq 0 ]; then # who may read everything, but for this
+  emulator=(setpriv --bounding-set=-dac_override,-dac_read_search
+    --inh-caps=-dac_override,-dac_read_search "${emulator[@]}")
+fi
+expect 1 'broken/config.json: .*ermission' mamba2-inspect broken
+emulator=("${as_is[@]}")
 if [ -e /dev/full ]; then
   status=0
   program "${greedy[@]}" >/dev/full 2>err || status=$?

@@ -7,28 +7,47 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <mamba2/core/platform.hpp>
 #include <mamba2/core/result.hpp>
+#include <new>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
 #include <utility>
 
 namespace cli {
 
+/// What work() returns, or the exception that it throws (out of memory, say) as an error.
+template <class Work>
+[[nodiscard]] mamba2::Result<void> guarded(Work&& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return mamba2::Error{mamba2::ErrorCode::out_of_memory, "not enough memory"};
+  } catch (const std::exception& failure) {
+    return mamba2::Error{mamba2::ErrorCode::io, failure.what()};
+  }
+}
+
 /// Runs a program: parses the arguments, calls work(), prints its error. Returns the exit status:
 /// 0 done, 1 failed, 2 wrong usage.
 template <class Work>
 int run(CLI::App& app, int argc, char** argv, Work&& work) {
+  const std::string name = std::filesystem::path(argv[0]).filename().string();
+  app.set_version_flag(
+      "--version", name + " (mamba2 " + MAMBA2_VERSION + ", " + std::string(mamba2::isa()) + ")");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  const mamba2::Result<void> outcome = work();
+  const mamba2::Result<void> outcome = guarded(work);
   if (outcome && std::cout.flush().good()) return 0;
-  std::cerr << std::filesystem::path(argv[0]).filename().string() << ": "
+  std::cerr << name << ": "
             << (outcome ? "standard output cannot be written" : outcome.error().message) << '\n';
   return 1;
 }
@@ -70,8 +89,18 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-inline mamba2::Result<void> write_json(const std::string& path,
-                                       const nlohmann::ordered_json& json) {
+/// Error: io, if a file of this name, unless it is empty, could not be written. To be asked before
+/// hours of work, not after.
+[[nodiscard]] inline mamba2::Result<void> check_writable(const std::string& path) {
+  if (path.empty()) return {};
+  AtomicFile probe(path);
+  return probe.good() ? mamba2::Result<void>() : probe.commit();
+}
+
+/// Does nothing if the path is empty.
+[[nodiscard]] inline mamba2::Result<void> write_json(const std::string& path,
+                                                     const nlohmann::ordered_json& json) {
+  if (path.empty()) return {};
   const std::string text = json.dump(2) + "\n";
   AtomicFile file(path);
   file.write(text.data(), text.size());

@@ -167,6 +167,7 @@ int main(int argc, char** argv) {
       "Example:\n  mamba2-inspect examples/models/tales-14m --json report.json\n"
       "Exit status: 0 the checkpoint is complete and can be run, 1 it can not, 2 wrong usage.");
   return cli::run(app, argc, argv, [&]() -> mamba2::Result<void> {
+    if (auto writable = cli::check_writable(json_file); !writable) return writable;
     const auto checkpoint = Checkpoint::open(model);
     if (!checkpoint) return checkpoint.error();
     const Json json = report(model, *checkpoint);
@@ -176,6 +177,6 @@ int main(int argc, char** argv) {
     print_config(json["config"]);
     print_tensors(*checkpoint, each);
     print_memory(checkpoint->config());
-    return json_file.empty() ? mamba2::Result<void>() : cli::write_json(json_file, json);
+    return cli::write_json(json_file, json);
   });
 }

@@ -74,6 +74,7 @@ Result<void> write_logits(mamba2::Session<WeightT>& session, std::span<const Tok
 
 template <class WeightT>
 Result<void> run(const Arguments& a) {
+  if (auto writable = cli::check_writable(a.out); !writable) return writable;
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
   const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
@@ -102,8 +103,9 @@ int main(int argc, char** argv) {
       "(positions, rows of the head, padding rows included) and `ids` (tokens).");
   Arguments a;
   app.add_option("MODEL", a.model, "Folder with config.json and *.safetensors")->required();
-  auto* ids =
-      app.add_option("--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)")->delimiter(',');
+  auto* ids = app.add_option("--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)")
+                  ->delimiter(',')
+                  ->allow_extra_args(false);
   auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer.json");
   ids->excludes(text);
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");

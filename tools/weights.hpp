@@ -13,13 +13,30 @@
 
 namespace cli {
 
+/// The policies that programs offer.
+inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8", "int4"};
+
 /// Adds --weights.
 inline void add_weights(CLI::App& app, std::string& weights) {
-  app.add_option(
-         "-w,--weights", weights,
-         "Precision of the weights: fp32, fp16, bf16, int8 or int4, converted while loading")
+  app.add_option("-w,--weights", weights, "Precision of the weights, converted while loading")
       ->capture_default_str()
-      ->check(CLI::IsMember({"fp32", "fp16", "bf16", "int8", "int4"}));
+      ->check(CLI::IsMember(kWeights));
+}
+
+[[nodiscard]] inline const char* name(mamba2::StatePrecision state) {
+  return state == mamba2::StatePrecision::fp16 ? "fp16" : "fp32";
+}
+
+/// Adds --state.
+inline void add_state(CLI::App& app, mamba2::StatePrecision& state) {
+  app.add_option_function<std::string>(
+         "--state",
+         [&state](const std::string& value) {
+           state = value == "fp16" ? mamba2::StatePrecision::fp16 : mamba2::StatePrecision::fp32;
+         },
+         "Precision of the state; fp16 halves its memory")
+      ->default_str(name(state))
+      ->check(CLI::IsMember({"fp32", "fp16"}));
 }
 
 /// Calls work.template operator()<Policy>() for the policy of that name.
@@ -43,6 +60,7 @@ struct WorkerOptions {
         ->check(CLI::NonNegativeNumber);
     app.add_option("--cpus", cpus, "Run on these CPUs only: 4,5,6,7")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->default_str("")
         ->check(CLI::NonNegativeNumber);
   }

@@ -50,7 +50,8 @@ struct Config {
     return 2 * d_inner + 2 * ngroups * d_state + nheads();
   }
 
-  /// Checks ranges and divisibility. Every product of sizes fits in 64 bits afterwards.
+  /// Checks ranges and divisibility: what all else expects of a Config. Sizes of tensors and of
+  /// memory fit in 64 bits afterwards, and sums of INT8 products over a row in 32.
   /// The error names the key, what was expected and what was found.
   [[nodiscard]] Result<void> validate() const;
 };
@@ -64,10 +65,11 @@ inline Error config_error(std::string_view key, std::string_view expected, auto 
 }  // namespace detail
 
 inline Result<void> Config::validate() const {
-  // Large enough for any model that fits an address space; small enough that no product below
-  // overflows.
-  constexpr std::size_t kMaxWidth = std::size_t{1} << 24;
+  // Far beyond any model. 2^17 columns of products of INT8 codes add up to less than 2^31.
+  constexpr std::size_t kMaxWidth = std::size_t{1} << 17;
+  constexpr std::size_t kMaxVocabulary = std::size_t{1} << 24;
   constexpr std::size_t kMaxLayers = std::size_t{1} << 16;
+  constexpr std::size_t kMaxStates = std::size_t{1} << 16;
   constexpr std::size_t kMaxTaps = 64;
   struct Range {
     std::string_view key;
@@ -76,9 +78,9 @@ inline Result<void> Config::validate() const {
   };
   for (const Range& range :
        {Range{"d_model", d_model, kMaxWidth}, Range{"n_layer", n_layer, kMaxLayers},
-        Range{"vocab_size", vocab_size, kMaxWidth}, Range{"d_inner", d_inner, kMaxWidth},
+        Range{"vocab_size", vocab_size, kMaxVocabulary}, Range{"d_inner", d_inner, kMaxWidth},
         Range{"d_ssm", d_ssm, kMaxWidth}, Range{"headdim", headdim, kMaxWidth},
-        Range{"d_state", d_state, kMaxLayers}, Range{"ngroups", ngroups, kMaxLayers},
+        Range{"d_state", d_state, kMaxStates}, Range{"ngroups", ngroups, kMaxWidth},
         Range{"d_conv", d_conv, kMaxTaps}}) {
     if (range.value < 1 || range.value > range.max) {
       return detail::config_error(range.key, detail::concat("in 1..", range.max), range.value);
@@ -93,6 +95,10 @@ inline Result<void> Config::validate() const {
   if (nheads() % ngroups != 0) {
     return detail::config_error("ngroups", detail::concat("a divisor of nheads ", nheads()),
                                 ngroups);
+  }
+  if (ngroups * d_state > kMaxWidth) {
+    return detail::config_error(
+        "d_state", detail::concat("at most ", kMaxWidth, " / ngroups ", ngroups), d_state);
   }
   if (!(norm_eps >= 0.0F && norm_eps < 1.0F)) {
     return detail::config_error("norm_eps", "in [0, 1)", norm_eps);

@@ -93,6 +93,7 @@ class WeightsLoader {
         const std::span<float> rows(&rows_[i * values], values);
         const std::span<float> found = rows.first(m.rows_in(band, 1) * m.cols);
         bad_[i] = read_finite(name, band * values, found);
+        if (bad_[i]) return;
         std::fill(rows.begin() + static_cast<std::ptrdiff_t>(found.size()), rows.end(), 0.0F);
         for (std::size_t r = 0; r < found.size() && rotation > 0; r += m.cols) {
           kernels::hadamard(&rows[r], m.cols, rotation);

@@ -55,7 +55,8 @@ class Mamba2Model {
     return Mamba2Model(std::make_shared<const Weights<WeightT>>(std::move(weights)));
   }
 
-  /// The memory that a model of this shape will take, before anything is loaded.
+  /// The memory that a model of this shape will take, before anything is loaded. config as
+  /// validate() accepts it.
   [[nodiscard]] static MemoryRequired memory_required(const Config& config,
                                                       const SessionOptions& options = {}) {
     return {Weights<WeightT>::bytes(config), State::bytes(config, options.state),

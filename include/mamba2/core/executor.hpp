@@ -28,7 +28,8 @@ class Task {
 };
 
 /// Runs tasks. An application that has threads of its own derives from this; everybody else gets a
-/// ThreadPool. What is computed does not depend on the executor, to the last bit.
+/// ThreadPool. What is computed does not depend on the executor, to the last bit, if all threads
+/// round and treat subnormal numbers alike (MXCSR, FPCR: as threads start out).
 class Executor {
  public:
   Executor() = default;

@@ -12,7 +12,9 @@
 
 namespace mamba2::inline MAMBA2_ISA {
 
-/// Who does the work: so many threads, or an executor of the application's.
+/// Who does the work: so many threads, or an executor of the application's. The calling thread
+/// works too. Where not all CPUs are equally fast, the others are placed on the fast ones; it
+/// should be, as well: see place_this_thread().
 struct Workers {
   /// The calling thread included. 0: one per fast core; 1: the calling thread alone.
   std::size_t threads = 0;

@@ -36,8 +36,7 @@ struct Matrix {
 ///   name                       what users call it: "int8"
 ///   Head                       the policy of the embedding and the head of such a model
 ///   kRotation                  width of the Hadamard blocks that out_proj and its input are
-///   rotated
-///                              by (linear/rotation.hpp); 0: not rotated
+///                              rotated by (kernels/hadamard.hpp); 0: not rotated
 ///   kBandRows                  rows of a band
 ///   band_bytes(cols)           bytes of a band
 ///   pack_band(rows, cols, to)  packs kBandRows rows (kBandRows, cols), row-major floats
