@@ -106,7 +106,10 @@ std::vector<Config> shapes_for_threads() {
   c.headdim = 32;
   c.d_state = 20;
   c.ngroups = 2;
-  return {c, shapes()[1].config};
+  std::vector<Config> all;
+  all.push_back(c);
+  all.push_back(shapes()[1].config);
+  return all;
 }
 
 template <class WeightT>

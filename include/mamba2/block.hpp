@@ -47,7 +47,7 @@ class Block {
   /// u = mixer(u).
   void mixer(State& state, std::size_t layer) const {
     each_token([&](std::size_t t) { prepare(a_.u[t], c_.d_model, t); });
-    mix(state, layer, [](std::size_t, std::size_t) {});
+    mix(state, layer, kNothing);
   }
 
  private:
@@ -55,12 +55,23 @@ class Block {
   /// as soon as all tokens have them.
   template <class Then>
   void mix(State& state, std::size_t layer, Then then) const {
-    multiply(executor_, w_.in_proj, a_.inputs(), a_.zxbcdt,
-             [&](std::size_t first, std::size_t count) {
-               add_bias(w_.in_proj_bias, a_.zxbcdt.columns(first, count), first);
-               convolve(first, count, state.conv(layer));
-               step_sizes(first, count);
-             });
+    float* const conv_state = state.conv(layer);
+    multiply(
+        executor_, w_.in_proj, a_.inputs(), a_.zxbcdt,
+        [&](std::size_t first, std::size_t count) {
+          overlap(a_.xBC, first, count, [&](std::size_t channel, std::size_t channels) {
+            kernels::prefetch(conv(), channel, channels, conv_state);
+          });
+        },
+        [&](std::size_t first, std::size_t count) {
+          add_bias(w_.in_proj_bias, a_.zxbcdt.columns(first, count), first);
+          overlap(a_.xBC, first, count, [&](std::size_t channel, std::size_t channels) {
+            kernels::causal_conv1d(conv(), channel, a_.xBC.columns(channel, channels), conv_state);
+          });
+          overlap(a_.dt, first, count, [&](std::size_t head, std::size_t heads) {
+            kernels::step_sizes(ssm(), head, a_.dt.columns(head, heads));
+          });
+        });
     if (state.precision() == StatePrecision::fp32) {
       scan_and_gate(state.ssm<float>(layer));
     } else {
@@ -74,10 +85,11 @@ class Block {
       }
       prepare(a_.gated[t], c_.d_inner, t);
     });
-    multiply(executor_, w_.out_proj, a_.inputs(), a_.u, [&](std::size_t first, std::size_t count) {
-      add_bias(w_.out_proj_bias, a_.u.columns(first, count), first);
-      then(first, count);
-    });
+    multiply(executor_, w_.out_proj, a_.inputs(), a_.u, kNothing,
+             [&](std::size_t first, std::size_t count) {
+               add_bias(w_.out_proj_bias, a_.u.columns(first, count), first);
+               then(first, count);
+             });
   }
 
   /// Calls body(t) for every token; for one token alone in this thread.
@@ -111,19 +123,6 @@ class Block {
     if (from < to) body(from - begin, to - from);
   }
 
-  void convolve(std::size_t first, std::size_t count, float* state) const {
-    overlap(a_.xBC, first, count, [&](std::size_t channel, std::size_t channels) {
-      kernels::causal_conv1d({w_.conv_weight, w_.conv_bias, c_.conv_dim(), c_.d_conv}, channel,
-                             a_.xBC.columns(channel, channels), state);
-    });
-  }
-
-  void step_sizes(std::size_t first, std::size_t count) const {
-    overlap(a_.dt, first, count, [&](std::size_t head, std::size_t heads) {
-      kernels::step_sizes(ssm(), head, a_.dt.columns(head, heads));
-    });
-  }
-
   /// The recurrence and the gate, head by head: the state of a head stays in the cache of one core.
   template <class Element>
   void scan_and_gate(Element* state) const {
@@ -147,6 +146,9 @@ class Block {
     });
   }
 
+  [[nodiscard]] kernels::Conv1d conv() const {
+    return {w_.conv_weight, w_.conv_bias, c_.conv_dim(), c_.d_conv};
+  }
   [[nodiscard]] kernels::Ssm ssm() const {
     return {c_.nheads(), c_.headdim, c_.d_state, c_.ngroups, w_.A,
             w_.D,        w_.dt_bias, c_.dt_min,  c_.dt_max};

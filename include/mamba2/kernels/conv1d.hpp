@@ -20,6 +20,19 @@ struct Conv1d {
   std::size_t d_conv;  ///< at most kMaxTaps
 };
 
+/// Asks for what causal_conv1d() is going to need of weights and state for these channels: short
+/// pieces of many rows, for which it would wait otherwise.
+inline void prefetch(const Conv1d& conv, std::size_t first, std::size_t channels,
+                     const float* state) noexcept {
+  const auto row = [&](const float* values) {
+    constexpr std::size_t kLine = 64 / sizeof(float);
+    for (std::size_t c = first; c < first + channels; c += kLine) prefetch<kIntoL2>(values + c);
+  };
+  for (std::size_t k = 0; k < conv.d_conv; ++k) row(conv.weight + k * conv.conv_dim);
+  for (std::size_t k = 0; k + 1 < conv.d_conv; ++k) row(state + k * conv.conv_dim);
+  row(conv.bias);
+}
+
 /// x[t][c] = silu(bias[c] + sum_k weight[k][c] * x[t - (d_conv-1) + k][c]), in place, for the
 /// channels [first, first + x.cols) of the convolution. x (tokens, x.cols). state
 /// (d_conv - 1, conv_dim), oldest first: the raw inputs before x[0]; afterwards those before the

@@ -81,10 +81,15 @@ void for_each_vector(std::size_t n, Body body) {
   if (i < n) body(i, FirstLanes{n % kLanes});
 }
 
+/// How near to the core a prefetch brings a line: as __builtin_prefetch counts.
+inline constexpr int kIntoL2 = 2;
+inline constexpr int kIntoL1 = 3;
+
 /// Asks for the cache line at an address that may lie beyond the end of its array. Always inline:
 /// GCC takes a function that does nothing else for one without effect, and drops the call.
+template <int kInto = kIntoL1>
 __attribute__((always_inline)) inline void prefetch(const void* address) {
-  __builtin_prefetch(address);
+  __builtin_prefetch(address, 0, kInto);
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels

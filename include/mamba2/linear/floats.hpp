@@ -140,7 +140,7 @@ struct BasicFloat {
     Floats w[kBands];
     kernels::unroll<kBands>([&](auto b) MAMBA2_INLINE {
       const std::byte* column = bands + b * bytes + k * kColumnBytes;
-      if constexpr (kPrefetch) kernels::prefetch(column + kAhead);
+      if constexpr (kPrefetch) kernels::prefetch<kInto>(column + kAhead);
       w[b] = Format::load(reinterpret_cast<const Stored*>(column));
     });
     kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
@@ -150,7 +150,11 @@ struct BasicFloat {
     });
   }
 
-  static constexpr std::size_t kAhead = 4096;
+  // Measured on Zen 4, as shares of the rate of a plain stream: FP32 0.95 so and 0.87 the other
+  // way, FP16 0.94 and 0.85.
+  static constexpr bool kWide = sizeof(Stored) == sizeof(float);
+  static constexpr std::size_t kAhead = kWide ? 4096 : 1024;
+  static constexpr int kInto = kWide ? kernels::kIntoL1 : kernels::kIntoL2;
 };
 
 struct Fp32Format {
