@@ -43,8 +43,8 @@ struct FmaUnit {
   static Register step(Register sum, Register& operand) { return sum * 0.5F + operand; }
 };
 
-/// BF16 products that are added up in FP32, where the instruction set has them.
-#if defined(__AVX512BF16__)
+/// BF16 products that are added up in FP32, where they pay.
+#if MAMBA2_BF16_DOT
 struct Bf16Unit {
   using Register = __m512;
   static constexpr std::string_view name = "vdpbf16ps, 512 bit";

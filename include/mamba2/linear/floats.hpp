@@ -13,7 +13,7 @@
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/tiles.hpp"
 #include "mamba2/linear/matrix.hpp"
-#if defined(__AVX512BF16__)
+#if MAMBA2_BF16_DOT
 #include "mamba2/linear/bf16_dot.hpp"
 #endif
 
@@ -207,7 +207,7 @@ struct Int8A32Format {
 using Fp32 = BasicFloat<Fp32Format>;
 /// IEEE FP16 weights; beyond 65504 they become that.
 using Fp16 = BasicFloat<Fp16Format>;
-#if defined(__AVX512BF16__)
+#if MAMBA2_BF16_DOT
 using Bf16 = Bf16Dot;
 #else
 /// BF16 weights.
