@@ -7,8 +7,9 @@
 
 share.svg     how much of the machine decoding and prefilling use, as bars
 roofline.svg  operations per second over operations per byte, below the roofs measured beside them
-accuracy.svg  with --accuracy: the KL divergence from FP32 over the speed; that file is a JSON list
-              of {"weights": "int8", "kl": 0.0009}, with "model" where there is more than one
+accuracy.svg  with --accuracy: the KL divergence from FP32 over the speed of decoding, from what
+              mamba2-perplexity MODEL TEXT --weights W --reference MODEL --json FILE writes for
+              every W
 
 Needs matplotlib. Exit status: 0 done, 1 something failed, 2 wrong usage.
 """
@@ -21,11 +22,12 @@ import sys
 
 COLOURS = {"fp32": "#4c4c4c", "fp16": "#5b8db8", "bf16": "#8ab6d6", "int8": "#d1495b",
            "int4": "#edae49"}
+LINES = ["-", "--", ":", "-."]
 ROW = {"model": str, "weights": str, "threads": int, "phase": str, "tokens_per_s": float,
        "bytes_per_token": float, "operations_per_token": float, "gop_per_s": float,
        "roof_gb_per_s": float, "roof_gop_per_s": float, "share": float, "share_min": float,
        "share_max": float}
-POINT = {"weights": str, "kl": float}
+POINT = {"model": str, "weights": str, "kl_mean": float}
 
 
 def colour(weights):
@@ -33,9 +35,10 @@ def colour(weights):
 
 
 def load(path, fields):
-    """The rows of a JSON file, in which every one must have these fields."""
+    """The rows of a JSON file (or its only one), every one of which must have these fields."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = [rows] if isinstance(rows, dict) else rows
     except OSError as error:
         sys.exit(f"plot.py: {path}: {error.strerror}")
     except ValueError as error:
@@ -82,25 +85,27 @@ def draw_share(rows, plt):
 
 def draw_roofline(rows, plt):
     figure, axis = plt.subplots(figsize=(7.2, 4.8))
-    groups = sorted({(r["weights"], r["threads"]) for r in rows})
+    groups = sorted({(r["model"], r["weights"], r["threads"]) for r in rows})
+    counts = sorted({r["threads"] for r in rows})
     intensity = [r["operations_per_token"] / r["bytes_per_token"] for r in rows]
     left, right = min(intensity) / 2, max(intensity) * 2
-    for weights, count in groups:
-        group = [r for r in rows if (r["weights"], r["threads"]) == (weights, count)]
+    for model, weights, count in groups:
+        group = [r for r in rows
+                 if (r["model"], r["weights"], r["threads"]) == (model, weights, count)]
         memory = statistics.median(r["roof_gb_per_s"] for r in group)
         # That of prefilling, where there is any: arithmetic is what bounds it.
         prefill = [r for r in group if r["phase"] == "prefill"] or group
         peak = statistics.median(r["roof_gop_per_s"] for r in prefill)
         ridge = peak / memory
         axis.plot([left, ridge, max(right, 2 * ridge)], [left * memory, peak, peak],
-                  color=colour(weights), linewidth=1 + 0.5 * (count > 1), alpha=0.7,
-                  linestyle="-" if count == 1 else "--", label=f"{weights}, {threads(count)}")
+                  color=colour(weights), linewidth=1, alpha=0.7,
+                  linestyle=LINES[counts.index(count) % len(LINES)],
+                  label=f"{model}, {weights}, {threads(count)}")
         for phase, marker in (("decode", "o"), ("prefill", "s")):
             points = [r for r in group if r["phase"] == phase]
             axis.plot([r["operations_per_token"] / r["bytes_per_token"] for r in points],
                       [r["gop_per_s"] for r in points], marker, color=colour(weights),
-                      markeredgecolor="black", markeredgewidth=0.6,
-                      fillstyle="full" if count == 1 else "bottom")
+                      markeredgecolor="black", markeredgewidth=0.6)
     axis.set(xscale="log", yscale="log", xlabel="operations per byte of weights and state",
              ylabel="GOP/s")
     axis.set_title("roofs as measured; circles decode, squares prefill", fontsize=10)
@@ -113,8 +118,8 @@ def draw_accuracy(rows, points, plt):
     figure, axis = plt.subplots(figsize=(6.4, 4.4))
     series = {}  # (model, threads): [(tokens per second, KL, weights)]
     for r in rows:
-        found = [p["kl"] for p in points
-                 if p["weights"] == r["weights"] and p.get("model", r["model"]) == r["model"]]
+        found = [p["kl_mean"] for p in points
+                 if (pathlib.Path(p["model"]).name, p["weights"]) == (r["model"], r["weights"])]
         if r["phase"] == "decode" and found:
             series.setdefault((r["model"], r["threads"]), []).append(
                 (r["tokens_per_s"], found[0], r["weights"]))
@@ -129,7 +134,7 @@ def draw_accuracy(rows, points, plt):
                       clip_on=False, zorder=3)
             axis.annotate(weights, (speed, kl), xytext=(6, 5), textcoords="offset points",
                           fontsize=8)
-    smallest = min((p["kl"] for p in points if p["kl"] > 0), default=1e-6)
+    smallest = min((p["kl_mean"] for p in points if p["kl_mean"] > 0), default=1e-6)
     axis.set_yscale("symlog", linthresh=smallest / 2)  # FP32 is at 0
     axis.set_ylim(bottom=0)
     axis.margins(x=0.1)
@@ -143,7 +148,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", nargs="+", type=pathlib.Path, help="what --json wrote")
-    parser.add_argument("--accuracy", type=pathlib.Path, help="list of {weights, kl}")
+    parser.add_argument("--accuracy", nargs="+", type=pathlib.Path, default=[],
+                        help="what mamba2-perplexity --reference --json wrote")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("."), help="folder")
     parser.add_argument("--format", choices=["svg", "png"], default="svg")
     args = parser.parse_args()
@@ -151,7 +157,7 @@ def main():
     for row in rows:
         if row["phase"] not in ("decode", "prefill"):
             sys.exit(f"plot.py: phase must be decode or prefill, found {row['phase']!r}")
-    points = load(args.accuracy, POINT) if args.accuracy else None
+    points = [point for path in args.accuracy for point in load(path, POINT)]
     try:
         import matplotlib
     except ImportError:

@@ -34,6 +34,8 @@ The further steps of --full:
   debug          gcc, assertions, little optimisation; each header alone
   clang          clang, optimised for this machine's CPU
   tsan           gcc, ThreadSanitizer
+  x86-levels     unit tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
+                 x86-64-v4 (AVX-512) and that with VNNI
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
 
@@ -81,7 +83,22 @@ step_aarch64-cross() { on_arm || preset aarch64-cross; }
 step_aarch64-base() { on_arm || preset aarch64-baseline; }
 
 on_arm() {
-  [ "$(uname -m)" = aarch64 ] && echo "skipped: this machine is AArch64, the release step tests it"
+  [ "$(uname -m)" = aarch64 ] && echo "skipped: this machine is AArch64"
+}
+
+step_x86-levels() {
+  local level levels=(x86-64 x86-64-v3)
+  on_arm && return
+  if grep -qw avx512bw /proc/cpuinfo; then levels+=(x86-64-v4); fi
+  if grep -qw avx512_vnni /proc/cpuinfo; then levels+=("x86-64-v4 -mavx512vnni"); fi
+  for level in "${levels[@]}"; do
+    echo "-- $level"
+    cmake -G Ninja -S . -B "build/${level// /}" -DCMAKE_BUILD_TYPE=Release -DMAMBA2_WERROR=ON \
+      -DMAMBA2_NATIVE=OFF -DCMAKE_CXX_FLAGS="-march=$level" -DMAMBA2_BUILD_BENCH=OFF \
+      -DMAMBA2_BUILD_EXAMPLES=OFF -DMAMBA2_BUILD_TOOLS=OFF
+    cmake --build "build/${level// /}" --parallel "$(cores)"
+    count_ctest --test-dir "build/${level// /}" -E '^build/'
+  done
 }
 
 step_aarch64-cpus() {
@@ -137,7 +154,7 @@ step_referees() {
 steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross)
-all=(format release referees tidy debug clang asan-ubsan tsan aarch64-base aarch64-cpus
+all=(format release referees tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
   aarch64-cross)
 while [ $# -gt 0 ]; do
   case $1 in

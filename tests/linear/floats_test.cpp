@@ -44,8 +44,7 @@ Policy float_policy(std::size_t cols) {
 
 /// Whether products of many tokens round the activations to BF16.
 bool rounds(const Policy& policy, std::size_t tokens) {
-  return policy.name == "bf16" && mamba2::isa() == "avx512_bf16" &&
-         tokens > mamba2::kernels::kFewTokens;
+  return policy.name == "bf16" && MAMBA2_BF16_DOT == 1 && tokens > mamba2::kernels::kFewTokens;
 }
 
 template <class Check>

@@ -35,8 +35,8 @@
 #error "mamba2 supports x86-64 and AArch64"
 #endif
 
-// Whether products of BF16 numbers pay: on Intel's CPUs with AMX, VDPBF16PS has half the rate of FP32
-// multiply-adds (measured on Sapphire Rapids), on AMD's the double.
+// Whether products of BF16 numbers pay: on Intel's CPUs with AMX, VDPBF16PS has half the rate of
+// FP32 multiply-adds (measured on Sapphire Rapids), on AMD's the double.
 #if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
 #define MAMBA2_BF16_DOT 1
 #else

@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "mamba2/kernels/unroll.hpp"
 #include "mamba2/core/views.hpp"
+#include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
 

@@ -31,20 +31,24 @@ struct Int4 {
           // A chunk has its scales at the end. Where memory is the limit it must be read in one go:
           // the prefetchers of CPUs do not follow back and forth. A larger tile has no registers
           // for the sums of two groups.
+          const bool grouped = layout.input_groups() > 1;
           if constexpr (n * tokens <= 4) {
             if (layout.chunk() == 2 * layout.group) {
-              return tile<n, tokens, 2>(layout, band, from, to);
+              return grouped ? tile<n, tokens, 2, true>(layout, band, from, to)
+                             : tile<n, tokens, 2, false>(layout, band, from, to);
             }
           }
-          tile<n, tokens, 1>(layout, band, from, to);
+          grouped ? tile<n, tokens, 1, true>(layout, band, from, to)
+                  : tile<n, tokens, 1, false>(layout, band, from, to);
         });
   }
 
  private:
   using Int32x16 = avx512::Int32x16;
 
-  /// kBands bands times kTokens tokens, kGroups groups at a time.
-  template <std::size_t kBands, std::size_t kTokens, std::size_t kGroups>
+  /// kBands bands times kTokens tokens, kGroups groups at a time; kGrouped: the inputs have a scale
+  /// for every group, too, and not one for all of them, which can wait until the end.
+  template <std::size_t kBands, std::size_t kTokens, std::size_t kGroups, bool kGrouped>
   static void tile(const Int4Layout& layout, const std::byte* bands, const Inputs& x,
                    const MutableRows& y) {
     // Of a small tile, the low and the high half bytes have sums of their own: additions overlap.
@@ -52,7 +56,6 @@ struct Int4 {
     constexpr std::size_t kScaleBytes = kRows * sizeof(std::uint16_t);
     const std::size_t bytes = layout.band_bytes(kRows);
     const std::size_t group_bytes = kRows * layout.group / 2;
-    const bool grouped = layout.input_groups() > 1;
     __m512 totals[kBands][kTokens];
     unroll<kBands, kTokens>([&](auto b, auto t)
                                 MAMBA2_INLINE { totals[b][t] = _mm512_setzero_ps(); });
@@ -78,10 +81,12 @@ struct Int4 {
           unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
             unroll<kChains - 1>([&](auto c)
                                     MAMBA2_INLINE { sums[i][0][b][t] += sums[i][c + 1][b][t]; });
-            const float input_scale = layout.scales(x[t])[grouped ? g + i : 0];
+            __m512 factor = scale[b];
+            if constexpr (kGrouped) {
+              factor = _mm512_mul_ps(factor, _mm512_set1_ps(layout.scales(x[t])[g + i]));
+            }
             totals[b][t] =
-                _mm512_fmadd_ps(avx512::to_float(sums[i][0][b][t]),
-                                _mm512_mul_ps(scale[b], _mm512_set1_ps(input_scale)), totals[b][t]);
+                _mm512_fmadd_ps(avx512::to_float(sums[i][0][b][t]), factor, totals[b][t]);
           });
           scales += kScaleBytes;
         });
@@ -89,6 +94,9 @@ struct Int4 {
       weights = scales;
     }
     unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+      if constexpr (!kGrouped) {
+        totals[b][t] = _mm512_mul_ps(totals[b][t], _mm512_set1_ps(*layout.scales(x[t])));
+      }
       avx512::store(totals[b][t], y[t] + b * kRows, y.cols - b * kRows);
     });
   }

@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "mamba2/kernels/unroll.hpp"
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/token_tiles.hpp"
+#include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::neon {
 
