@@ -17,15 +17,15 @@ using mamba2::Token;
 
 namespace {
 
-constexpr const char* kModel = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+constexpr const char* kTales = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
 
 const mamba2::Mamba2Model<mamba2::Fp32>& model() {
-  static const auto loaded = mamba2::Mamba2Model<mamba2::Fp32>::load(kModel).value();
+  static const auto loaded = mamba2::Mamba2Model<mamba2::Fp32>::load(kTales).value();
   return loaded;
 }
 
 const mamba2::Tokenizer& tokenizer() {
-  static const auto loaded = mamba2::Tokenizer::load(kModel).value();
+  static const auto loaded = mamba2::Tokenizer::load(kTales).value();
   return loaded;
 }
 

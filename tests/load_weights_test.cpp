@@ -13,7 +13,7 @@ using mamba2::ErrorCode;
 
 namespace {
 
-const mamba2::Config& config() {
+const mamba2::Config& small_config() {
   static const mamba2::Config plain = reference::variants().front().config;
   return plain;
 }
@@ -21,30 +21,30 @@ const mamba2::Config& config() {
 /// The message for a model with one weight changed.
 template <class Change>
 std::string refusal(Change change) {
-  reference::Weights weights = reference::random_weights(config(), 6);
+  reference::Weights weights = reference::random_weights(small_config(), 6);
   change(weights);
-  const auto outcome = tests::try_load(config(), weights);
+  const auto outcome = tests::try_load(small_config(), weights);
   REQUIRE(!outcome);
   CHECK(outcome.error().code == ErrorCode::malformed);
   return outcome.error().message;
 }
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNanDouble = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinityDouble = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
 TEST_CASE("weights that are not finite are refused, with their place") {
-  CHECK(refusal([](auto& w) { w.embedding[38] = kNan; }) ==
+  CHECK(refusal([](auto& w) { w.embedding[38] = kNanDouble; }) ==
         "shard 1 of 1: tensor embedding.weight: element 38 must be a finite value, found nan");
   CHECK(refusal([](auto& w) {
-          w.blocks[1].in_proj.back() = kInfinity;
+          w.blocks[1].in_proj.back() = kInfinityDouble;
         }).find("layers.1.mixer.in_proj.weight: element") != std::string::npos);
   CHECK(refusal([](auto& w) {
-          w.blocks[0].D[0] = -kInfinity;
+          w.blocks[0].D[0] = -kInfinityDouble;
         }).find("layers.0.mixer.D: element 0 must be a finite value, found -inf") !=
         std::string::npos);
-  CHECK(refusal([](auto& w) { w.blocks[0].conv_weight[3] = kNan; }).find("conv1d.weight") !=
+  CHECK(refusal([](auto& w) { w.blocks[0].conv_weight[3] = kNanDouble; }).find("conv1d.weight") !=
         std::string::npos);
 }
 

@@ -8,16 +8,16 @@
 #include <limits>
 #include <set>
 
+#include "tests/constants.hpp"
 #include "tests/reference/random_weights.hpp"
 
 using mamba2::Sampler;
 using mamba2::SamplerOptions;
 using mamba2::Token;
+using tests::kInfinity;
+using tests::kNan;
 
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 /// No step but the temperature.
 SamplerOptions plain() { return {.temperature = 1.0F, .top_p = 1.0F}; }

@@ -19,13 +19,13 @@ using tests::load;
 
 namespace {
 
-const Config& config() {
+const Config& tiny_config() {
   static const Config plain = reference::variants().front().config;
   return plain;
 }
 
 mamba2::Mamba2Model<mamba2::Fp32> model() {
-  return load(config(), reference::random_weights(config(), 5));
+  return load(tiny_config(), reference::random_weights(tiny_config(), 5));
 }
 
 std::vector<float> copy(std::span<const float> values) { return {values.begin(), values.end()}; }
@@ -71,7 +71,7 @@ TEST_CASE("a session outlives its model, and can be moved") {
 TEST_CASE("wrong input is refused and changes nothing") {
   auto session = model().session().value();
   (void)session.prefill(std::vector<Token>{1, 2}).value();
-  const auto rows = static_cast<Token>(config().vocab_size);
+  const auto rows = static_cast<Token>(tiny_config().vocab_size);
 
   const auto empty = session.prefill(std::vector<Token>{});
   REQUIRE(!empty);
@@ -85,11 +85,11 @@ TEST_CASE("wrong input is refused and changes nothing") {
           mamba2::detail::concat("prefill: token 1 must be in 0..", rows - 1, ", found ", bad));
     CHECK(!session.decode(bad));
   }
-  std::vector<float> too_small(config().vocab_size);
+  std::vector<float> too_small(tiny_config().vocab_size);
   CHECK(!session.prefill(std::vector<Token>{1, 2}, too_small));
   CHECK(session.state().tokens() == 2);
 
-  Config other = config();
+  Config other = tiny_config();
   other.n_layer = 3;
   const auto outcome = session.set_state(mamba2::State::create(other).value());
   REQUIRE(!outcome);

@@ -42,7 +42,7 @@ Tokenizer load(const std::string& path) {
   return *std::move(tokenizer);
 }
 
-Result<Tokenizer> changed(const std::function<void(Json&)>& change) {
+Result<Tokenizer> changed_tokenizer(const std::function<void(Json&)>& change) {
   Json json = tiny::tokenizer();
   change(json);
   return Tokenizer::from_json(json.dump());
@@ -164,7 +164,7 @@ TEST_CASE("invalid UTF-8 counts as U+FFFD") {
 }
 
 TEST_CASE("streaming never gives out half a sequence, wherever the tokens end") {
-  const auto tokenizer = changed([](Json&) {});
+  const auto tokenizer = changed_tokenizer([](Json&) {});
   REQUIRE(tokenizer);
   // Tokens are bytes here: each byte of the text is a split.
   const std::string text = "a\u00E9\u20AC\U0001F600\u0301z";
@@ -203,7 +203,7 @@ TEST_CASE("streaming never gives out half a sequence, wherever the tokens end") 
 }
 
 TEST_CASE("added tokens are cut out before and after normalization") {
-  const auto tokenizer = changed([](Json& j) {
+  const auto tokenizer = changed_tokenizer([](Json& j) {
     j["normalizer"] = {{"type", "NFC"}};
     Json token = j["added_tokens"][0];
     token["id"] = 263;
@@ -219,13 +219,14 @@ TEST_CASE("added tokens are cut out before and after normalization") {
 }
 
 TEST_CASE("the pre-tokenizer's options") {
-  const auto prefixed = changed([](Json& j) { j["pre_tokenizer"]["add_prefix_space"] = true; });
+  const auto prefixed =
+      changed_tokenizer([](Json& j) { j["pre_tokenizer"]["add_prefix_space"] = true; });
   REQUIRE(prefixed);
   CHECK(prefixed->encode("wa") == Tokens{260, 'a'});
   CHECK(prefixed->encode(" wa") == Tokens{260, 'a'});
   CHECK(prefixed->encode("wa<|end|>wa") == Tokens{260, 'a', 262, 260, 'a'});
   CHECK(prefixed->encode("").empty());
-  const auto whole = changed([](Json& j) {
+  const auto whole = changed_tokenizer([](Json& j) {
     j["pre_tokenizer"]["use_regex"] = false;
     j["model"]["vocab"]["a!"] = 262;
     j["model"]["merges"].push_back({"a", "!"});
@@ -237,7 +238,7 @@ TEST_CASE("the pre-tokenizer's options") {
 
 TEST_CASE("tokens that no merges lead to are used with ignore_merges only") {
   for (const bool ignore_merges : {false, true}) {
-    const auto tokenizer = changed([&](Json& j) {
+    const auto tokenizer = changed_tokenizer([&](Json& j) {
       j["model"]["vocab"]["abc"] = 262;
       j["model"]["ignore_merges"] = ignore_merges;
       j["added_tokens"][0]["id"] = 263;

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <limits>
 
-namespace {
+#include "tests/constants.hpp"
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+using tests::kInfinity;
+
+namespace {
 
 /// The value of a small float with `mantissa_bits` and an exponent bias, by definition.
 double by_definition(unsigned bits, int mantissa_bits, int exponent_bits) {

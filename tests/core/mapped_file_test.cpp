@@ -26,7 +26,7 @@ std::string text_of(const MappedFile& file) {
 }
 
 /// Opening must fail as an io error that names the path and says this.
-void check_refused(const std::filesystem::path& path, std::string_view reason) {
+void check_refused_file(const std::filesystem::path& path, std::string_view reason) {
   CAPTURE(path.native());
   const auto file = MappedFile::open(path);
   REQUIRE(!file);
@@ -88,17 +88,17 @@ TEST_CASE("mapped file: moves, and outlives the name of its file") {
 TEST_CASE("mapped file: what is not a readable regular file is refused") {
   const TempDir dir;
   const auto file = dir.write("f", "content");
-  check_refused(dir.path() / "missing", "no such file");
-  check_refused(file / "below", "not a directory");
-  check_refused(dir.path(), "found a directory");
-  check_refused("/dev/null", "found a device or pipe");
-  check_refused("", "no such file");
-  check_refused(dir.path() / std::string(5000, 'n'), "too long");
+  check_refused_file(dir.path() / "missing", "no such file");
+  check_refused_file(file / "below", "not a directory");
+  check_refused_file(dir.path(), "found a directory");
+  check_refused_file("/dev/null", "found a device or pipe");
+  check_refused_file("", "no such file");
+  check_refused_file(dir.path() / std::string(5000, 'n'), "too long");
   std::filesystem::create_symlink("loop", dir.path() / "loop");
-  check_refused(dir.path() / "loop", "too many symbolic links");
+  check_refused_file(dir.path() / "loop", "too many symbolic links");
   if (::geteuid() != 0) {
     REQUIRE(::chmod(file.c_str(), 0) == 0);
-    check_refused(file, "permission denied");
+    check_refused_file(file, "permission denied");
   }
 }
 
@@ -106,7 +106,7 @@ TEST_CASE("mapped file: a FIFO without a writer does not hang") {
   const TempDir dir;
   const auto fifo = dir.path() / "fifo";
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
-  check_refused(fifo, "found a device or pipe");
+  check_refused_file(fifo, "found a device or pipe");
 }
 
 TEST_CASE("mapped file: descriptors are closed") {

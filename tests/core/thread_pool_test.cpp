@@ -63,7 +63,7 @@ class ReverseExecutor final : public Executor {
   }
 };
 
-void check_refused(const ThreadPoolOptions& options, std::string_view message) {
+void check_refused_pool(const ThreadPoolOptions& options, std::string_view message) {
   const auto pool = ThreadPool::create(options);
   REQUIRE(!pool);
   CHECK(pool.error().code == ErrorCode::invalid_argument);
@@ -226,10 +226,11 @@ TEST_CASE("thread pool: the default uses what is there, and says so") {
 }
 
 TEST_CASE("thread pool: what cannot be had is an error") {
-  check_refused({.threads = 1025}, "cannot use 1025 threads: 1024 is the most");
-  check_refused({.threads = 2, .cpus = {-1}}, "cannot use CPU -1: this thread may use ");
-  check_refused({.threads = 2, .cpus = {mamba2::allowed_cpus()[0], 8191}}, "cannot use CPU 8191");
-  check_refused({.threads = 0, .cpus = {1 << 30}}, "cannot use CPU 1073741824");
+  check_refused_pool({.threads = 1025}, "cannot use 1025 threads: 1024 is the most");
+  check_refused_pool({.threads = 2, .cpus = {-1}}, "cannot use CPU -1: this thread may use ");
+  check_refused_pool({.threads = 2, .cpus = {mamba2::allowed_cpus()[0], 8191}},
+                     "cannot use CPU 8191");
+  check_refused_pool({.threads = 0, .cpus = {1 << 30}}, "cannot use CPU 1073741824");
 }
 
 TEST_CASE("an executor of the application's own") {

@@ -12,16 +12,16 @@
 #include <vector>
 
 #include "mamba2/core/mapped_file.hpp"
+#include "tests/constants.hpp"
 
 using mamba2::Config;
 using mamba2::ErrorCode;
 using mamba2::parse_config;
 using mamba2::Token;
 using mamba2::detail::Json;
+using tests::kInfinity;
 
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// A small config of transformers, and one of the original code.
 const std::string kTransformers = R"({"model_type": "mamba2", "hidden_size": 96, "num_heads": 6,
@@ -43,8 +43,8 @@ std::string original(const std::string& ssm_cfg, const std::string& more = "\"n_
 }
 
 /// Parsing must fail with this code, and one line that names the file and has all of these parts.
-void check_refused(std::string_view json, ErrorCode code,
-                   std::initializer_list<std::string_view> parts) {
+void check_refused_config(std::string_view json, ErrorCode code,
+                          std::initializer_list<std::string_view> parts) {
   CAPTURE(json);
   const auto config = parse_config(json, "dir/config.json");
   REQUIRE(!config);
@@ -158,12 +158,13 @@ TEST_CASE("config, transformers: infinity in all its spellings") {
   for (const std::string limit :
        {"[0.0]", "[0.0, 1.0, 2.0]", "0.1", "[0.0, null]", "[0.0, \"inf\"]", "[Infinity, Infinity]",
         "[NaN, 1.0]", "[1e39, Infinity]", "{}", "[[0.0], 1.0]"}) {
-    check_refused(kTransformers + ", \"time_step_limit\": " + limit + "}", ErrorCode::malformed,
-                  {"time_step_limit"});
+    check_refused_config(kTransformers + ", \"time_step_limit\": " + limit + "}",
+                         ErrorCode::malformed, {"time_step_limit"});
   }
-  check_refused(hf(R"("time_step_limit": [0.2, 0.1])"), ErrorCode::invalid_argument, {"dt_limit"});
-  check_refused(kTransformers + R"(, "time_step_limit": [0.0, NaN]})", ErrorCode::invalid_argument,
-                {"dt_limit"});
+  check_refused_config(hf(R"("time_step_limit": [0.2, 0.1])"), ErrorCode::invalid_argument,
+                       {"dt_limit"});
+  check_refused_config(kTransformers + R"(, "time_step_limit": [0.0, NaN]})",
+                       ErrorCode::invalid_argument, {"dt_limit"});
 }
 
 TEST_CASE("config, transformers: expand may be a float and is rounded down after the product") {
@@ -172,17 +173,19 @@ TEST_CASE("config, transformers: expand may be a float and is rounded down after
   CHECK(parse_config(hf(R"("expand": 1, "num_heads": 3, "n_groups": 1)")).value().d_inner == 96);
   for (const std::string expand : {"0", "-2", "0.001", "1e300", "Infinity", "NaN", "\"2\"", "null",
                                    "true", "[2]", "4294967296"}) {
-    check_refused(kTransformers + ", \"expand\": " + expand + "}", ErrorCode::malformed,
-                  {"expand"});
+    check_refused_config(kTransformers + ", \"expand\": " + expand + "}", ErrorCode::malformed,
+                         {"expand"});
   }
 }
 
 TEST_CASE("config, transformers: num_heads must fit") {
-  check_refused(hf(R"("num_heads": 5)"), ErrorCode::malformed,
-                {"num_heads must be expand * hidden_size / head_dim = 192/32, found 5"});
-  check_refused(hf(R"("expand": 1.5)"), ErrorCode::malformed, {"num_heads", "144/32", "found 6"});
-  check_refused(R"({"hidden_size": 96})", ErrorCode::malformed, {"num_heads", "128 (the default)"});
-  check_refused(hf(R"("n_groups": 4)"), ErrorCode::invalid_argument, {"ngroups"});
+  check_refused_config(hf(R"("num_heads": 5)"), ErrorCode::malformed,
+                       {"num_heads must be expand * hidden_size / head_dim = 192/32, found 5"});
+  check_refused_config(hf(R"("expand": 1.5)"), ErrorCode::malformed,
+                       {"num_heads", "144/32", "found 6"});
+  check_refused_config(R"({"hidden_size": 96})", ErrorCode::malformed,
+                       {"num_heads", "128 (the default)"});
+  check_refused_config(hf(R"("n_groups": 4)"), ErrorCode::invalid_argument, {"ngroups"});
 }
 
 TEST_CASE("config: eos_token_id as a number, a list, null or absent") {
@@ -196,9 +199,10 @@ TEST_CASE("config: eos_token_id as a number, a list, null or absent") {
   CHECK(eos(original("", R"("eos_token_id": 5)")) == std::vector<Token>{5});
   for (const std::string id :
        {"-1", "2147483648", "1.0", "\"0\"", "[0, null]", "[[0]]", "true", "{}"}) {
-    check_refused(hf("\"eos_token_id\": " + id), ErrorCode::malformed, {"eos_token_id"});
+    check_refused_config(hf("\"eos_token_id\": " + id), ErrorCode::malformed, {"eos_token_id"});
   }
-  check_refused(hf(R"("eos_token_id": 50)"), ErrorCode::invalid_argument, {"eos_token_id", "50"});
+  check_refused_config(hf(R"("eos_token_id": 50)"), ErrorCode::invalid_argument,
+                       {"eos_token_id", "50"});
 }
 
 TEST_CASE("config: integers that are none, and out of range") {
@@ -206,62 +210,67 @@ TEST_CASE("config: integers that are none, and out of range") {
                                 "head_dim", "state_size", "n_groups", "conv_kernel"}) {
     for (const std::string value : {"0", "-1", "-0", "2147483648", "18446744073709551616", "2.0",
                                     "1e3", "\"2\"", "null", "true", "[2]", "{}"}) {
-      check_refused(hf("\"" + key + "\": " + value), ErrorCode::malformed, {key + " must be"});
+      check_refused_config(hf("\"" + key + "\": " + value), ErrorCode::malformed,
+                           {key + " must be"});
     }
-    check_refused(kTransformers + ",\n\"" + key + "x\": 1,\n\"x" + key + "\": 1e400}",
-                  ErrorCode::malformed, {"line 5", "\"x" + key + "\"", "out of range"});
+    check_refused_config(kTransformers + ",\n\"" + key + "x\": 1,\n\"x" + key + "\": 1e400}",
+                         ErrorCode::malformed, {"line 5", "\"x" + key + "\"", "out of range"});
   }
-  check_refused(hf(R"("hidden_size": 2147483647, "expand": 1)"), ErrorCode::malformed,
-                {"num_heads"});
-  check_refused(hf(R"("num_hidden_layers": 2147483647)"), ErrorCode::invalid_argument, {"n_layer"});
-  check_refused(hf(R"("conv_kernel": 65)"), ErrorCode::invalid_argument, {"d_conv"});
+  check_refused_config(hf(R"("hidden_size": 2147483647, "expand": 1)"), ErrorCode::malformed,
+                       {"num_heads"});
+  check_refused_config(hf(R"("num_hidden_layers": 2147483647)"), ErrorCode::invalid_argument,
+                       {"n_layer"});
+  check_refused_config(hf(R"("conv_kernel": 65)"), ErrorCode::invalid_argument, {"d_conv"});
   for (const std::string key : {"use_bias", "use_conv_bias", "tie_word_embeddings", "rms_norm"}) {
     for (const std::string value : {"0", "1", "\"true\"", "null", "[]"}) {
-      check_refused(hf("\"" + key + "\": " + value), ErrorCode::malformed, {key, "true or false"});
+      check_refused_config(hf("\"" + key + "\": " + value), ErrorCode::malformed,
+                           {key, "true or false"});
     }
   }
   for (const std::string value : {"\"1e-5\"", "null", "true", "[1e-5]"}) {
-    check_refused(hf("\"layer_norm_epsilon\": " + value), ErrorCode::malformed,
-                  {"layer_norm_epsilon must be a number"});
+    check_refused_config(hf("\"layer_norm_epsilon\": " + value), ErrorCode::malformed,
+                         {"layer_norm_epsilon must be a number"});
   }
   for (const std::string value : {"-1e-5", "1", "NaN", "Infinity"}) {
-    check_refused(kTransformers + ", \"layer_norm_epsilon\": " + value + "}",
-                  ErrorCode::invalid_argument, {"norm_eps"});
+    check_refused_config(kTransformers + ", \"layer_norm_epsilon\": " + value + "}",
+                         ErrorCode::invalid_argument, {"norm_eps"});
   }
 }
 
 TEST_CASE("config: other models are refused by name") {
   for (const std::string type : {"mamba", "zamba2", "bamba", "llama", ""}) {
-    check_refused(hf("\"model_type\": \"" + type + "\""), ErrorCode::unsupported,
-                  {"model_type must be \"mamba2\", found \"" + type + "\""});
+    check_refused_config(hf("\"model_type\": \"" + type + "\""), ErrorCode::unsupported,
+                         {"model_type must be \"mamba2\", found \"" + type + "\""});
   }
-  check_refused(hf(R"("model_type": 2)"), ErrorCode::unsupported, {"model_type"});
+  check_refused_config(hf(R"("model_type": 2)"), ErrorCode::unsupported, {"model_type"});
   CHECK(parse_config(hf(R"("model_type": null, "architectures": null)")));
   CHECK(parse_config(hf(R"("architectures": [])")));
-  check_refused(hf(R"("architectures": ["BambaForCausalLM"])"), ErrorCode::unsupported,
-                {"architectures", "BambaForCausalLM"});
-  check_refused(hf(R"("architectures": [7])"), ErrorCode::unsupported, {"architectures"});
-  check_refused(hf(R"("architectures": "Mamba2ForCausalLM")"), ErrorCode::malformed,
-                {"architectures must be a list"});
-  check_refused(hf(R"("hidden_act": "gelu")"), ErrorCode::unsupported, {"hidden_act", "gelu"});
+  check_refused_config(hf(R"("architectures": ["BambaForCausalLM"])"), ErrorCode::unsupported,
+                       {"architectures", "BambaForCausalLM"});
+  check_refused_config(hf(R"("architectures": [7])"), ErrorCode::unsupported, {"architectures"});
+  check_refused_config(hf(R"("architectures": "Mamba2ForCausalLM")"), ErrorCode::malformed,
+                       {"architectures must be a list"});
+  check_refused_config(hf(R"("hidden_act": "gelu")"), ErrorCode::unsupported,
+                       {"hidden_act", "gelu"});
   for (const std::string& base : {hf(""), original("")}) {
     const std::string open = base.substr(0, base.size() - 1);
-    check_refused(with(open, R"("rms_norm": false)"), ErrorCode::unsupported,
-                  {"rms_norm", "LayerNorm"});
-    check_refused(with(open, R"("d_intermediate": 256)"), ErrorCode::unsupported,
-                  {"d_intermediate", "256", "MLP"});
-    check_refused(with(open, R"("attn_layer_idx": [9, 18])"), ErrorCode::unsupported,
-                  {"attn_layer_idx", "attention", "a list of 2"});
-    check_refused(with(open, R"("attn_layer_idx": 9)"), ErrorCode::unsupported, {"attn_layer_idx"});
+    check_refused_config(with(open, R"("rms_norm": false)"), ErrorCode::unsupported,
+                         {"rms_norm", "LayerNorm"});
+    check_refused_config(with(open, R"("d_intermediate": 256)"), ErrorCode::unsupported,
+                         {"d_intermediate", "256", "MLP"});
+    check_refused_config(with(open, R"("attn_layer_idx": [9, 18])"), ErrorCode::unsupported,
+                         {"attn_layer_idx", "attention", "a list of 2"});
+    check_refused_config(with(open, R"("attn_layer_idx": 9)"), ErrorCode::unsupported,
+                         {"attn_layer_idx"});
     CHECK(parse_config(with(open, R"("d_intermediate": 0, "attn_layer_idx": [], "attn_cfg": {})")));
   }
-  check_refused(original("", R"("architectures": ["MambaForCausalLM"])"), ErrorCode::unsupported,
-                {"architectures"});
+  check_refused_config(original("", R"("architectures": ["MambaForCausalLM"])"),
+                       ErrorCode::unsupported, {"architectures"});
   CHECK(parse_config(original("", R"("architectures": ["Mamba2ForCausalLM"])")));
-  check_refused("{}", ErrorCode::unsupported, {"hidden_size", "d_model"});
-  check_refused(R"({"n_embd": 768})", ErrorCode::unsupported, {"found neither"});
-  check_refused("[]", ErrorCode::malformed, {"object", "a list of 0"});
-  check_refused("", ErrorCode::malformed, {"line 1"});
+  check_refused_config("{}", ErrorCode::unsupported, {"hidden_size", "d_model"});
+  check_refused_config(R"({"n_embd": 768})", ErrorCode::unsupported, {"found neither"});
+  check_refused_config("[]", ErrorCode::malformed, {"object", "a list of 0"});
+  check_refused_config("", ErrorCode::malformed, {"line 1"});
 }
 
 TEST_CASE("config, original: the published 130m") {
@@ -298,8 +307,8 @@ TEST_CASE("config, original: absent keys have the defaults of its dataclass") {
   CHECK(padded(R"("vocab_size": 56)") == 56);
   CHECK(padded(R"("vocab_size": 57)") == 64);
   CHECK(padded(R"("vocab_size": 57, "pad_vocab_size_multiple": 1)") == 57);
-  check_refused(original("", R"("pad_vocab_size_multiple": 0)"), ErrorCode::malformed,
-                {"pad_vocab_size_multiple"});
+  check_refused_config(original("", R"("pad_vocab_size_multiple": 0)"), ErrorCode::malformed,
+                       {"pad_vocab_size_multiple"});
 }
 
 TEST_CASE("config, original: ssm_cfg") {
@@ -328,26 +337,28 @@ TEST_CASE("config, original: ssm_cfg") {
   CHECK(!config.tie_embeddings);
   CHECK(parse_config(original(R"("d_ssm": null)")).value().d_ssm == 192);
 
-  check_refused(original(R"("layer": "Mamba1")"), ErrorCode::unsupported,
-                {"ssm_cfg.layer must be \"Mamba2\", found \"Mamba1\""});
+  check_refused_config(original(R"("layer": "Mamba1")"), ErrorCode::unsupported,
+                       {"ssm_cfg.layer must be \"Mamba2\", found \"Mamba1\""});
   for (const std::string& text : {kOriginal + "}", kOriginal + R"(, "ssm_cfg": {}})",
                                   kOriginal + R"(, "ssm_cfg": {"d_state": 16}})"}) {
-    check_refused(text, ErrorCode::unsupported, {"ssm_cfg.layer", "Mamba-1"});
+    check_refused_config(text, ErrorCode::unsupported, {"ssm_cfg.layer", "Mamba-1"});
   }
-  check_refused(kOriginal + R"(, "ssm_cfg": null})", ErrorCode::malformed,
-                {"ssm_cfg must be an object"});
-  check_refused(original(R"("activation": "gelu")"), ErrorCode::unsupported,
-                {"ssm_cfg.\"activation\"", "unknown argument"});
-  check_refused(original(R"("d_ssm": 193)"), ErrorCode::invalid_argument, {"d_ssm"});
-  check_refused(original(R"("d_ssm": 0)"), ErrorCode::malformed, {"ssm_cfg.d_ssm"});
-  check_refused(original(R"("headdim": 7)"), ErrorCode::invalid_argument, {"headdim"});
-  check_refused(original(R"("ngroups": 4)"), ErrorCode::invalid_argument, {"ngroups"});
-  check_refused(original(R"("dt_limit": [0.0])"), ErrorCode::malformed, {"ssm_cfg.dt_limit"});
+  check_refused_config(kOriginal + R"(, "ssm_cfg": null})", ErrorCode::malformed,
+                       {"ssm_cfg must be an object"});
+  check_refused_config(original(R"("activation": "gelu")"), ErrorCode::unsupported,
+                       {"ssm_cfg.\"activation\"", "unknown argument"});
+  check_refused_config(original(R"("d_ssm": 193)"), ErrorCode::invalid_argument, {"d_ssm"});
+  check_refused_config(original(R"("d_ssm": 0)"), ErrorCode::malformed, {"ssm_cfg.d_ssm"});
+  check_refused_config(original(R"("headdim": 7)"), ErrorCode::invalid_argument, {"headdim"});
+  check_refused_config(original(R"("ngroups": 4)"), ErrorCode::invalid_argument, {"ngroups"});
+  check_refused_config(original(R"("dt_limit": [0.0])"), ErrorCode::malformed,
+                       {"ssm_cfg.dt_limit"});
   for (const std::string key : {"d_state", "d_conv", "headdim", "ngroups"}) {
-    check_refused(original("\"" + key + "\": 2.0"), ErrorCode::malformed, {"ssm_cfg." + key});
+    check_refused_config(original("\"" + key + "\": 2.0"), ErrorCode::malformed,
+                         {"ssm_cfg." + key});
   }
   for (const std::string key : {"D_has_hdim", "rmsnorm", "norm_before_gate", "bias", "conv_bias"}) {
-    check_refused(original("\"" + key + "\": 1"), ErrorCode::malformed, {"ssm_cfg." + key});
+    check_refused_config(original("\"" + key + "\": 1"), ErrorCode::malformed, {"ssm_cfg." + key});
   }
 }
 
@@ -371,18 +382,18 @@ TEST_CASE("config: Mistral's params.json") {
   CHECK(config.conv_dim() == 10240);
   CHECK(!config.tie_embeddings);
   CHECK(config.eos_token_ids == std::vector<Token>{2});
-  check_refused(with(codestral, R"("model_type": "transformer")"), ErrorCode::unsupported,
-                {"model_type"});
-  check_refused(R"({"dim": 4096, "n_layers": 64})", ErrorCode::malformed,
-                {"vocab_size must be given"});
+  check_refused_config(with(codestral, R"("model_type": "transformer")"), ErrorCode::unsupported,
+                       {"model_type"});
+  check_refused_config(R"({"dim": 4096, "n_layers": 64})", ErrorCode::malformed,
+                       {"vocab_size must be given"});
 }
 
 TEST_CASE("config: hostile text") {
-  check_refused(hf("").insert(1, R"("hidden_size": 8, )"), ErrorCode::malformed,
-                {"\"hidden_size\" occurs twice"});
-  check_refused(std::string(1000000, '['), ErrorCode::malformed, {"nesting"});
-  check_refused(hf("\"model_type\": \"" + std::string(5000, 'x') + "\\n\""), ErrorCode::unsupported,
-                {"xxx...\""});
+  check_refused_config(hf("").insert(1, R"("hidden_size": 8, )"), ErrorCode::malformed,
+                       {"\"hidden_size\" occurs twice"});
+  check_refused_config(std::string(1000000, '['), ErrorCode::malformed, {"nesting"});
+  check_refused_config(hf("\"model_type\": \"" + std::string(5000, 'x') + "\\n\""),
+                       ErrorCode::unsupported, {"xxx...\""});
   const std::string text = hf(R"("time_step_limit": [0.0, 1.0])");
   REQUIRE(parse_config(text));
   for (std::size_t n = 0; n < text.size(); ++n) CHECK(!parse_config(text.substr(0, n)));

@@ -26,7 +26,7 @@ std::string repeat(std::string_view text, std::size_t times) {
   return out;
 }
 
-void check_refused(std::string_view text, std::string_view message) {
+void check_refused_json(std::string_view text, std::string_view message) {
   const auto document = parse_json(text, "f.json");
   REQUIRE(!document);
   CHECK(document.error().code == ErrorCode::malformed);
@@ -67,16 +67,16 @@ TEST_CASE("json: bare Infinity, -Infinity and NaN, outside of strings only") {
 }
 
 TEST_CASE("json: errors name the file, the line and the key") {
-  check_refused("", "f.json: line 1: expected JSON, found a syntax error");
-  check_refused("{\"a\": 1,\n \"b\": }",
-                "f.json: line 2 at the key \"b\": expected JSON, found a syntax error");
-  check_refused(
+  check_refused_json("", "f.json: line 1: expected JSON, found a syntax error");
+  check_refused_json("{\"a\": 1,\n \"b\": }",
+                     "f.json: line 2 at the key \"b\": expected JSON, found a syntax error");
+  check_refused_json(
       "{\"a\": [Infinity,\n1e400]}",
       "f.json: line 2 at the key \"a\": expected JSON, found a number that is out of range");
-  check_refused("{\"a\": 1, \"b\": {\"a\": 2, \"a\": 3}}",
-                "f.json: the key \"a\" occurs twice in one object");
-  check_refused(std::string_view("{\"a\": 1}\0{", 10),
-                "f.json: line 1: expected JSON, found a syntax error");
+  check_refused_json("{\"a\": 1, \"b\": {\"a\": 2, \"a\": 3}}",
+                     "f.json: the key \"a\" occurs twice in one object");
+  check_refused_json(std::string_view("{\"a\": 1}\0{", 10),
+                     "f.json: line 1: expected JSON, found a syntax error");
 }
 
 TEST_CASE("json: what is not JSON") {
@@ -92,11 +92,12 @@ TEST_CASE("json: what is not JSON") {
 
 TEST_CASE("json: deep nesting is an error, not a crash") {
   CHECK(parse_json(repeat("[", 64) + repeat("]", 64), "f"));
-  check_refused(repeat("[", 65) + repeat("]", 65),
-                "f.json: expected at most 64 levels of nesting, found more");
-  check_refused(repeat("[", 1000000), "f.json: expected at most 64 levels of nesting, found more");
-  check_refused(repeat("{\"a\":", 1000000),
-                "f.json: expected at most 64 levels of nesting, found more");
+  check_refused_json(repeat("[", 65) + repeat("]", 65),
+                     "f.json: expected at most 64 levels of nesting, found more");
+  check_refused_json(repeat("[", 1000000),
+                     "f.json: expected at most 64 levels of nesting, found more");
+  check_refused_json(repeat("{\"a\":", 1000000),
+                     "f.json: expected at most 64 levels of nesting, found more");
 }
 
 TEST_CASE("json: every truncation is an error") {

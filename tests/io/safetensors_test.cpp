@@ -29,7 +29,7 @@ using Bytes = std::vector<std::byte>;
 using Shape = std::vector<std::size_t>;
 
 /// Parsing must fail with one line that names the file and has this part.
-void check_refused(std::span<const std::byte> bytes, std::string_view part) {
+void check_refused_bytes(std::span<const std::byte> bytes, std::string_view part) {
   const auto file = Safetensors::parse(bytes, "f.safetensors");
   CAPTURE(part);
   REQUIRE(!file);
@@ -43,7 +43,7 @@ void check_refused(std::span<const std::byte> bytes, std::string_view part) {
 /// The same for a header, before `data` bytes of data.
 void check_header_refused(std::string_view header, std::size_t data, std::string_view part) {
   CAPTURE(header);
-  check_refused(raw_safetensors(header, Bytes(data)), part);
+  check_refused_bytes(raw_safetensors(header, Bytes(data)), part);
 }
 
 /// An entry of a header.
@@ -97,7 +97,7 @@ TEST_CASE("safetensors: every type has its size") {
     CHECK(Safetensors::parse(writer.bytes(), "f").value().tensors()[0].dtype == dtype);
     SafetensorsWriter wrong;
     wrong.add_bytes("x", {3}, mamba2::dtype_name(dtype), Bytes(size + 1));
-    check_refused(wrong.bytes(), concat("must have ", size, " bytes, found ", size + 1));
+    check_refused_bytes(wrong.bytes(), concat("must have ", size, " bytes, found ", size + 1));
   }
   check_header_refused("{" + entry("x", "F4", "2", "0,1") + "}", 1,
                        "dtype must be a known type, found \"F4\"");
@@ -130,15 +130,16 @@ TEST_CASE("safetensors: scalars, zero dimensions, no tensors, padding") {
 }
 
 TEST_CASE("safetensors: the header length") {
-  check_refused({}, "at least 8 bytes of safetensors, found 0");
-  check_refused(Bytes(7), "at least 8 bytes of safetensors, found 7");
-  check_refused(length_only(0), "begin with {");
-  check_refused(length_only(1), "expected a header of 1 bytes, found the end of the file after 0");
-  check_refused(length_only(101, 100), "a header of 101 bytes");
-  check_refused(length_only(100'000'000, 10), "a header of 100000000 bytes");
-  check_refused(length_only(100'000'001, 10), "at most 100000000, found 100000001");
-  check_refused(length_only(std::uint64_t{1} << 63, 10), "found 9223372036854775808");
-  check_refused(length_only(~std::uint64_t{0}, 10), "found 18446744073709551615");
+  check_refused_bytes({}, "at least 8 bytes of safetensors, found 0");
+  check_refused_bytes(Bytes(7), "at least 8 bytes of safetensors, found 7");
+  check_refused_bytes(length_only(0), "begin with {");
+  check_refused_bytes(length_only(1),
+                      "expected a header of 1 bytes, found the end of the file after 0");
+  check_refused_bytes(length_only(101, 100), "a header of 101 bytes");
+  check_refused_bytes(length_only(100'000'000, 10), "a header of 100000000 bytes");
+  check_refused_bytes(length_only(100'000'001, 10), "at most 100000000, found 100000001");
+  check_refused_bytes(length_only(std::uint64_t{1} << 63, 10), "found 9223372036854775808");
+  check_refused_bytes(length_only(~std::uint64_t{0}, 10), "found 18446744073709551615");
 }
 
 TEST_CASE("safetensors: the header is one JSON object that begins with {") {

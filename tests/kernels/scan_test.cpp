@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mamba2/kernels/ssd.hpp"
+#include "tests/constants.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
 
@@ -17,14 +18,13 @@ using mamba2::MutableRows;
 using reference::max_abs_difference;
 using reference::to_double;
 using reference::to_float;
+using tests::kInfinity;
 
 namespace {
 
 struct Shape {
   std::size_t nheads, headdim, d_state, ngroups, tokens;
 };
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Random inputs of the scan, and what the oracle makes of them.
 struct Case {

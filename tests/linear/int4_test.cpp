@@ -30,7 +30,7 @@ Variant variant(std::size_t cols) {
   return all;
 }
 
-std::vector<Variant> variants(std::size_t cols) {
+std::vector<Variant> int4_variants(std::size_t cols) {
   return {variant<32, true>(cols),  variant<64, true>(cols),  variant<128, true>(cols),
           variant<32, false>(cols), variant<64, false>(cols), variant<128, false>(cols)};
 }
@@ -54,7 +54,7 @@ TEST_CASE("Int4 products agree with the oracle at any size") {
       CAPTURE(tokens);
       const std::vector<float> w = normals(rows * cols, sizes);
       const std::vector<float> x = normals(tokens * cols, sizes + 1000);
-      const std::vector<Variant> all = variants(cols);
+      const std::vector<Variant> all = int4_variants(cols);
       // Two of the variants at each size: all in turn.
       for (std::size_t i = sizes % 3; i < all.size(); i += 3) {
         tests::check_products(all[i], w, x, cols);
@@ -65,7 +65,7 @@ TEST_CASE("Int4 products agree with the oracle at any size") {
 
 TEST_CASE("Int4 products of a part are the same bits as those of the whole") {
   const std::size_t cols = 160;
-  for (const Variant& v : variants(cols)) tests::check_parts(v, cols);
+  for (const Variant& v : int4_variants(cols)) tests::check_parts(v, cols);
 }
 
 TEST_CASE("Int4 products are exact where all codes are the largest") {
@@ -80,7 +80,7 @@ TEST_CASE("Int4 products are exact where all codes are the largest") {
     w[i] = kind == 1 || i % 32 == 0 || (kind == 2 && i % 2 == 0) ? -8.0F : 7.0F;
   }
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = i / cols % 3 != i % 2 ? 127.0F : -127.0F;
-  for (const Variant& v : variants(cols)) {
+  for (const Variant& v : int4_variants(cols)) {
     for (const Policy& policy : v) {
       INFO(policy.name);
       Product product(policy, w, x, cols);
@@ -112,7 +112,7 @@ TEST_CASE("Int4 products of zeros, and of huge and tiny numbers") {
     // So small that no scale has an inverse, with zeros between.
     x[5 * cols + k] = k % 3 == 0 ? 0.0F : k % 3 == 1 ? 1e-38F : -1e-44F;
   }
-  for (const Variant& v : variants(cols)) {
+  for (const Variant& v : int4_variants(cols)) {
     tests::check_products(v, w, x, cols);
     for (const Policy& policy : v) {
       INFO(policy.name);
@@ -128,7 +128,7 @@ TEST_CASE("Int4 rows come out no worse than with the plain scale, and the same f
   const std::size_t cols = 100;
   const std::size_t rows = 19;
   const std::vector<float> w = normals(rows * cols, 3);
-  for (const Variant& v : variants(cols)) {
+  for (const Variant& v : int4_variants(cols)) {
     const Product scalar(v[0], w, {}, cols);
     for (std::size_t r = 0; r < rows; ++r) {
       const std::vector<float> row = scalar.row(r);

@@ -30,7 +30,7 @@ Variant variant(std::size_t cols) {
   return all;
 }
 
-std::vector<Variant> variants(std::size_t cols) {
+std::vector<Variant> int8_variants(std::size_t cols) {
   return {variant<0>(cols), variant<32>(cols), variant<128>(cols)};
 }
 
@@ -53,14 +53,14 @@ TEST_CASE("Int8 products agree with the oracle at any size") {
       CAPTURE(tokens);
       const std::vector<float> w = normals(rows * cols, sizes);
       const std::vector<float> x = normals(tokens * cols, sizes + 1000);
-      for (const Variant& v : variants(cols)) tests::check_products(v, w, x, cols);
+      for (const Variant& v : int8_variants(cols)) tests::check_products(v, w, x, cols);
     }
   }
 }
 
 TEST_CASE("Int8 products of a part are the same bits as those of the whole") {
   const std::size_t cols = 160;
-  for (const Variant& v : variants(cols)) tests::check_parts(v, cols);
+  for (const Variant& v : int8_variants(cols)) tests::check_parts(v, cols);
 }
 
 TEST_CASE("Int8 products are exact where all codes are the largest") {
@@ -71,7 +71,7 @@ TEST_CASE("Int8 products are exact where all codes are the largest") {
   std::vector<float> x(tokens * cols);
   for (std::size_t i = 0; i < w.size(); ++i) w[i] = i / cols % 3 != i % 2 ? 127.0F : -127.0F;
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = i / cols % 3 != i % 2 ? 127.0F : -127.0F;
-  for (const Variant& v : variants(cols)) {
+  for (const Variant& v : int8_variants(cols)) {
     for (const Policy& policy : v) {
       INFO(policy.name);
       Product product(policy, w, x, cols);
@@ -100,7 +100,7 @@ TEST_CASE("Int8 products of zeros, and of huge and tiny numbers") {
     // So small that no scale has an inverse, with zeros between.
     x[5 * cols + k] = k % 3 == 0 ? 0.0F : k % 3 == 1 ? 1e-38F : -1e-44F;
   }
-  for (const Variant& v : variants(cols)) {
+  for (const Variant& v : int8_variants(cols)) {
     tests::check_products(v, w, x, cols);
     for (const Policy& policy : v) {
       INFO(policy.name);

@@ -17,14 +17,14 @@ using tiny::Json;
 
 using Change = std::function<void(Json&)>;
 
-mamba2::Result<mamba2::detail::TokenizerFile> changed(const Change& change) {
+mamba2::Result<mamba2::detail::TokenizerFile> changed_json(const Change& change) {
   Json json = tiny::tokenizer();
   change(json);
   return read_tokenizer_json(json.dump(), "t.json");
 }
 
 void refused(ErrorCode code, std::string_view message, const Change& change) {
-  const auto file = changed(change);
+  const auto file = changed_json(change);
   REQUIRE_FALSE(file);
   CHECK(file.error().code == code);
   CHECK(file.error().message == "t.json: " + std::string(message));
@@ -35,7 +35,7 @@ const Json kByteLevel = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"us
 }  // namespace
 
 TEST_CASE("the parts of a file") {
-  const auto file = changed([](Json&) {});
+  const auto file = changed_json([](Json&) {});
   REQUIRE(file);
   CHECK(file->vocab.size() == 262);
   CHECK(file->merges.size() == 6);
@@ -55,10 +55,10 @@ TEST_CASE("the parts of a file") {
 }
 
 TEST_CASE("what is supported") {
-  const auto nfc = changed([](Json& j) { j["normalizer"] = {{"type", "NFC"}}; });
+  const auto nfc = changed_json([](Json& j) { j["normalizer"] = {{"type", "NFC"}}; });
   REQUIRE(nfc);
   CHECK(nfc->nfc);
-  const auto sequences = changed([](Json& j) {
+  const auto sequences = changed_json([](Json& j) {
     const Json norm = {{"type", "NFC"}};
     j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {norm, norm}}};
     j["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", Json::array({kByteLevel})}};
@@ -74,7 +74,7 @@ TEST_CASE("what is supported") {
   CHECK(sequences->nfc);
   CHECK(sequences->add_prefix_space);
   CHECK_FALSE(sequences->use_regex);
-  const auto model = changed([](Json& j) {
+  const auto model = changed_json([](Json& j) {
     j["model"]["ignore_merges"] = true;
     j["model"]["dropout"] = 0.0;
     j["model"]["continuing_subword_prefix"] = "";

@@ -17,14 +17,14 @@ using mamba2::ErrorCode;
 using mamba2::Result;
 using tiny::Json;
 
-Result<TokenizerFile> changed(const std::function<void(Json&)>& change) {
+Result<TokenizerFile> changed_file(const std::function<void(Json&)>& change) {
   Json json = tiny::tokenizer();
   change(json);
   return read_tokenizer_json(json.dump(), "t.json");
 }
 
 std::string vocabulary_error(const std::function<void(Json&)>& change) {
-  const auto file = changed(change);
+  const auto file = changed_file(change);
   REQUIRE(file);
   const auto vocabulary = Vocabulary::create(*file, "t.json");
   REQUIRE_FALSE(vocabulary);
@@ -33,7 +33,7 @@ std::string vocabulary_error(const std::function<void(Json&)>& change) {
 }
 
 std::string bpe_error(const std::function<void(Json&)>& change) {
-  const auto file = changed(change);
+  const auto file = changed_file(change);
   REQUIRE(file);
   const auto bpe = build_bpe(*file, "t.json");
   REQUIRE_FALSE(bpe);
@@ -48,7 +48,7 @@ Json added(int id, const std::string& content, bool normalized) {
 }  // namespace
 
 TEST_CASE("tokens by id and by bytes") {
-  const auto file = changed([](Json& j) {
+  const auto file = changed_file([](Json& j) {
     j["model"]["vocab"]["\u0120\u4E2D"] = 300;  // no bytes: stands for itself
     j["model"]["vocab"]["late"] = 310;
     j["added_tokens"][0]["id"] = 264;
@@ -78,7 +78,7 @@ TEST_CASE("tokens by id and by bytes") {
 }
 
 TEST_CASE("added tokens are decoded as the package does") {
-  const auto fine = changed([](Json& j) {
+  const auto fine = changed_file([](Json& j) {
     j["normalizer"] = {{"type", "NFC"}};
     j["added_tokens"].push_back(added(263, "a b", false));
     j["added_tokens"].push_back(added(264, "\u4E2De\u0301", true));
@@ -116,7 +116,7 @@ TEST_CASE("ids that cannot be are refused") {
 }
 
 TEST_CASE("names that mean the same after normalization are refused") {
-  const auto file = changed([](Json& j) {
+  const auto file = changed_file([](Json& j) {
     j["normalizer"] = {{"type", "NFC"}};
     j["added_tokens"].push_back(added(263, "\u00E9", true));
     j["added_tokens"].push_back(added(264, "e\u0301", true));
@@ -136,7 +136,7 @@ TEST_CASE("merges must name tokens") {
 
 TEST_CASE("fallbacks are refused only where they could be needed") {
   const auto with = [](const char* key, const Json& value) {
-    return changed([&](Json& j) { j["model"][key] = value; });
+    return changed_file([&](Json& j) { j["model"][key] = value; });
   };
   for (const auto& file : {with("unk_token", "h"), with("byte_fallback", true)}) {
     REQUIRE(file);
@@ -152,14 +152,14 @@ TEST_CASE("fallbacks are refused only where they could be needed") {
   CHECK(bpe_error(without(' ')) ==
         "t.json: model.unk_token must be off or every byte a token of model.vocab, found no "
         "\"\u0120\" for the byte 32");
-  const auto never_needed = changed(without(0xFF));
+  const auto never_needed = changed_file(without(0xFF));
   REQUIRE(never_needed);
   CHECK(build_bpe(*never_needed, "t.json"));
 }
 
 TEST_CASE("whole pieces are those that the merges lead to") {
   const auto check = [](bool ignore_merges) {
-    const auto file = changed([&](Json& j) {
+    const auto file = changed_file([&](Json& j) {
       j["model"]["vocab"]["island"] = 262;
       j["added_tokens"][0]["id"] = 263;
       j["model"]["ignore_merges"] = ignore_merges;

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/scan.hpp"
@@ -254,5 +256,13 @@ void scan_head_in_chunks(const Ssm& ssm, std::size_t head, const ScanRows& rows,
     ChunkHead<Element>(ssm, head, chunk_rows(rows, chunk), products, state).run();
   }
 }
+
+#if defined(MAMBA2_SEPARATE)
+MAMBA2_INSTANTIATION void scan_head_in_chunks<float>(const Ssm&, std::size_t, const ScanRows&,
+                                                     const float*, float*) noexcept;
+MAMBA2_INSTANTIATION void scan_head_in_chunks<std::uint16_t>(const Ssm&, std::size_t,
+                                                             const ScanRows&, const float*,
+                                                             std::uint16_t*) noexcept;
+#endif
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels
