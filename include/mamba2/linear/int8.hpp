@@ -93,7 +93,9 @@ struct BasicInt8 {
   }
 };
 
-/// The variant that is most accurate for its speed; docs and figures in the README.
+/// The variant that is most accurate for its speed. KL divergence of a model of 73M parameters:
+/// 0.0008 nats; with a scale for every 128 inputs instead of the rotation 0.0012, with neither
+/// 0.0052.
 using Int8 = BasicInt8<kernels::Int8Native, 0, 256>;
 
 static_assert(WeightPolicy<Int8>);
