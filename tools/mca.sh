@@ -1,9 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What llvm-mca says about the inner loops of the ARM kernels on a Neoverse N1, the sibling of the
-# Cortex-A76 that LLVM has a model of. Memory and caches are not in the model.
-# usage: tools/mca.sh    CXX and MCA name the cross compiler and llvm-mca
+# How many cycles the inner loops of the ARM kernels take; tools/mca.sh --help says more.
 set -eu
+if [ $# -gt 0 ]; then
+  cat << 'END'
+usage: tools/mca.sh
+
+Prints what llvm-mca says about the inner loops of the ARM kernels on a Neoverse N1, the sibling of
+the Cortex-A76 that LLVM has a model of: cycles and instructions per cycle. Memory and caches are
+not in the model. Needs g++-aarch64-linux-gnu and llvm-19, or CXX and MCA in the environment, which
+name the cross compiler and llvm-mca.
+END
+  [ "$1" = --help ]
+  exit
+fi
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT

@@ -43,8 +43,8 @@ Each step is a CMake preset or close to one (cmake --list-presets). To work on o
   cmake --preset release && cmake --build --preset release && ctest --preset release -R scan
   build/release/bin/mamba2-tests --help
 
-The last line is "N passed, N failed", the sum over all runs of all test runners. The exit status
-is 0 if nothing failed, 1 if something did, 2 if the packages could not be installed.
+The last line is the sum over all runs of all test runners, in the words of CTest. The exit status is
+0 if nothing failed, 1 if something did, 2 if the packages could not be installed.
 END
 }
 
@@ -226,6 +226,10 @@ say "times:$times"
 if [ -n "$failed_step" ]; then
   echo "FAILED: $failed_step (exit status $status); only this step: tools/test.sh --only $failed_step"
 fi
-awk '{ passed += $1; failed += $2 } END { print passed + 0 " passed, " failed + 0 " failed" }' \
-  "$results"
+awk '{ passed += $1; failed += $2 }
+  END {
+    total = passed + failed
+    printf "%d%% tests passed, %d tests failed out of %d\n", total ? 100 * passed / total : 0, failed,
+      total
+  }' "$results"
 [ -z "$failed_step" ]

@@ -1,13 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# readme.sh SOURCE: the first C++ block of README.md is examples/hello.cpp, to the letter, after the
-# lines of comment and blank lines that hello.cpp begins with.
+# readme.sh SOURCE: what README.md shows as C++ is compiled, to the letter: the first block is all of
+# examples/hello.cpp but the comment at its top, the second is part of tests/readme_test.cpp, there
+# indented.
 set -euo pipefail
 cd "$1"
-shown=$(awk '/^```cpp$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md)
-compiled=$(awk '!begun && (/^\/\// || /^$/) { next } { begun = 1; print }' examples/hello.cpp)
-if [ -z "$shown" ]; then
-  echo "README.md has no \`\`\`cpp block" >&2
+
+block() { # NUMBER
+  awk -v wanted="$1" '/^```cpp$/ { inside = ++n == wanted; next } /^```$/ { inside = 0 } inside' \
+    README.md
+}
+compare() { # BLOCK FILE: with the file's text on standard input
+  diff --label README.md --label "$2" -u <(echo "$1") -
+}
+
+[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -z "$(block 3)" ] || {
+  echo "README.md does not have two \`\`\`cpp blocks" >&2
   exit 1
-fi
-diff --label README.md --label examples/hello.cpp -u <(echo "$shown") <(echo "$compiled")
+}
+awk '!begun && (/^\/\// || /^$/) { next } { begun = 1; print }' examples/hello.cpp |
+  compare "$(block 1)" examples/hello.cpp
+awk '/clang-format on/ { shown = 0 } shown { sub(/^  /, ""); print } /clang-format off/ { shown = 1 }' \
+  tests/readme_test.cpp | compare "$(block 2)" tests/readme_test.cpp

@@ -8,10 +8,13 @@
 #include <cstdint>
 #include <cstring>
 
-#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
+
+/// 8 integers. Accumulators have this type and not __m256i, for which + means lanes of 64 bits.
+using Int32x8 = std::int32_t __attribute__((vector_size(32)));
 
 // GCC does not see through the asm statements. It would add many vectors in an order of its own
 // otherwise, for which a large tile has no registers.
@@ -24,8 +27,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
 }
 
 /// sums + the sums of neighbouring pairs of 16-bit numbers.
-[[nodiscard]] inline __m256i add_pairs(__m256i sums, __m256i pairs) {
-  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+[[nodiscard]] inline Int32x8 add_pairs(Int32x8 sums, __m256i pairs) {
+  sums += reinterpret_cast<Int32x8>(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   asm("" : "+x"(sums));
   return sums;
 }
@@ -38,10 +41,9 @@ namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
   return _mm256_and_si256(v, _mm256_set1_epi8(15));
 }
 
-/// Asks for the line that is needed soon, past the end of a band too: the next one follows there.
+/// Asks for weights that are needed soon.
 MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
-  constexpr std::size_t kAhead = 1024;
-  _mm_prefetch(reinterpret_cast<const char*>(weights) + kAhead, _MM_HINT_T1);
+  kernels::prefetch<kIntoL2>(weights + kWeightsAhead);
 }
 
 /// 32 bytes of weights. They are used twice, and GCC would load them twice.
@@ -51,12 +53,6 @@ MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
   return w;
 }
 
-/// 8 FP16 scales among the weights.
-[[nodiscard]] inline __m256 load_scales(const std::byte* scales) {
-  prefetch(scales);
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)));
-}
-
 /// The same 4 codes in all lanes.
 [[nodiscard]] inline __m256i broadcast_codes(const std::byte* codes) {
   std::int32_t four;
@@ -64,15 +60,35 @@ MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
   return _mm256_set1_epi32(four);
 }
 
-/// Stores the first `count` lanes, 8 at most.
-inline void store(__m256 v, float* to, std::size_t count) {
-  if (count >= 8) {
-    _mm256_storeu_ps(to, v);
-  } else {
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i chosen = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lanes);
-    _mm256_maskstore_ps(to, chosen, v);
+/// A register for a band of 8 rows, in the words of Int8Tiles and Int4Tiles.
+struct Vectors {
+  static constexpr std::size_t kRows = 8;
+  using Floats = __m256;
+  using Sums = Int32x8;
+
+  static Floats fill(float value) { return _mm256_set1_ps(value); }
+  static Sums all(std::int32_t value) { return reinterpret_cast<Sums>(_mm256_set1_epi32(value)); }
+  static Floats to_float(Sums v) { return _mm256_cvtepi32_ps(reinterpret_cast<__m256i>(v)); }
+  /// a * b + c
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+  static Floats load_floats(const std::byte* from) {
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(from));
   }
-}
+  /// FP16, among the weights.
+  static Floats load_scales(const std::byte* scales) {
+    prefetch(scales);
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)));
+  }
+  /// Stores the first `count` lanes, 8 at most.
+  static void store(Floats v, float* to, std::size_t count) {
+    if (count >= kRows) {
+      _mm256_storeu_ps(to, v);
+    } else {
+      const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+      const __m256i chosen = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lanes);
+      _mm256_maskstore_ps(to, chosen, v);
+    }
+  }
+};
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels::avx2

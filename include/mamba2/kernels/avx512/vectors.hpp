@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
@@ -18,17 +18,9 @@ namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
 /// a register copy, one for every addition in a tile that fills the registers.
 using Int32x16 = std::int32_t __attribute__((vector_size(64)));
 
-[[nodiscard]] inline Int32x16 all(std::int32_t value) {
-  return reinterpret_cast<Int32x16>(_mm512_set1_epi32(value));
-}
-
 // Masked forms, with all lanes chosen: of the plain ones GCC 12 says that they read what has not
 // been written.
 inline constexpr __mmask16 kAllLanes = 0xFFFF;
-
-[[nodiscard]] inline __m512 to_float(Int32x16 v) {
-  return _mm512_maskz_cvtepi32_ps(kAllLanes, reinterpret_cast<__m512i>(v));
-}
 
 /// The high 4 bits of all bytes.
 [[nodiscard]] inline __m512i high_nibbles(__m512i v) {
@@ -38,24 +30,15 @@ inline constexpr __mmask16 kAllLanes = 0xFFFF;
   return _mm512_and_si512(v, _mm512_set1_epi8(15));
 }
 
-/// Asks for the line that is needed soon, past the end of a band too: the next one follows there.
-/// Into the L2 cache, and no further ahead: both were measured.
+/// Asks for weights that are needed soon.
 MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
-  constexpr std::size_t kAhead = 1024;
-  _mm_prefetch(reinterpret_cast<const char*>(weights) + kAhead, _MM_HINT_T1);
+  kernels::prefetch<kIntoL2>(weights + kWeightsAhead);
 }
 
 /// 64 bytes of weights.
 [[nodiscard]] inline __m512i load_weights(const std::byte* weights) {
   prefetch(weights);
   return _mm512_loadu_si512(weights);
-}
-
-/// 16 FP16 scales among the weights.
-[[nodiscard]] inline __m512 load_scales(const std::byte* scales) {
-  prefetch(scales);
-  return _mm512_maskz_cvtph_ps(kAllLanes,
-                               _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
 }
 
 /// The same 4 codes in all lanes.
@@ -73,5 +56,28 @@ inline void store(__m512 v, float* to, std::size_t count) {
     _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << count) - 1U), v);
   }
 }
+
+/// A register for a band of 16 rows, in the words of Int8Tiles and Int4Tiles.
+struct Vectors {
+  static constexpr std::size_t kRows = 16;
+  using Floats = __m512;
+  using Sums = Int32x16;
+
+  static Floats fill(float value) { return _mm512_set1_ps(value); }
+  static Sums all(std::int32_t value) { return reinterpret_cast<Sums>(_mm512_set1_epi32(value)); }
+  static Floats to_float(Sums v) {
+    return _mm512_maskz_cvtepi32_ps(kAllLanes, reinterpret_cast<__m512i>(v));
+  }
+  /// a * b + c
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static Floats load_floats(const std::byte* from) { return _mm512_loadu_ps(from); }
+  /// FP16, among the weights.
+  static Floats load_scales(const std::byte* scales) {
+    prefetch(scales);
+    return _mm512_maskz_cvtph_ps(kAllLanes,
+                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
+  }
+  static void store(Floats v, float* to, std::size_t count) { avx512::store(v, to, count); }
+};
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// INT4 products on x86: all but the instructions that multiply. Those multiply unsigned by signed
+// bytes: weights are stored + 8.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/int4_layout.hpp"
+#include "mamba2/kernels/tiles.hpp"
+#include "mamba2/kernels/unroll.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels {
+
+/// What `Products` says for an instruction set: see Int8Tiles.
+template <class Products>
+struct Int4Tiles {
+  static constexpr std::size_t kRows = Products::kRows;
+  static constexpr int kBias = 8;
+
+  /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
+  static void multiply(const Int4Layout& layout, const std::byte* bands, std::size_t rows,
+                       const Inputs& x, MutableRows y) {
+    if (layout.input_groups() > 1) {
+      multiply<true>(layout, bands, rows, x, y);
+    } else {
+      multiply<false>(layout, bands, rows, x, y);
+    }
+  }
+
+ private:
+  using Floats = typename Products::Floats;
+  using Sums = typename Products::Sums;
+
+  /// kGrouped: the inputs have a scale for every group, too, and not one for all of them, which can
+  /// wait until the end.
+  template <bool kGrouped>
+  static void multiply(const Int4Layout& layout, const std::byte* bands, std::size_t rows,
+                       const Inputs& x, const MutableRows& y) {
+    for_tiles<kRows, 2, Products::kTokens>(
+        bands, layout.band_bytes(kRows), rows, x, y,
+        [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
+          // A chunk has its scales at the end. Where memory is the limit it must be read in one go:
+          // the prefetchers of CPUs do not follow back and forth. A larger tile has no registers
+          // for the sums of two groups.
+          if constexpr (n * tokens <= 4) {
+            if (layout.chunk() == 2 * layout.group) {
+              return tile<n, tokens, 2, kGrouped>(layout, band, from, to);
+            }
+          }
+          tile<n, tokens, 1, kGrouped>(layout, band, from, to);
+        });
+  }
+
+  /// kBands bands times kTokens tokens, kGroups groups at a time.
+  template <std::size_t kBands, std::size_t kTokens, std::size_t kGroups, bool kGrouped>
+  static void tile(const Int4Layout& layout, const std::byte* bands, const Inputs& x,
+                   const MutableRows& y) {
+    constexpr std::size_t kChains = Products::chains(kBands * kTokens);
+    constexpr std::size_t kScaleBytes = kRows * sizeof(std::uint16_t);
+    const std::size_t bytes = layout.band_bytes(kRows);
+    const std::size_t group_bytes = kRows * layout.group / 2;
+    Floats totals[kBands][kTokens];
+    unroll<kBands, kTokens>([&](auto b, auto t)
+                                MAMBA2_INLINE { totals[b][t] = Products::fill(0.0F); });
+    const std::byte* weights = bands;
+    for (std::size_t g = 0; g < layout.groups();) {
+      const std::byte* scales = weights + kRows * layout.chunk() / 2;
+      const std::size_t chunk_end = g + layout.chunk() / layout.group;
+      for (; g < chunk_end; g += kGroups) {
+        Sums sums[kGroups][kChains][kBands][kTokens];
+        unroll<kGroups>([&](auto i) MAMBA2_INLINE {
+          unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+            sums[i][0][b][t] = Products::all(-kBias * layout.sums(x[t])[g + i]);
+            unroll<kChains - 1>([&](auto c) MAMBA2_INLINE { sums[i][c + 1][b][t] = Sums{}; });
+          });
+          Products::add_products(weights, bytes, x.data + (g + i) * layout.group, x.stride,
+                                 layout.group, sums[i]);
+          weights += group_bytes;
+        });
+        unroll<kGroups>([&](auto i) MAMBA2_INLINE {
+          Floats scale[kBands];
+          unroll<kBands>(
+              [&](auto b) MAMBA2_INLINE { scale[b] = Products::load_scales(scales + b * bytes); });
+          unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+            unroll<kChains - 1>([&](auto c)
+                                    MAMBA2_INLINE { sums[i][0][b][t] += sums[i][c + 1][b][t]; });
+            Floats factor = scale[b];
+            if constexpr (kGrouped) factor *= Products::fill(layout.scales(x[t])[g + i]);
+            totals[b][t] =
+                Products::multiply_add(Products::to_float(sums[i][0][b][t]), factor, totals[b][t]);
+          });
+          scales += kScaleBytes;
+        });
+      }
+      weights = scales;
+    }
+    unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
+      if constexpr (!kGrouped) totals[b][t] *= Products::fill(*layout.scales(x[t]));
+      Products::store(totals[b][t], y[t] + b * kRows, y.cols - b * kRows);
+    });
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What README.md shows besides examples/hello.cpp: tests/build/readme.sh compares the lines.
+#include <doctest/doctest.h>
+
+#include <mamba2/mamba2.hpp>
+#include <vector>
+
+#include "tools/models.hpp"
+
+TEST_CASE("the README's example of a State") {
+  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+  auto model = mamba2::Mamba2Model<mamba2::Int8>::load(path).value();
+  auto tokenizer = mamba2::Tokenizer::load(path).value();
+
+  // clang-format off
+  auto session = model.session().value();
+  auto logits = session.prefill(tokenizer.encode("It was a dark and stormy night;")).value();
+  mamba2::State night = session.state();        // remember this place
+  logits = session.decode(mamba2::Token{12}).value();
+  session.set_state(night).value();             // and come back to it
+  // clang-format on
+
+  const std::vector<float> first(logits.begin(), logits.end());
+  logits = session.decode(mamba2::Token{12}).value();
+  CHECK(std::vector<float>(logits.begin(), logits.end()) == first);
+}
