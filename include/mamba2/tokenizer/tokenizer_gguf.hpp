@@ -2,19 +2,19 @@
 // The tokenizer in the metadata of a GGUF file, as llama.cpp's converter writes it.
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/gguf_fields.hpp"
 #include "mamba2/io/gguf_metadata.hpp"
+#include "mamba2/io/gguf_value.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
 #include "mamba2/tokenizer/byte_map.hpp"
