@@ -37,6 +37,7 @@ namespace mamba2::inline MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::string_view kGgufEmbedding = "token_embd.weight";
+inline constexpr std::string_view kGgufHead = "output.weight";
 
 /// A name in GGUF and here; of a tensor of a block without the prefix.
 struct GgufName {
@@ -48,7 +49,7 @@ struct GgufName {
 inline constexpr std::array<GgufName, 3> kGgufNames = {{
     {kGgufEmbedding, "embedding.weight"},
     {"output_norm.weight", "norm_f.weight"},
-    {"output.weight", "lm_head.weight"},
+    {kGgufHead, "lm_head.weight"},
 }};
 
 inline constexpr std::array<GgufName, 9> kGgufBlockNames = {{
@@ -124,6 +125,7 @@ inline Result<Config> gguf_config(const Gguf& gguf) {
     fields.refuse(kHeads, detail::concat("a divisor of mamba2.ssm.inner_size ", config.d_inner),
                   detail::concat(nheads));
   }
+  config.tie_embeddings = gguf.find(detail::kGgufHead) == nullptr;
   config.eos_token_ids.clear();
   for (const std::string_view key :
        {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {

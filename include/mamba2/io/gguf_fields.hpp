@@ -39,8 +39,9 @@ class GgufFields {
   /// An integer in 1..2^31-1 that must be there.
   [[nodiscard]] std::size_t integer(std::string_view key) {
     const auto value = integer_if(key);
-    if (!value || *value == 0) refuse(key, "an integer of at least 1", found(key));
-    return value.value_or(1);
+    if (value && *value > 0) return *value;
+    refuse(key, "an integer of at least 1", found(key));
+    return 1;
   }
 
   /// A number that must be there.
