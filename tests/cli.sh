@@ -71,6 +71,15 @@ expect 0 'same most likely token [0-9.]+ %' mamba2-perplexity --context 16 --win
   --state fp16 --batch 1 --reference "$model" --json p.json "$model" text.txt
 grep -q '"kl_mean": ' p.json || die "p.json: the divergence"
 
+# A model in GGUF.
+toy=$source/tests/golden/gguf/toy.gguf
+expect 0 'layers.\*.mixer.in_proj.weight +2 x .* Q4_0' mamba2-inspect "$toy"
+expect 0 '^The sea' generate "$toy" "The sea" -n 3 --ignore-eos
+expect 0 '' mamba2-logits "$toy" --text "The sea" --out toy.safetensors
+head -c 3000 "$toy" >cut.gguf
+expect 1 'cut.gguf: ' mamba2-inspect cut.gguf
+expect 1 'text.txt: expected a directory, a .safetensors file or a GGUF file' mamba2-inspect text.txt
+
 expect 0 'int8 +1 +decode' mamba2-bench "$model" --threads 1 --decode 4 --prefill 16 --repeat 1 \
   --json bench.json
 grep -q '"phase": "prefill"' bench.json || die "bench.json: the rows"

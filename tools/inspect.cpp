@@ -133,7 +133,7 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
   std::puts("\ntensors");
   for (const Line& line : lines) {
     const std::string times = line.count > 1 ? std::to_string(line.count) + " x" : "";
-    std::printf("  %-34s %6s %-18s %-5s %12zu\n", line.name.c_str(), times.c_str(),
+    std::printf("  %-34s %6s %-18s %-6s %12zu\n", line.name.c_str(), times.c_str(),
                 line.shape.c_str(), std::string(line.dtype).c_str(), line.elements);
   }
 }
@@ -159,7 +159,8 @@ int main(int argc, char** argv) {
   std::string model;
   std::string json_file;
   bool each = false;
-  app.add_option("MODEL", model, "Folder with config.json and *.safetensors, or such a file")
+  app.add_option("MODEL", model,
+                 "Folder with config.json and *.safetensors, or such a file, or GGUF file")
       ->required();
   app.add_flag("--tensors", each, "List every tensor, not one line for all layers");
   app.add_option("--json", json_file, "Write the report to this file as JSON");

@@ -102,11 +102,12 @@ int main(int argc, char** argv) {
       "Writes the raw FP32 logits of a text or of token ids to a safetensors file: `logits`\n"
       "(positions, rows of the head, padding rows included) and `ids` (tokens).");
   Arguments a;
-  app.add_option("MODEL", a.model, "Folder with config.json and *.safetensors")->required();
+  app.add_option("MODEL", a.model, "Folder with config.json and *.safetensors, or GGUF file")
+      ->required();
   auto* ids = app.add_option("--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)")
                   ->delimiter(',')
                   ->allow_extra_args(false);
-  auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer.json");
+  auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer");
   ids->excludes(text);
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");
   cli::add_weights(app, a.weights);

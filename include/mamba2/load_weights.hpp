@@ -67,7 +67,7 @@ class WeightsLoader {
     conv_weight(mixer + "conv1d.weight", w.conv_weight);
     if (c.conv_bias) vector(mixer + "conv1d.bias", w.conv_bias, c.conv_dim());
     vector(mixer + "dt_bias", w.dt_bias, c.nheads());
-    decay(mixer + "A_log", w.A);
+    decay(mixer, w.A);
     skip(mixer + "D", w.D);
     if (c.rmsnorm) vector(mixer + "norm.weight", w.gated_norm, c.d_ssm);
     matrix(mixer + "out_proj.weight", w.out_proj, WeightT::kRotation);
@@ -119,14 +119,17 @@ class WeightsLoader {
     loaded();
   }
 
-  /// A = -exp(A_log), in FP32 as the original does.
-  void decay(const std::string& name, const float* place) {
+  /// A = -exp(A_log), in FP32 as the original does; or A itself, where the file has that.
+  void decay(const std::string& mixer, const float* place) {
+    const bool is_A = checkpoint_.find(mixer + "A") != nullptr;
+    const std::string name = mixer + (is_A ? "A" : "A_log");
     const std::span<float> A(writable(place), weights_.config.nheads());
     read(name, 0, A);
     for (std::size_t h = 0; h < A.size(); ++h) {
-      const float A_log = A[h];
-      A[h] = -std::exp(A_log);
-      if (!std::isfinite(A[h])) fail(name, h, A_log, "a value whose exponential is finite");
+      const float found = A[h];
+      if (is_A && found > 0.0F) fail(name, h, found, "at most 0");
+      if (!is_A) A[h] = -std::exp(found);
+      if (!std::isfinite(A[h])) fail(name, h, found, "a value whose exponential is finite");
     }
     loaded();
   }
@@ -172,9 +175,7 @@ class WeightsLoader {
 
   /// So that the file's pages do not pile up beside the packed weights.
   void release(const std::string& name, std::size_t first, std::size_t count) const {
-    const TensorView& tensor = checkpoint_.tensor(name);
-    const std::size_t size = dtype_size(tensor.dtype);
-    checkpoint_.release(tensor.data.subspan(first * size, count * size));
+    checkpoint_.release(checkpoint_.tensor(name).part(first, count));
   }
 
   void fail(const std::string& name, std::size_t index, float found, std::string_view expected) {

@@ -33,8 +33,9 @@ class Mamba2Model {
  public:
   /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of a
   /// .safetensors file beside its config.json; any float type, the names of Hugging Face or of
-  /// state-spaces/mamba. Errors: io, malformed, unsupported, mismatch, out_of_memory; the message
-  /// names the file, the tensor or key, what was expected and what was found.
+  /// state-spaces/mamba; or the path of a GGUF file. Errors: io, malformed, unsupported, mismatch,
+  /// out_of_memory; the message names the file, the tensor or key, what was expected and what was
+  /// found.
   [[nodiscard]] static Result<Mamba2Model> load(const std::filesystem::path& path,
                                                 const LoadOptions& options = {}) {
     const Result<Checkpoint> checkpoint = Checkpoint::open(path);

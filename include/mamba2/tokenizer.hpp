@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text to tokens and back: byte-level BPE as in GPT-2 and GPT-NeoX, from a tokenizer.json.
+// Text to tokens and back: byte-level BPE as in GPT-2 and GPT-NeoX, from a tokenizer.json or a GGUF
+// file.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +23,10 @@
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/core/mapped_file.hpp"
+#include "mamba2/io/gguf_metadata.hpp"
 #include "mamba2/tokenizer/normalize.hpp"
 #include "mamba2/tokenizer/pretokenize.hpp"
+#include "mamba2/tokenizer/tokenizer_gguf.hpp"
 #include "mamba2/tokenizer/tokenizer_json.hpp"
 #endif
 
@@ -41,11 +44,12 @@ struct DecodeOptions {
 /// Face `tokenizers` package does for the same tokenizer.json. Supported are models of type BPE
 /// with the ByteLevel pre-tokenizer and decoder, the NFC normalizer or none, added tokens, and
 /// post-processors that add nothing (so that no text begins with a token that it does not contain);
-/// any other file is refused by a message that names what is not supported. Immutable: safe to use
-/// from many threads.
+/// and their form in GGUF files, tokenizer.ggml.model "gpt2" with pre "gpt-2", "mpt" or "olmo". Any
+/// other file is refused by a message that names what is not supported. Immutable: safe to use from
+/// many threads.
 class Tokenizer {
  public:
-  /// Loads a tokenizer.json, or the one in a directory.
+  /// Loads a tokenizer.json, or the one in a directory, or the tokenizer of a GGUF file.
   /// Errors: io, malformed, unsupported.
   [[nodiscard]] static Result<Tokenizer> load(const std::filesystem::path& path);
 
@@ -53,6 +57,11 @@ class Tokenizer {
   /// Errors: malformed, unsupported.
   [[nodiscard]] static Result<Tokenizer> from_json(std::string_view json,
                                                    std::string_view name = "tokenizer.json");
+
+  /// Reads the metadata of a GGUF file; `name` stands for the file in messages.
+  /// Errors: malformed, unsupported.
+  [[nodiscard]] static Result<Tokenizer> from_gguf(std::span<const std::byte> gguf,
+                                                   std::string_view name = "gguf");
 
   /// The tokens of a text. Each maximal invalid part of its UTF-8 counts as U+FFFD, as Python's
   /// bytes.decode("utf-8", "replace") has it. The names of special tokens in the text become those
@@ -81,6 +90,9 @@ class Tokenizer {
  private:
   Tokenizer(const detail::TokenizerFile& file, detail::Vocabulary vocabulary, detail::Bpe bpe,
             detail::AddedTokens raw, detail::AddedTokens normalized);
+
+  [[nodiscard]] static Result<Tokenizer> from_file(const Result<detail::TokenizerFile>& file,
+                                                   std::string_view name);
 
   class Encoder;
 
@@ -147,12 +159,22 @@ MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::load(const std::filesystem::path& p
   const Result<MappedFile> file = MappedFile::open(file_path);
   if (!file) return file.error();
   const auto bytes = file->bytes();
+  if (is_gguf(bytes)) return from_gguf(bytes, file_path.native());
   return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file_path.native());
 }
 
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_json(std::string_view json,
                                                        std::string_view name) {
-  const Result<detail::TokenizerFile> file = detail::read_tokenizer_json(json, name);
+  return from_file(detail::read_tokenizer_json(json, name), name);
+}
+
+MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_gguf(std::span<const std::byte> gguf,
+                                                       std::string_view name) {
+  return from_file(detail::read_tokenizer_gguf(gguf, name), name);
+}
+
+MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_file(const Result<detail::TokenizerFile>& file,
+                                                       std::string_view name) {
   if (!file) return file.error();
   Result<detail::Vocabulary> vocabulary = detail::Vocabulary::create(*file, name);
   if (!vocabulary) return std::move(vocabulary).error();

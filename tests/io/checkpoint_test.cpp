@@ -390,8 +390,8 @@ TEST_CASE("checkpoint: files that are not there or not what they should be") {
   check_refused(Checkpoint::open(dir.path() / "missing"), ErrorCode::io, {"missing: no such file"});
   check_refused(Checkpoint::open(""), ErrorCode::io, {"no such file"});
   check_refused(Checkpoint::open(dir.path()), ErrorCode::io, {dir.path().native(), "found none"});
-  check_refused(Checkpoint::open(dir.write("model.gguf", "GGUF")), ErrorCode::unsupported,
-                {"model.gguf: expected a directory or a .safetensors file"});
+  check_refused(Checkpoint::open(dir.write("model.pt", "PK")), ErrorCode::unsupported,
+                {"model.pt: expected a directory, a .safetensors file or a GGUF file"});
   dir.write("pytorch_model.bin", "pickle");
   dir.write("config.json", toy.config);
   check_refused(Checkpoint::open(dir.path()), ErrorCode::unsupported,

@@ -22,6 +22,8 @@
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/config_json.hpp"
+#include "mamba2/io/gguf.hpp"
+#include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/safetensors.hpp"
 #include "mamba2/io/shard_index.hpp"
@@ -29,17 +31,17 @@
 
 namespace mamba2::inline MAMBA2_ISA {
 
-class Safetensors;
-
-/// The weights of a Mamba-2 language model in safetensors, and its Config. Once made, it holds
-/// exactly the tensors that the Config needs, under their canonical names ("embedding.weight",
-/// "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each of the right shape and
-/// of a type that read_floats reads. A tied model has no lm_head.weight. Movable; views stay valid.
+/// The weights of a Mamba-2 language model in safetensors or GGUF, and its Config. Once made, it
+/// holds exactly the tensors that the Config needs, under their canonical names
+/// ("embedding.weight", "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each
+/// of the right shape and of a type that read_floats reads. A tied model has no lm_head.weight. A
+/// model from GGUF has "mixer.A" = -exp(A_log), as it is stored there, in place of "mixer.A_log".
+/// Movable; views stay valid.
 class Checkpoint {
  public:
   /// Opens a directory (config.json or params.json, and model.safetensors, or the shards of
   /// model.safetensors.index.json, or one other .safetensors file), or a .safetensors file with its
-  /// config beside it. The files stay mapped and must not change meanwhile.
+  /// config beside it, or a GGUF file. The files stay mapped and must not change meanwhile.
   /// Errors: io (a file is missing or unreadable), malformed, unsupported (another kind of model or
   /// of file), mismatch (tensors that do not fit the config), invalid_argument (the config).
   [[nodiscard]] static Result<Checkpoint> open(const std::filesystem::path& path);
@@ -48,6 +50,11 @@ class Checkpoint {
   /// it. Errors as open.
   [[nodiscard]] static Result<Checkpoint> from_bytes(
       std::string_view config_json, std::span<const std::span<const std::byte>> shards);
+
+  /// A checkpoint in memory: a GGUF file, which must outlive it. `name` stands for the file in
+  /// messages. Errors as open.
+  [[nodiscard]] static Result<Checkpoint> from_gguf(std::span<const std::byte> gguf,
+                                                    std::string_view name = "gguf");
 
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
@@ -78,14 +85,14 @@ class Checkpoint {
     }
   }
 
-  /// Bytes of all safetensors files together.
+  /// Bytes of all files of weights together.
   [[nodiscard]] std::uint64_t file_bytes() const noexcept { return file_bytes_; }
 
  private:
   explicit Checkpoint(Config config) : config_(std::move(config)) {}
 
-  [[nodiscard]] static Result<Checkpoint> assemble(Config config,
-                                                   std::span<const Safetensors> shards,
+  [[nodiscard]] static Result<Checkpoint> open_gguf(const std::filesystem::path& path);
+  [[nodiscard]] static Result<Checkpoint> assemble(Config config, const TensorTable& all,
                                                    std::string_view name);
 
   Config config_;
@@ -98,7 +105,7 @@ class Checkpoint {
 
 namespace detail {
 
-/// All tensors of all shards under their canonical names. `name` is the checkpoint's.
+/// All tensors of all shards under their canonical names.
 [[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards) {
   std::vector<TensorView> tensors;
   for (const Safetensors& shard : shards) {
@@ -136,19 +143,25 @@ namespace detail {
   return {};
 }
 
+/// The tensor that a model needs, or A itself in place of A_log; nullptr if there is none.
+[[nodiscard]] inline const TensorView* find_needed(const TensorTable& table,
+                                                   std::string_view name) {
+  constexpr std::string_view kLog = "_log";
+  const TensorView* tensor = table.find(name);
+  if (tensor != nullptr || !name.ends_with(".A_log")) return tensor;
+  return table.find(name.substr(0, name.size() - kLog.size()));
+}
+
 }  // namespace detail
 
-MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config,
-                                                        std::span<const Safetensors> shards,
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const TensorTable& all,
                                                         std::string_view name) {
   constexpr std::string_view kHead = "lm_head.weight";
-  const Result<TensorTable> all = detail::merge_shards(shards);
-  if (!all) return all.error();
-  if (all->find(kHead) == nullptr) config.tie_embeddings = true;
+  if (all.find(kHead) == nullptr) config.tie_embeddings = true;
 
   std::vector<TensorView> needed;
   const Result<void> complete = expected_tensors(config, [&](const TensorSpec& spec) {
-    const TensorView* tensor = all->find(spec.name);
+    const TensorView* tensor = detail::find_needed(all, spec.name);
     if (tensor == nullptr) {
       return Result<void>(Error{ErrorCode::mismatch,
                                 detail::concat(name, ": tensor ", detail::in_quotes(spec.name),
@@ -163,7 +176,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config,
 
   Checkpoint checkpoint(std::move(config));
   checkpoint.table_ = TensorTable(std::move(needed));
-  for (const TensorView& tensor : all->tensors()) {
+  for (const TensorView& tensor : all.tensors()) {
     const bool is_ignored = tensor.name == kHead && checkpoint.config_.tie_embeddings;
     if (!is_ignored && checkpoint.find(tensor.name) == nullptr) {
       return Error{ErrorCode::mismatch,
@@ -187,7 +200,9 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
     parsed.push_back(*std::move(shard));
     file_bytes += bytes.size();
   }
-  Result<Checkpoint> checkpoint = assemble(*std::move(config), parsed, "checkpoint");
+  const Result<TensorTable> tensors = detail::merge_shards(parsed);
+  if (!tensors) return tensors.error();
+  Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, "checkpoint");
   if (checkpoint) checkpoint->file_bytes_ = file_bytes;
   return checkpoint;
 }
@@ -195,6 +210,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
   const Result<detail::CheckpointFiles> files = detail::locate_checkpoint(path);
   if (!files) return files.error();
+  if (files->is_single) return open_gguf(path);
   const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
   if (!text) return text.error();
   Result<Config> config = parse_config(*text, files->config.native());
@@ -217,11 +233,43 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
         detail::check_shards(*files->index, parsed, files->index_file.native());
     if (!consistent) return consistent.error();
   }
-  Result<Checkpoint> checkpoint = assemble(*std::move(config), parsed, path.native());
+  const Result<TensorTable> tensors = detail::merge_shards(parsed);
+  if (!tensors) return tensors.error();
+  Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, path.native());
   if (checkpoint) {
     checkpoint->files_ = std::move(mapped);
     checkpoint->file_bytes_ = file_bytes;
   }
+  return checkpoint;
+}
+
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const std::byte> gguf,
+                                                         std::string_view name) {
+  Result<GgufMetadata> metadata = GgufMetadata::parse(gguf, name);
+  if (!metadata) return std::move(metadata).error();
+  // First: a file of another architecture may have types of tensors that are unknown here.
+  if (const Result<void> model = check_gguf_model(*metadata); !model) return model.error();
+  const Result<Gguf> parsed = Gguf::parse(gguf, *std::move(metadata));
+  if (!parsed) return parsed.error();
+  Result<Config> config = gguf_config(*parsed);
+  if (!config) return config.error();
+  const Result<TensorTable> tensors = gguf_tensors(*parsed);
+  if (!tensors) return tensors.error();
+  Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, name);
+  if (checkpoint) checkpoint->file_bytes_ = gguf.size();
+  return checkpoint;
+}
+
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::path& path) {
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file) return file.error();
+  if (!is_gguf(file->bytes())) {
+    return Error{ErrorCode::unsupported,
+                 detail::concat(path.native(),
+                                ": expected a directory, a .safetensors file or a GGUF file")};
+  }
+  Result<Checkpoint> checkpoint = from_gguf(file->bytes(), path.native());
+  if (checkpoint) checkpoint->files_.push_back(*std::move(file));
   return checkpoint;
 }
 

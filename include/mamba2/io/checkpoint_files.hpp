@@ -24,6 +24,7 @@ inline constexpr std::size_t kMaxIndexBytes = std::size_t{1} << 23;
 
 /// The parts of a checkpoint; with an index, the shards are in its order.
 struct CheckpointFiles {
+  bool is_single = false;  // one file that must be all of it: GGUF
   std::filesystem::path config;
   std::vector<std::filesystem::path> shards;
   std::filesystem::path index_file;
@@ -82,6 +83,11 @@ struct CheckpointFiles {
   if (!files.shards.empty()) {
     return Error{ErrorCode::io, concat(expected, files.shards.size(), " without an index")};
   }
+  const std::vector<std::filesystem::path> ggufs = files_with_extension(directory, ".gguf");
+  if (!ggufs.empty()) {
+    return Error{ErrorCode::io, concat(expected, ggufs.front().filename().native(),
+                                       ", which must be given by its own path")};
+  }
   const std::vector<std::filesystem::path> pickles = files_with_extension(directory, ".bin");
   if (pickles.empty()) return Error{ErrorCode::io, expected + "none"};
   return Error{ErrorCode::unsupported,
@@ -89,12 +95,15 @@ struct CheckpointFiles {
                       ", a pickle, which must be converted to safetensors first")};
 }
 
-/// Finds the files of a checkpoint, given its directory or its only .safetensors file.
+/// Finds the files of a checkpoint, given its directory, its only .safetensors file, or another
+/// file.
 [[nodiscard]] inline Result<CheckpointFiles> locate_checkpoint(const std::filesystem::path& path) {
   CheckpointFiles files;
   std::error_code error;
   const bool is_directory = std::filesystem::is_directory(path, error);
   if (error) return Error{ErrorCode::io, concat(path.native(), ": ", errno_text(error.value()))};
+  files.is_single = !is_directory && path.extension() != ".safetensors";
+  if (files.is_single) return files;
   const std::filesystem::path directory = is_directory ? path : path.parent_path();
   files.config = directory / "config.json";
   const std::filesystem::path mistral = directory / "params.json";
@@ -103,11 +112,8 @@ struct CheckpointFiles {
     if (const Result<void> weights = add_weights(files, directory); !weights) {
       return weights.error();
     }
-  } else if (path.extension() == ".safetensors") {
-    files.shards.push_back(path);
   } else {
-    return Error{ErrorCode::unsupported,
-                 concat(path.native(), ": expected a directory or a .safetensors file")};
+    files.shards.push_back(path);
   }
   return files;
 }

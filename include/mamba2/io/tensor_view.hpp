@@ -3,12 +3,10 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,63 +15,12 @@
 
 #include "mamba2/core/half.hpp"
 #include "mamba2/core/platform.hpp"
+#include "mamba2/io/dtype.hpp"
+#include "mamba2/io/quantized.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
 static_assert(std::endian::native == std::endian::little, "checkpoints are read in place");
-
-/// The element types of the safetensors format.
-enum class DType : std::uint8_t {
-  F64,
-  F32,
-  F16,
-  BF16,
-  F8_E4M3,
-  F8_E5M2,
-  I64,
-  U64,
-  I32,
-  U32,
-  I16,
-  U16,
-  I8,
-  U8,
-  BOOL
-};
-
-namespace detail {
-
-// Both in the order of DType.
-inline constexpr std::array<std::string_view, 15> kDTypeNames = {
-    "F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "U64",
-    "I32", "U32", "I16", "U16",  "I8",      "U8",      "BOOL"};
-inline constexpr std::array<std::size_t, 15> kDTypeSizes = {8, 4, 2, 2, 1, 1, 8, 8,
-                                                            4, 4, 2, 2, 1, 1, 1};
-
-}  // namespace detail
-
-/// The name in files: "BF16".
-[[nodiscard]] constexpr std::string_view dtype_name(DType dtype) noexcept {
-  return detail::kDTypeNames[static_cast<std::size_t>(dtype)];
-}
-
-/// Bytes of one element.
-[[nodiscard]] constexpr std::size_t dtype_size(DType dtype) noexcept {
-  return detail::kDTypeSizes[static_cast<std::size_t>(dtype)];
-}
-
-/// The type of that name; nothing if there is none.
-[[nodiscard]] constexpr std::optional<DType> parse_dtype(std::string_view name) noexcept {
-  for (std::size_t i = 0; i < detail::kDTypeNames.size(); ++i) {
-    if (detail::kDTypeNames[i] == name) return static_cast<DType>(i);
-  }
-  return std::nullopt;
-}
-
-/// Whether read_floats can read the type.
-[[nodiscard]] constexpr bool is_float(DType dtype) noexcept {
-  return dtype == DType::F64 || dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16;
-}
 
 /// One tensor of a file, row-major and little-endian. `data` is not aligned and not owned.
 struct TensorView {
@@ -83,7 +30,16 @@ struct TensorView {
   std::span<const std::byte> data;
   std::string file;  ///< where it comes from, for messages
 
-  [[nodiscard]] std::size_t elements() const noexcept { return data.size() / dtype_size(dtype); }
+  [[nodiscard]] std::size_t elements() const noexcept {
+    return data.size() / dtype_size(dtype) * dtype_block(dtype);
+  }
+
+  /// The bytes of the elements [first, first + count), which are whole blocks.
+  [[nodiscard]] std::span<const std::byte> part(std::size_t first, std::size_t count) const {
+    const std::size_t block = dtype_block(dtype);
+    const std::size_t size = dtype_size(dtype);
+    return data.subspan(first / block * size, count / block * size);
+  }
 };
 
 namespace detail {
@@ -100,12 +56,15 @@ void convert_elements(const std::byte* __restrict from, float* __restrict to, st
 
 }  // namespace detail
 
-/// Reads the elements [first, first + out.size()) as float. The dtype must be one of F64, F32, F16
-/// and BF16 and the range must lie inside the tensor. F64 is rounded to nearest; beyond the range
-/// of float it becomes infinity. NaN and infinity pass as they are.
+/// Reads the elements [first, first + out.size()) as float. The dtype must be F64, F32, F16, BF16
+/// or quantized and the range must lie inside the tensor. F64 is rounded to nearest; beyond the
+/// range of float it becomes infinity. NaN and infinity pass as they are.
 inline void read_floats(const TensorView& tensor, std::size_t first,
                         std::span<float> out) noexcept {
   if (out.empty()) return;
+  if (is_quantized(tensor.dtype)) {
+    return detail::read_quantized(tensor.dtype, tensor.data.data(), first, out);
+  }
   const std::byte* from = tensor.data.data() + first * dtype_size(tensor.dtype);
   switch (tensor.dtype) {
     case DType::F64:

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a tokenizer.json says, and the reader of its large lists.
+// What a tokenizer.json or a GGUF file says of a tokenizer, and the reader of a tokenizer.json's
+// large lists.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "mamba2/config.hpp"
+#include "mamba2/core/result.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/tokenizer/hash_index.hpp"
@@ -55,7 +58,37 @@ struct TokenizerFile {
   bool use_regex = true;          // pre_tokenizer
   bool ignore_merges = false;     // model
   std::string_view fallback_key;  // model: unk_token or byte_fallback, where one is set
+
+  // What the file calls the lists, for messages.
+  std::string_view vocab_key = "model.vocab";
+  std::string_view merges_key = "model.merges";
 };
+
+/// The parts of a merge in the form "a b"; nothing if it has another number of them.
+[[nodiscard]] inline std::optional<TokenizerFile::MergePair> split_merge(std::string_view text) {
+  const std::size_t blank = text.find(' ');
+  if (blank == std::string_view::npos || text.find(' ', blank + 1) != std::string_view::npos) {
+    return std::nullopt;
+  }
+  return TokenizerFile::MergePair{std::string(text.substr(0, blank)),
+                                  std::string(text.substr(blank + 1))};
+}
+
+/// Makes `index`.
+[[nodiscard]] inline Result<void> index_vocab(std::string_view name, TokenizerFile& file) {
+  file.index = StringIndex(file.vocab.size());
+  for (std::size_t i = 0; i < file.vocab.size(); ++i) {
+    const std::string& text = file.vocab[i].text;
+    if (file.find(text) != nullptr) {
+      return Error{ErrorCode::malformed, concat(name, ": ", file.vocab_key, ": the token ",
+                                                in_quotes(text), " occurs twice")};
+    }
+    if (!file.index.insert(text, static_cast<std::uint32_t>(i))) {
+      return colliding_hashes(name, file.vocab_key);
+    }
+  }
+  return {};
+}
 
 /// Takes model.vocab and model.merges as they pass and builds the document of the rest.
 class TokenizerEvents : public JsonBuilder {
@@ -169,11 +202,9 @@ class TokenizerEvents : public JsonBuilder {
   /// A merge in the older form, "a b".
   bool merge_in_one(const std::string& text) {
     if (text.starts_with("#version")) return true;  // a comment, by custom
-    const std::size_t blank = text.find(' ');
-    if (blank == std::string::npos || text.find(' ', blank + 1) != std::string::npos) {
-      return refuse(in_quotes(text));
-    }
-    file_.merges.push_back({text.substr(0, blank), text.substr(blank + 1)});
+    auto pair = split_merge(text);
+    if (!pair) return refuse(in_quotes(text));
+    file_.merges.push_back(*std::move(pair));
     return true;
   }
 

@@ -205,21 +205,6 @@ inline Result<void> read_model(JsonFields& root, TokenizerFile& file) {
   return {};
 }
 
-inline Result<void> index_vocab(std::string_view name, TokenizerFile& file) {
-  file.index = StringIndex(file.vocab.size());
-  for (std::size_t i = 0; i < file.vocab.size(); ++i) {
-    const std::string& text = file.vocab[i].text;
-    if (file.find(text) != nullptr) {
-      return Error{ErrorCode::malformed,
-                   concat(name, ": model.vocab: the token ", in_quotes(text), " occurs twice")};
-    }
-    if (!file.index.insert(text, static_cast<std::uint32_t>(i))) {
-      return colliding_hashes(name, "model.vocab");
-    }
-  }
-  return {};
-}
-
 /// Errors: malformed; unsupported, naming the key.
 inline Result<TokenizerFile> read_tokenizer_json(std::string_view json, std::string_view name) {
   TokenizerFile file;

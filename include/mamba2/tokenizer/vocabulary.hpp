@@ -124,7 +124,7 @@ inline Result<Vocabulary> Vocabulary::create(const TokenizerFile& file, std::str
     if (entry == nullptr || changed || !is_bytes) continue;
     const std::string_view bytes = std::string_view(vocabulary.bytes_).substr(begin);
     if (!vocabulary.index_.insert(bytes, static_cast<std::uint32_t>(i))) {
-      return colliding_hashes(name, "model.vocab");
+      return colliding_hashes(name, file.vocab_key);
     }
   }
   vocabulary.begin_.push_back(vocabulary.bytes_.size());
@@ -134,7 +134,7 @@ inline Result<Vocabulary> Vocabulary::create(const TokenizerFile& file, std::str
 /// The merges with ids for texts.
 inline Result<MergeTable> build_merges(const TokenizerFile& file, std::string_view name) {
   if (file.merges.size() > Bpe::kMaxMerges) {
-    return Error{ErrorCode::unsupported, concat(name, ": model.merges must be at most ",
+    return Error{ErrorCode::unsupported, concat(name, ": ", file.merges_key, " must be at most ",
                                                 Bpe::kMaxMerges, ", found ", file.merges.size())};
   }
   MergeTable merges(file.merges.size());
@@ -147,13 +147,13 @@ inline Result<MergeTable> build_merges(const TokenizerFile& file, std::string_vi
       const auto* entry = file.find(text);
       if (entry == nullptr) {
         return Error{ErrorCode::malformed,
-                     concat(name, ": model.merges[", rank,
-                            "] must name tokens of model.vocab, found ", in_quotes(text))};
+                     concat(name, ": ", file.merges_key, "[", rank, "] must name tokens of ",
+                            file.vocab_key, ", found ", in_quotes(text))};
       }
       ids[i] = entry->id;
     }
     if (!merges.insert(ids[0], ids[1], {static_cast<std::uint32_t>(rank), ids[2]})) {
-      return colliding_hashes(name, "model.merges");
+      return colliding_hashes(name, file.merges_key);
     }
   }
   return merges;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The element types of checkpoints.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "mamba2/core/platform.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// The element types of the safetensors format, and after BOOL the quantized ones of GGUF, which
+/// store the elements of a row in blocks (see quantized.hpp).
+enum class DType : std::uint8_t {
+  F64,
+  F32,
+  F16,
+  BF16,
+  F8_E4M3,
+  F8_E5M2,
+  I64,
+  U64,
+  I32,
+  U32,
+  I16,
+  U16,
+  I8,
+  U8,
+  BOOL,
+  Q4_0,
+  Q4_1,
+  Q5_0,
+  Q5_1,
+  Q8_0,
+  IQ4_NL,
+  Q2_K,
+  Q3_K,
+  Q4_K,
+  Q5_K,
+  Q6_K,
+  TQ1_0,
+  TQ2_0
+};
+
+namespace detail {
+
+struct DTypeTraits {
+  std::string_view name;
+  std::size_t block;  // elements
+  std::size_t size;   // bytes of a block
+};
+
+// In the order of DType.
+inline constexpr std::array<DTypeTraits, 28> kDTypes = {
+    {{"F64", 1, 8},      {"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},
+     {"F8_E4M3", 1, 1},  {"F8_E5M2", 1, 1},  {"I64", 1, 8},      {"U64", 1, 8},
+     {"I32", 1, 4},      {"U32", 1, 4},      {"I16", 1, 2},      {"U16", 1, 2},
+     {"I8", 1, 1},       {"U8", 1, 1},       {"BOOL", 1, 1},     {"Q4_0", 32, 18},
+     {"Q4_1", 32, 20},   {"Q5_0", 32, 22},   {"Q5_1", 32, 24},   {"Q8_0", 32, 34},
+     {"IQ4_NL", 32, 18}, {"Q2_K", 256, 84},  {"Q3_K", 256, 110}, {"Q4_K", 256, 144},
+     {"Q5_K", 256, 176}, {"Q6_K", 256, 210}, {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66}}};
+
+[[nodiscard]] constexpr const DTypeTraits& traits(DType dtype) noexcept {
+  return kDTypes[static_cast<std::size_t>(dtype)];
+}
+
+}  // namespace detail
+
+/// The name in files: "BF16".
+[[nodiscard]] constexpr std::string_view dtype_name(DType dtype) noexcept {
+  return detail::traits(dtype).name;
+}
+
+/// Elements of a block: 1, but 32 or 256 in the quantized types.
+[[nodiscard]] constexpr std::size_t dtype_block(DType dtype) noexcept {
+  return detail::traits(dtype).block;
+}
+
+/// Bytes of a block, which is one element except in the quantized types.
+[[nodiscard]] constexpr std::size_t dtype_size(DType dtype) noexcept {
+  return detail::traits(dtype).size;
+}
+
+/// The type of that name in the safetensors format; nothing if there is none.
+[[nodiscard]] constexpr std::optional<DType> parse_dtype(std::string_view name) noexcept {
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(DType::BOOL); ++i) {
+    if (detail::kDTypes[i].name == name) return static_cast<DType>(i);
+  }
+  return std::nullopt;
+}
+
+/// Whether a type is one of those that store elements in blocks.
+[[nodiscard]] constexpr bool is_quantized(DType dtype) noexcept { return dtype > DType::BOOL; }
+
+/// Whether read_floats can read the type.
+[[nodiscard]] constexpr bool is_float(DType dtype) noexcept {
+  return dtype <= DType::BF16 || is_quantized(dtype);
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""GGUF files that the gguf package writes: the programs read them, as that package does.
+
+  python3 tests/referee_gguf.py BIN
+
+BIN is the folder of the programs. Writes the bundled model in each type that the package can
+quantize to, and a small model of random blocks in each type that read_floats reads. The logits of
+each must be those of a safetensors file with the floats that the package makes of the blocks; the
+tokenizer of the bundled model must give the same ids. Exits 0 if all is well, 1 if not, 77 if a
+package is not there.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import gguf
+    import numpy
+    from safetensors.numpy import load_file, save_file
+except ImportError as missing:
+    print(f"{missing.name}-missing")
+    sys.exit(77)
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODEL = ROOT / "examples/models/tales-14m"
+sys.path.insert(0, str(ROOT / "tools"))
+from make_golden_gguf import (  # noqa: E402
+    HALVES, MATRICES, random_blocks, random_tensors, write_gguf)
+
+TEXTS = ["Once upon a time", "a<|endoftext|>b",
+         "  Tabs\tand\n\nlines, 12345 numbers; it's d\u00e9j\u00e0 vu: \u4e2d\u6587 e\u0301"]
+
+
+def load_floats(folder):
+    """All tensors of a folder as float32; numpy has no bfloat16."""
+    tensors = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        raw = path.read_bytes()
+        length = int.from_bytes(raw[:8], "little")
+        for name, entry in json.loads(raw[8:8 + length]).items():
+            if name == "__metadata__":
+                continue
+            begin, end = (8 + length + offset for offset in entry["data_offsets"])
+            data = raw[begin:end]
+            values = {"F32": lambda: numpy.frombuffer(data, numpy.float32),
+                      "BF16": lambda: (numpy.frombuffer(data, numpy.uint16).astype(numpy.uint32)
+                                       << 16).view(numpy.float32)}[entry["dtype"]]()
+            tensors[name] = values.reshape(entry["shape"]).copy()
+    return tensors
+
+
+def run(program, *arguments):
+    subprocess.run([program, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+
+
+def logits(bin_folder, model, out, *arguments):
+    run(bin_folder / "mamba2-logits", model, *arguments, "--out", out)
+    return load_file(out)
+
+
+def compare(bin_folder, folder, name, config, tensors, blocks, tokenizer=None):
+    """Whether a GGUF file and a folder of safetensors with its floats have the same logits."""
+    path = folder / f"{name}.gguf"
+    write_gguf(path, config, tensors, blocks, tokenizer)
+    floats = dict(tensors)
+    for matrix, (dtype, data) in blocks.items():
+        floats[matrix] = gguf.dequantize(data, dtype).astype(numpy.float32)
+    reference = folder / "reference"
+    reference.mkdir(exist_ok=True)
+    (reference / "config.json").write_text(json.dumps(config))
+    save_file(floats, reference / "model.safetensors")
+    ids = ("--ids", ",".join(str(i * 7 % config["vocab_size"]) for i in range(24)), "--all")
+    found = logits(bin_folder, path, folder / "found", *ids)["logits"]
+    expected = logits(bin_folder, reference, folder / "expected", *ids)["logits"]
+    difference = float(numpy.abs(found - expected).max() / expected.std())
+    run(bin_folder / "mamba2-inspect", path, "--json", folder / "report.json")
+    report = json.loads((folder / "report.json").read_text())
+    types = {t["dtype"] for t in report["tensors"] if t["name"].endswith(("_proj.weight",
+                                                                        "embedding.weight"))}
+    good = difference < 1e-4 and types == {name.removeprefix("random-")}
+    print(f"{'ok  ' if good else 'FAIL'} {name}: largest difference {difference:.1e} standard "
+          f"deviations of the logits, matrices {' '.join(sorted(types))}")
+    return good
+
+
+def same_tokens(bin_folder, folder, path):
+    good = True
+    for text in TEXTS:
+        found = logits(bin_folder, path, folder / "found", "--text", text)["ids"]
+        expected = logits(bin_folder, MODEL, folder / "expected", "--text", text)["ids"]
+        if found.tolist() != expected.tolist():
+            print(f"FAIL tokens of {text!r}: {found.tolist()}, expected {expected.tolist()}")
+            good = False
+    return good
+
+
+def bundled(bin_folder, folder):
+    config = json.loads((MODEL / "config.json").read_text())
+    tokenizer = json.loads((MODEL / "tokenizer.json").read_text(encoding="utf-8"))
+    tensors = load_floats(MODEL)
+    good = True
+    for name in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"):
+        dtype = gguf.GGMLQuantizationType[name]
+        blocks = {matrix: (dtype, gguf.quantize(values, dtype))
+                  for matrix, values in tensors.items() if matrix.endswith(MATRICES)}
+        good &= compare(bin_folder, folder, name, config, tensors, blocks, tokenizer)
+        if name == "Q8_0":
+            good &= same_tokens(bin_folder, folder, folder / "Q8_0.gguf")
+        (folder / f"{name}.gguf").unlink()
+    return good
+
+
+def random_model(bin_folder, folder, rng):
+    """Rows of 256 and 512 elements, several groups, a head that is not the embedding."""
+    config = dict(model_type="mamba2", hidden_size=256, expand=2, head_dim=32, num_heads=16,
+                  state_size=16, n_groups=2, conv_kernel=4, num_hidden_layers=2, vocab_size=96,
+                  layer_norm_epsilon=1e-5, use_bias=False, use_conv_bias=True,
+                  tie_word_embeddings=False, eos_token_id=None)
+    tensors = random_tensors(config, rng)
+    good = True
+    for name in HALVES:
+        dtype = gguf.GGMLQuantizationType[name]
+        size, width = gguf.GGML_QUANT_SIZES[dtype]
+        blocks = {}
+        for matrix, values in tensors.items():
+            if matrix.endswith(MATRICES):
+                data = random_blocks(name, values.size // size, rng)
+                blocks[matrix] = dtype, data.reshape(values.shape[0], -1, width).reshape(
+                    values.shape[0], values.shape[1] // size * width)
+        good &= compare(bin_folder, folder, f"random-{name}", config, tensors, blocks)
+    return good
+
+
+def main():
+    bin_folder = pathlib.Path(sys.argv[1])
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        good = bundled(bin_folder, folder)
+        good &= random_model(bin_folder, folder, numpy.random.default_rng(20))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

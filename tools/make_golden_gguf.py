@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes tests/golden/gguf with the gguf package:
+
+    python3 tools/make_golden_gguf.py --out tests/golden/gguf
+
+blocks.safetensors: random blocks of each quantized type, and the floats that the package makes of
+them: of type Q4_K, say, Q4_K.blocks (blocks, bytes) uint8 and Q4_K.floats (blocks, elements)
+float32. toy.gguf: a random model with the first tokens of the bundled model.
+
+Needs the packages in tests/requirements.txt; the seed is fixed."""
+
+import argparse
+import json
+import pathlib
+
+import gguf
+import numpy
+from safetensors.numpy import save_file
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BLOCKS = 3
+TOY_TOKENS = 512
+# Where the fp16 numbers of a block are; the rest may be any bytes.
+HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "IQ4_NL": [0],
+          "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+          "TQ1_0": [52], "TQ2_0": [64]}
+
+NAMES = {"backbone.embeddings.weight": "token_embd.weight",
+         "backbone.norm_f.weight": "output_norm.weight",
+         "lm_head.weight": "output.weight"}
+BLOCK_NAMES = {"norm.weight": "attn_norm.weight", "mixer.in_proj.weight": "ssm_in.weight",
+               "mixer.conv1d.weight": "ssm_conv1d.weight", "mixer.conv1d.bias": "ssm_conv1d.bias",
+               "mixer.dt_bias": "ssm_dt.bias", "mixer.A_log": "ssm_a", "mixer.D": "ssm_d",
+               "mixer.norm.weight": "ssm_norm.weight", "mixer.out_proj.weight": "ssm_out.weight"}
+MATRICES = ("embeddings.weight", "in_proj.weight", "out_proj.weight", "lm_head.weight")
+
+
+def random_blocks(name, count, rng):
+    """Blocks of random codes and scales, with scales of the size that weights have."""
+    size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]][1]
+    blocks = rng.integers(0, 256, (count, size), dtype=numpy.uint8)
+    for at in HALVES[name]:
+        halves = rng.normal(0, 0.01, count).astype(numpy.float16)
+        blocks[:, at:at + 2] = halves.view(numpy.uint8).reshape(count, 2)
+    return blocks
+
+
+def gguf_name(name):
+    if name in NAMES:
+        return NAMES[name]
+    _, _, layer, rest = name.split(".", 3)
+    return f"blk.{layer}.{BLOCK_NAMES[rest]}"
+
+
+def add_config(writer, config):
+    d_inner = int(config["expand"] * config["hidden_size"])
+    writer.add_context_length(1048576)
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_ssm_conv_kernel(config["conv_kernel"])
+    writer.add_ssm_inner_size(d_inner)
+    writer.add_ssm_state_size(config["state_size"])
+    writer.add_ssm_time_step_rank(d_inner // config["head_dim"])
+    writer.add_ssm_group_count(config["n_groups"])
+    writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
+
+
+def add_tokenizer(writer, data, rows):
+    """The tokenizer of a tokenizer.json, padded to so many rows."""
+    vocab = sorted(data["model"]["vocab"].items(), key=lambda item: item[1])
+    special = {t["id"] for t in data["added_tokens"]}
+    padding = [f"[PAD{i}]" for i in range(len(vocab), rows)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([text for text, _ in vocab] + padding)
+    writer.add_token_types([gguf.TokenType.CONTROL if i in special else gguf.TokenType.NORMAL
+                            for _, i in vocab] + [gguf.TokenType.UNUSED for _ in padding])
+    writer.add_token_merges([" ".join(merge) for merge in data["model"]["merges"]])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+
+
+def write_gguf(path, config, tensors, blocks, tokenizer=None):
+    """A model as llama.cpp's converter writes it. `blocks`: (type, bytes) for the names of matrices;
+    all else becomes F32."""
+    writer = gguf.GGUFWriter(path, "mamba2")
+    add_config(writer, config)
+    if tokenizer:
+        add_tokenizer(writer, tokenizer, config["vocab_size"])
+    for name, values in tensors.items():
+        values = values.astype(numpy.float32)
+        if name in blocks:
+            dtype, data = blocks[name]
+            writer.add_tensor(gguf_name(name), data, raw_dtype=dtype)
+            continue
+        if name.endswith("A_log"):
+            values = -numpy.exp(values)
+        if name.endswith(("A_log", ".D")):
+            values = values.reshape(-1, 1)
+        elif name.endswith("conv1d.weight"):
+            values = values.reshape(values.shape[0], -1)
+        elif name.endswith("mixer.norm.weight"):
+            values = values.reshape(config["n_groups"], -1)
+        writer.add_tensor(gguf_name(name), values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def random_tensors(config, rng):
+    """Random weights of a model with this config of transformers."""
+    width, heads, groups = config["hidden_size"], config["num_heads"], config["n_groups"]
+    inner = heads * config["head_dim"]
+    conv = inner + 2 * groups * config["state_size"]
+    shapes = {"backbone.embeddings.weight": (config["vocab_size"], width)}
+    for layer in range(config["num_hidden_layers"]):
+        block = {"norm.weight": (width,), "mixer.in_proj.weight": (inner + conv + heads, width),
+                 "mixer.conv1d.weight": (conv, 1, config["conv_kernel"]),
+                 "mixer.conv1d.bias": (conv,), "mixer.dt_bias": (heads,), "mixer.A_log": (heads,),
+                 "mixer.D": (heads,), "mixer.norm.weight": (inner,),
+                 "mixer.out_proj.weight": (width, inner)}
+        shapes |= {f"backbone.layers.{layer}.{name}": shape for name, shape in block.items()}
+    shapes["backbone.norm_f.weight"] = width,
+    if not config["tie_word_embeddings"]:
+        shapes["lm_head.weight"] = config["vocab_size"], width
+    return {name: rng.normal(0, 0.5, shape).astype(numpy.float32)
+            for name, shape in shapes.items()}
+
+
+def write_toy(path, rng):
+    config = dict(hidden_size=32, expand=2, head_dim=16, num_heads=4, state_size=8, n_groups=2,
+                  conv_kernel=4, num_hidden_layers=2, vocab_size=TOY_TOKENS + 8,
+                  layer_norm_epsilon=1e-5, tie_word_embeddings=True)
+    tensors = random_tensors(config, rng)
+    q8_0, q4_0 = (gguf.GGMLQuantizationType[name] for name in ("Q8_0", "Q4_0"))
+    blocks = {name: (dtype, gguf.quantize(values, dtype)) for name, values in tensors.items()
+              for dtype in [q8_0 if "embeddings" in name else q4_0] if name.endswith(MATRICES)}
+    data = json.loads((ROOT / "examples/models/tales-14m/tokenizer.json").read_text("utf-8"))
+    vocab = {text: i for text, i in data["model"]["vocab"].items() if i < TOY_TOKENS}
+    data["model"]["merges"] = [m for m in data["model"]["merges"] if "".join(m) in vocab]
+    data["model"]["vocab"] = vocab
+    write_gguf(path, config, tensors, blocks, data)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    out = parser.parse_args().out
+    rng = numpy.random.default_rng(20)
+    tensors = {}
+    for name in HALVES:
+        blocks = random_blocks(name, BLOCKS, rng)
+        tensors[f"{name}.blocks"] = blocks
+        tensors[f"{name}.floats"] = gguf.dequantize(blocks, gguf.GGMLQuantizationType[name])
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, out / "blocks.safetensors")
+    write_toy(out / "toy.gguf", rng)
+
+
+if __name__ == "__main__":
+    main()
