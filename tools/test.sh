@@ -59,7 +59,7 @@ build() {
 count_ctest() {
   local report=$PWD/build/ctest.xml status=0 tests failures
   rm -f "$report"
-  ctest "$@" -j2 --output-on-failure --no-tests=error --output-junit "$report" || status=$?
+  ctest "$@" "-j$(cores)" --output-on-failure --no-tests=error --output-junit "$report" || status=$?
   tests=$(sed -n 's/^[[:space:]]*tests="\([0-9]*\)".*/\1/p' "$report")
   failures=$(sed -n 's/^[[:space:]]*failures="\([0-9]*\)".*/\1/p' "$report")
   echo "$((tests - failures)) $failures" >>"$results"

@@ -14,6 +14,7 @@ namespace mamba2::inline MAMBA2_ISA {
 class Task {
  public:
   template <class Function>
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): copies are left alone
   requires(!std::is_same_v<std::remove_cvref_t<Function>, Task>) Task(Function&& function)
   noexcept
       : function_(std::addressof(function)), call_([](const void* f, std::size_t task) {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <pthread.h>
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): POSIX has more in it than C
 
 #include <algorithm>
 #include <atomic>

@@ -62,7 +62,7 @@ struct BasicInt8 {
     const auto* codes = reinterpret_cast<const std::uint8_t*>(band);
     const float scale = reinterpret_cast<const float*>(band + kBandRows * layout(m.cols).cols)[r];
     for (std::size_t k = 0; k < m.cols; ++k) {
-      const int code =
+      const auto code =
           static_cast<std::int8_t>(codes[(k / 4 * kBandRows + r) * 4 + k % 4] - Kernel::kBias);
       to[k] = scale * static_cast<float>(code);
     }
