@@ -93,6 +93,7 @@ Result<void> run(const Arguments& arguments) {
 
 void add_options(CLI::App& app, Arguments& a) {
   std::vector<std::string> shapes;
+  shapes.reserve(bench::kShapes.size());
   for (const bench::Shape& shape : bench::kShapes) shapes.emplace_back(shape.name);
   std::vector<std::string> weights = cli::kWeights;
   weights.emplace_back("all");
