@@ -117,7 +117,7 @@ void add_options(CLI::App& app, Arguments& a) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->default_str("")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(cli::kWhole);
   app.add_option("--decode", a.request.decode, "Measure decoding, so many tokens one by one [64]")
       ->check(tokens);
   app.add_option("--prefill", a.request.prefill,

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // generate: continues a text with a Mamba-2 model, in the terminal.
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <filesystem>
-#include <fstream>
 #include <iomanip>
 #include <iostream>
 #include <mamba2/mamba2.hpp>
 #include <random>
-#include <sstream>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "../tools/cli.hpp"
@@ -59,17 +60,19 @@ void describe(CLI::App& app, Arguments& a) {
   app.add_option("MODEL", a.model,
                  "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
       ->required();
-  app.add_option("PROMPT", a.prompt, "Text to continue; without it, from --file or standard input");
-  app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input");
+  auto* prompt = app.add_option("PROMPT", a.prompt,
+                                "Text to continue; without it, from --file or standard input");
+  app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input")
+      ->excludes(prompt);
   cli::add_weights(app, a.weights);
   a.workers.add(app);
   cli::add_state(app, a.state);
   app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(cli::kWhole);
   app.add_option("-t,--temperature", sampling.temperature,
                  "0: always the most likely token; 1: as the model says; more: wilder");
   app.add_option("--top-k", sampling.top_k, "Choose among the K most likely tokens; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(cli::kWhole);
   app.add_option("--top-p", sampling.top_p,
                  "Choose among the most likely tokens that together exceed this probability");
   app.add_option("--min-p", sampling.min_p,
@@ -79,7 +82,7 @@ void describe(CLI::App& app, Arguments& a) {
   app.add_option("--seed", sampling.seed,
                  "The same seed gives the same text; without it a random one (--stats shows it)")
       ->default_str("random")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(cli::kWhole);
   app.add_option("--stop", a.generate.stop,
                  "End before this text appears; may be repeated; \\n and \\t are understood")
       ->default_str("")
@@ -87,6 +90,10 @@ void describe(CLI::App& app, Arguments& a) {
   app.add_flag("--ignore-eos", a.ignore_eos, "Go on after an end-of-text token");
   app.add_flag("--no-echo", a.no_echo, "Print the continuation alone, not the prompt before it");
   app.add_flag("--stats", a.stats, "Afterwards print times, speed and memory on standard error");
+  app.callback([&sampling] {
+    const auto sampler = mamba2::Sampler::create(sampling, 1);
+    if (!sampler) throw CLI::ValidationError(sampler.error().message);
+  });
 }
 
 /// "\n" and "\t" as people type them in a shell.
@@ -101,6 +108,27 @@ std::string unescape(const std::string& text) {
   return out;
 }
 
+/// What can be read from a file that is open, or could not be opened: input is -1 then.
+mamba2::Result<std::string> read_all(int input, const std::string& name) {
+  constexpr std::size_t kMost = std::size_t{1} << 28;  // a device may have no end
+  const auto failure = [&](const std::string& why) {
+    return mamba2::Error{mamba2::ErrorCode::io, name + ": cannot be read: " + why};
+  };
+  std::string text;
+  std::array<char, 1 << 16> buffer;
+  while (input >= 0 && text.size() <= kMost) {
+    const ssize_t count = ::read(input, buffer.data(), buffer.size());
+    if (count == 0) return text;
+    if (count > 0) {
+      text.append(buffer.data(), static_cast<std::size_t>(count));
+    } else if (errno != EINTR) {
+      break;
+    }
+  }
+  if (text.size() > kMost) return failure("more than 256 MiB");
+  return failure(std::generic_category().message(errno));
+}
+
 mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a) {
   if (app.count("PROMPT") > 0) return a.prompt;
   const bool standard_input = a.file.empty() || a.file == "-";
@@ -108,21 +136,12 @@ mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a)
     return mamba2::Error{mamba2::ErrorCode::invalid_argument,
                          "no prompt: give it as an argument, with --file, or on standard input"};
   }
-  std::ifstream file;
-  if (!standard_input) file.open(a.file, std::ios::binary);
-  std::istream& input = standard_input ? std::cin : file;
-  std::ostringstream text;
-  text << input.rdbuf();
-  const bool readable =
-      standard_input || (file.is_open() && !std::filesystem::is_directory(a.file));
-  if (text.bad() || !readable) {
-    return mamba2::Error{mamba2::ErrorCode::io,
-                         (standard_input ? "standard input" : a.file) + ": cannot be read"};
-  }
-  std::string prompt = std::move(text).str();
+  const int input = standard_input ? STDIN_FILENO : ::open(a.file.c_str(), O_RDONLY | O_CLOEXEC);
+  auto text = read_all(input, standard_input ? "standard input" : a.file);
+  if (!standard_input && input >= 0) ::close(input);
   // The newline that ends a file or a piped line is not meant as part of the text.
-  if (prompt.ends_with('\n')) prompt.pop_back();
-  return prompt;
+  if (text && text->ends_with('\n')) text->pop_back();
+  return text;
 }
 
 template <class WeightT>
@@ -194,6 +213,9 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
 mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   const mamba2::Result<std::string> prompt = read_prompt(app, a);
   if (!prompt) return prompt.error();
+  if (prompt->empty()) {
+    return mamba2::Error{mamba2::ErrorCode::invalid_argument, "the prompt is empty"};
+  }
   if (app.count("--seed") == 0) a.generate.sampling.seed = std::random_device()();
   a.generate.stop_at_eos = !a.ignore_eos;
   for (std::string& stop : a.generate.stop) stop = unescape(stop);

@@ -71,6 +71,23 @@ expect 0 'same most likely token [0-9.]+ %' mamba2-perplexity --context 16 --win
   --state fp16 --batch 1 --reference "$model" --json p.json "$model" text.txt
 grep -q '"kl_mean": ' p.json || die "p.json: the divergence"
 
+# What is no file is written to, and stays what it is.
+ln -s target.json link.json
+expect 0 . mamba2-inspect "$model" --json link.json
+[ -L link.json ] && grep -q '"d_model": 384' target.json || die "link.json: not followed"
+if [ -c /dev/full ]; then
+  expect 1 'cannot be written' mamba2-logits "$model" --ids 1 --out /dev/full
+  [ -c /dev/full ] || die "/dev/full: replaced"
+fi
+expect 2 'whole number' mamba2-logits "$model" --ids "" --out x.safetensors
+expect 2 'whole number' generate "$model" "The sea" -n -1
+expect 2 'whole number' generate "$model" "The sea" --seed 99999999999999999999
+expect 2 'excludes' generate "$model" "The sea" --file prompt.txt
+expect 1 '^generate: the prompt is empty' generate "$model" ""
+expect 1 'cannot be read: Is a directory' generate "$model" --file .
+expect 1 'more than 256 MiB' generate "$model" --file /dev/zero
+expect 2 'requires' mamba2-perplexity "$model" text.txt --reference-weights int8
+
 # A model in GGUF.
 toy=$source/tests/golden/gguf/toy.gguf
 expect 0 'layers.\*.mixer.in_proj.weight +2 x .* Q4_0' mamba2-inspect "$toy"
@@ -107,7 +124,7 @@ expect 0 . generate --cpus 0 -n 1 "$model" "The sea"
 # Wrong input.
 expect 1 'no-such-folder' generate no-such-folder text
 expect 1 'prompt is empty' generate "$model" ""
-expect 1 'temperature' generate "$model" text -t -1
+expect 2 'temperature' generate "$model" text -t -1
 expect 1 'missing.txt' generate "$model" --file missing.txt
 expect 1 '\.: cannot be read' generate "$model" --file .
 expect 1 'token 1 must be in 0..8191, found 8192' mamba2-logits "$model" --ids 1,8192 --out x

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -185,4 +186,17 @@ TEST_CASE("an empty prompt, wrong options and another model's tokenizer are refu
   CHECK(outcome.error().message ==
         "the tokenizer does not belong to the model: it has ids up to 8191, the model's "
         "vocabulary has 37 rows");
+}
+
+TEST_CASE("logits that are not finite end the text with an error") {
+  mamba2::Config config = reference::variants().front().config;
+  config.vocab_size = 8192;
+  reference::Weights weights = reference::random_weights(config, 3);
+  std::ranges::fill(weights.norm_f, 3e38);  // too large for the head
+  auto session = tests::load(config, weights).session().value();
+  const auto done = mamba2::generate(session, bundled().tokenizer, kPrompt, greedy(4),
+                                     [](std::string_view) { return true; });
+  REQUIRE(!done);
+  CHECK(done.error().code == ErrorCode::malformed);
+  CHECK(done.error().message.find("not finite after 1") != std::string::npos);
 }

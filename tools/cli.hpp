@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -33,6 +34,20 @@ template <class Work>
   }
 }
 
+/// For options that count something: decimal digits, no sign. The numbers of CLI11 may wrap around,
+/// or be octal.
+inline const CLI::Validator kWhole(
+    [](std::string& text) -> std::string {
+      constexpr std::size_t kMostDigits = 18;
+      if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos ||
+          text.size() > kMostDigits) {
+        return "must be a whole number of at most 18 digits, found '" + text + "'";
+      }
+      text.erase(0, std::min(text.find_first_not_of('0'), text.size() - 1));
+      return {};
+    },
+    "");
+
 /// Runs a program: parses the arguments, calls work(), prints its error. Returns the exit status:
 /// 0 done, 1 failed, 2 wrong usage.
 template <class Work>
@@ -52,17 +67,18 @@ int run(CLI::App& app, int argc, char** argv, Work&& work) {
   return 1;
 }
 
-/// Writes a file that appears under its name whole or not at all.
+/// Writes a file that appears under its name whole or not at all; but what is no file (a device, a
+/// pipe, a link to somewhere else) stays what it is and is written to.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path)
       : path_(std::move(path)),
-        temporary_(path_ + ".partial"),
+        temporary_(written_in_place(path_) ? path_ : path_ + ".partial"),
         out_(temporary_, std::ios::binary) {}
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile() {
-    if (!committed_) std::remove(temporary_.c_str());
+    if (!committed_ && temporary_ != path_) std::remove(temporary_.c_str());
   }
 
   void write(const char* bytes, std::size_t count) {
@@ -74,7 +90,9 @@ class AtomicFile {
   [[nodiscard]] mamba2::Result<void> commit() {
     out_.close();
     std::error_code failure;
-    if (out_.good()) std::filesystem::rename(temporary_, path_, failure);
+    if (out_.good() && temporary_ != path_) {
+      std::filesystem::rename(temporary_, path_, failure);
+    }
     if (!out_.good() || failure) {
       return mamba2::Error{mamba2::ErrorCode::io, path_ + ": cannot be written"};
     }
@@ -83,6 +101,12 @@ class AtomicFile {
   }
 
  private:
+  [[nodiscard]] static bool written_in_place(const std::string& path) {
+    std::error_code ignored;
+    const std::filesystem::file_status status = std::filesystem::symlink_status(path, ignored);
+    return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+  }
+
   std::string path_;
   std::string temporary_;
   std::ofstream out_;

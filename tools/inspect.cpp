@@ -155,7 +155,8 @@ void print_memory(const Config& c) {
 int main(int argc, char** argv) {
   CLI::App app(
       "Shows what is in a Mamba-2 checkpoint: its config, tensors, size, and the memory that\n"
-      "it would need in each precision. Everything that loading would check is checked.");
+      "it would need in each precision. All is checked that loading checks, but the values\n"
+      "of the weights.");
   std::string model;
   std::string json_file;
   bool each = false;

@@ -106,7 +106,8 @@ int main(int argc, char** argv) {
       ->required();
   auto* ids = app.add_option("--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)")
                   ->delimiter(',')
-                  ->allow_extra_args(false);
+                  ->allow_extra_args(false)
+                  ->transform(cli::kWhole);
   auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer");
   ids->excludes(text);
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");

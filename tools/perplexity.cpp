@@ -177,6 +177,10 @@ Result<void> run(const Options& o, const cli::WorkerOptions& workers) {
     progress.update(w + 1, windows);
   }
   const cli::Loss& loss = study->loss;
+  if (!std::isfinite(loss.mean())) {
+    return mamba2::Error{mamba2::ErrorCode::malformed,
+                         o.model + ": gives logits that are not finite"};
+  }
   std::printf("perplexity %.4f +- %.4f, %.4f nats per token, %.4f bits per byte, %zu tokens\n",
               loss.perplexity(), loss.standard_error(), loss.mean(), loss.bits_per_byte(),
               loss.tokens());
@@ -223,6 +227,7 @@ void add_options(CLI::App& app, Options& o) {
       ->check(CLI::Range(4, 1 << 20));
   app.add_option("--windows", o.windows, "Use so many windows of the text at most")
       ->default_str("all")
+      ->transform(cli::kWhole)
       ->check(CLI::PositiveNumber);
   cli::add_weights(app, o.weights);
   cli::add_state(app, o.state);
@@ -230,10 +235,11 @@ void add_options(CLI::App& app, Options& o) {
                  "Tokens to read at a time; 1: one by one, as text is written. Rounding differs")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
-  app.add_option("--reference", o.reference,
-                 "Compare the predictions with this model's; may be MODEL itself");
+  auto* reference = app.add_option(
+      "--reference", o.reference, "Compare the predictions with this model's; may be MODEL itself");
   app.add_option("--reference-weights", o.reference_weights, "Precision of its weights")
       ->capture_default_str()
+      ->needs(reference)
       ->check(CLI::IsMember(cli::kWeights));
   app.add_option("--json", o.json_file, "Write the result to this file as JSON");
 }

@@ -51,7 +51,7 @@ END
 say() { printf '\n== %s\n' "$*"; }
 
 build() {
-  cmake --preset "$1"
+  cmake --preset "$1" -DMAMBA2_WERROR=ON
   cmake --build --preset "$1" --parallel "$(cores)"
 }
 

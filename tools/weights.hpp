@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli.hpp"
 #include "models.hpp"
 
 namespace cli {
@@ -57,12 +58,12 @@ struct WorkerOptions {
   void add(CLI::App& app) {
     app.add_option("--threads", threads, "Threads that work; 0: one per fast core")
         ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
+        ->transform(cli::kWhole);
     app.add_option("--cpus", cpus, "Run on these CPUs only: 4,5,6,7")
         ->delimiter(',')
         ->allow_extra_args(false)
         ->default_str("")
-        ->check(CLI::NonNegativeNumber);
+        ->transform(cli::kWhole);
   }
 
   /// Places this thread too. Errors: those of ThreadPool::create and place_this_thread.

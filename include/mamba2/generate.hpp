@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <span>
@@ -104,9 +105,9 @@ class TextOut {
 
 /// Reads `prompt` into the session and generates text after it, which `on_text(std::string_view)`
 /// receives bit by bit, always whole UTF-8 sequences; returning false from it stops. The session
-/// has then read the prompt and every token generated, so that another call continues the text.
-/// Errors: invalid_argument (an empty prompt, options out of range), mismatch (a tokenizer of
-/// another model).
+/// has then read the prompt and every token generated, so that another call goes on from there,
+/// with what is to follow. Errors: invalid_argument (an empty prompt, options out of range),
+/// mismatch (a tokenizer of another model), malformed (a model whose logits are not finite).
 template <WeightPolicy WeightT, class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     Session<WeightT>& session, const Tokenizer& tokenizer, std::string_view prompt,
@@ -133,6 +134,10 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
   while (done.tokens < options.max_tokens && text.open()) {
     const Token token = sampler->sample(*logits);
+    if (!std::isfinite((*logits)[static_cast<std::size_t>(token)])) {
+      return Error{ErrorCode::malformed, detail::concat("the model's logits are not finite after ",
+                                                        session.state().tokens(), " tokens")};
+    }
     if (options.stop_at_eos && std::ranges::find(ends, token) != ends.end()) {
       done.reason = StopReason::eos;
       break;

@@ -4,6 +4,13 @@
 
 #include <string_view>
 
+#if __cplusplus < 201709L
+#error "mamba2 needs C++20: -std=c++20"
+#endif
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "mamba2 tells NaN and infinity from numbers, which -ffast-math and -ffinite-math-only forbid"
+#endif
+
 // The name is part of every symbol (an inline namespace): code built with other flags is another
 // library to the linker, so that mixing the two across an interface fails to link instead of
 // silently calling whichever copy came first.
