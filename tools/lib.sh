@@ -10,6 +10,7 @@ have() {
     qemu-user-static) command -v qemu-aarch64-static ;;
     g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>&1 ;;
+    libclang-rt-14-dev) compgen -G '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' ;;
     ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
     libeigen3-dev) header=eigen3/Eigen/Core ;;
     libxsimd-dev) header=xsimd/xsimd.hpp ;;

@@ -29,6 +29,7 @@ The quick steps, in order:
 
 The further steps of --full:
   format         clang-format finds nothing to change
+  fuzz           libFuzzer with sanitizers, a minute for each parser (or FUZZ_SECONDS)
   tidy           clang-tidy finds nothing in the headers, examples, tools and benchmarks
   referees       the same answers as other implementations (Python packages, in build/venv)
   debug          gcc, assertions, little optimisation; each header alone
@@ -130,6 +131,34 @@ step_tidy() {
     xargs -0 -n1 "-P$(cores)" clang-tidy --quiet -p build/clang
 }
 
+# Coverage-guided: what was found worth keeping stays in build/fuzz for the next time.
+step_fuzz() {
+  local golden=tests/golden source name
+  for source in tests/fuzz/*_fuzz.cpp; do
+    name=$(basename "$source" _fuzz.cpp)
+    echo "-- $name"
+    mkdir -p "build/fuzz/$name.seeds" "build/fuzz/$name.found"
+    clang++ -std=c++20 -O1 -g1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+      -Iinclude -o "build/fuzz/$name" "$source"
+    case $name in
+      gguf) cp "$golden/gguf/toy.gguf" "build/fuzz/$name.seeds" ;;
+      checkpoint) fuzz_seed "$golden"/transformers/plain/{config.json,model.safetensors} ;;
+      tokenizer) fuzz_seed "$golden"/tokenizer/neox{,-cases}.json ;;
+    esac
+    "build/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=131072 -timeout=20 \
+      -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
+      "build/fuzz/$name.found" "build/fuzz/$name.seeds" >"build/fuzz/$name.log" 2>&1 || {
+      cat "build/fuzz/$name.log"
+      return 1
+    }
+    tail -n 5 "build/fuzz/$name.log"
+    echo "1 0" >>"$results"
+  done
+}
+
+# fuzz_seed TEXT BYTES: one input of both, as the program of that name takes it.
+fuzz_seed() { (cat "$1" && printf '\0' && cat "$2") >"build/fuzz/$name.seeds/seed"; }
+
 # tests/referee_NAME.py BIN compares the programs in BIN with another implementation; exit status 77
 # means that it could not be asked here.
 step_referees() {
@@ -154,7 +183,7 @@ step_referees() {
 steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross)
-all=(format release referees tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
+all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
   aarch64-cross)
 while [ $# -gt 0 ]; do
   case $1 in
@@ -188,6 +217,7 @@ for step in "${steps[@]}"; do
     aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
     clang) packages+=(clang) ;;
     format) packages+=(clang-format) ;;
+    fuzz) packages+=(clang libclang-rt-14-dev) ;;
     tidy) packages+=(clang clang-tidy) ;;
     referees) packages+=(python3-venv ca-certificates) ;;
   esac
