@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/io/gguf_refused.hpp"
 #include "tests/io/gguf_writer.hpp"
 
 using mamba2::ErrorCode;
@@ -25,20 +26,9 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-/// It must be an error of this code, in one line that has all of these parts.
-void check_refused(const Bytes& bytes, ErrorCode code,
-                   std::initializer_list<std::string_view> parts) {
-  const auto metadata = GgufMetadata::parse(bytes, "f.gguf");
-  REQUIRE(!metadata);
-  const std::string& message = metadata.error().message;
-  CAPTURE(message);
-  CHECK(metadata.error().code == code);
-  CHECK(message.starts_with("f.gguf: "));
-  CHECK(message.find('\n') == std::string::npos);
-  for (const std::string_view part : parts) {
-    CAPTURE(part);
-    CHECK(message.find(part) != std::string::npos);
-  }
+void check_metadata_refused(const Bytes& bytes, ErrorCode code,
+                            std::initializer_list<std::string_view> parts) {
+  mamba2_tests::check_refused(GgufMetadata::parse(bytes, "f.gguf"), code, parts);
 }
 
 /// A file whose only key "k" has the value that `write` writes, type first.
@@ -147,18 +137,18 @@ TEST_CASE("gguf metadata: what values are called in messages") {
 }
 
 TEST_CASE("gguf metadata: magic, version, byte order") {
-  check_refused({}, ErrorCode::malformed, {"expected 4 bytes of \"GGUF\"", "after 0"});
+  check_metadata_refused({}, ErrorCode::malformed, {"expected 4 bytes of \"GGUF\"", "after 0"});
   Bytes other = header(3, 0, 0);
   CHECK(GgufMetadata::parse(other, "f.gguf"));
   other[0] = std::byte{'g'};
-  check_refused(other, ErrorCode::malformed, {"must begin with \"GGUF\""});
+  check_metadata_refused(other, ErrorCode::malformed, {"must begin with \"GGUF\""});
   for (const std::uint32_t version : {0U, 1U, 4U, 0xFFFFFFFFU}) {
-    check_refused(header(version, 0, 0), ErrorCode::unsupported,
-                  {"version must be 2 or 3, found ", std::to_string(version)});
+    check_metadata_refused(header(version, 0, 0), ErrorCode::unsupported,
+                           {"version must be 2 or 3, found ", std::to_string(version)});
   }
   for (const std::uint32_t version : {0x02000000U, 0x03000000U}) {
-    check_refused(header(version, 0, 0), ErrorCode::unsupported,
-                  {"must be little-endian, found big-endian"});
+    check_metadata_refused(header(version, 0, 0), ErrorCode::unsupported,
+                           {"must be little-endian, found big-endian"});
   }
 }
 
@@ -166,51 +156,57 @@ TEST_CASE("gguf metadata: counts and lengths that the file cannot hold") {
   constexpr auto kMax = std::numeric_limits<std::uint64_t>::max();
   for (const std::uint64_t count : {std::uint64_t{1}, std::uint64_t{1} << 40, kMax}) {
     CAPTURE(count);
-    check_refused(header(3, count, 0), ErrorCode::malformed,
-                  {"tensor_count must be at most 0", std::to_string(count)});
-    check_refused(header(3, 0, count), ErrorCode::malformed,
-                  {"metadata_kv_count must be at most 0", std::to_string(count)});
+    check_metadata_refused(header(3, count, 0), ErrorCode::malformed,
+                           {"tensor_count must be at most 0", std::to_string(count)});
+    check_metadata_refused(header(3, 0, count), ErrorCode::malformed,
+                           {"metadata_kv_count must be at most 0", std::to_string(count)});
     GgufBytes key;
     key.raw(header(3, 0, 1)).number(count).raw(std::string(20, '\0'));
     if (count > 1) {
-      check_refused(key.bytes, ErrorCode::malformed,
-                    {"key 1 of 1: expected ", std::to_string(count), " bytes of key", "after 20"});
+      check_metadata_refused(
+          key.bytes, ErrorCode::malformed,
+          {"key 1 of 1: expected ", std::to_string(count), " bytes of key", "after 20"});
     }
   }
   for (const std::uint64_t length : {std::uint64_t{4}, std::uint64_t{1} << 63, kMax}) {
     CAPTURE(length);
     const auto text =
         with_value([&](GgufBytes& out) { out.type(GgufType::string).number(length).raw("abc"); });
-    check_refused(Bytes(text.begin(), text.begin() + 24 + 9 + 12 + 3), ErrorCode::malformed,
-                  {"key \"k\": expected ", "bytes of string, found the end after 3"});
+    check_metadata_refused(Bytes(text.begin(), text.begin() + 24 + 9 + 12 + 3),
+                           ErrorCode::malformed,
+                           {"key \"k\": expected ", "bytes of string, found the end after 3"});
     for (const GgufType type : {GgufType::uint8, GgufType::string, GgufType::array,
                                 GgufType::float64, GgufType::boolean}) {
       const auto list = with_value(
           [&](GgufBytes& out) { out.type(GgufType::array).type(type).number(length).raw("abc"); });
-      check_refused(Bytes(list.begin(), list.begin() + 24 + 9 + 16 + 3), ErrorCode::malformed,
-                    {"key \"k\": array length must be at most ", std::to_string(length)});
+      check_metadata_refused(Bytes(list.begin(), list.begin() + 24 + 9 + 16 + 3),
+                             ErrorCode::malformed,
+                             {"key \"k\": array length must be at most ", std::to_string(length)});
     }
   }
 }
 
 TEST_CASE("gguf metadata: types of values") {
   for (const std::uint32_t type : {13U, 14U, 0x80000000U}) {
-    check_refused(with_value([&](GgufBytes& out) { out.number(type).raw(std::string(16, '\0')); }),
-                  ErrorCode::malformed,
-                  {"key \"k\": value type must be in 0..12, found ", std::to_string(type)});
-    check_refused(with_value([&](GgufBytes& out) {
-                    out.type(GgufType::array).number(type).raw(std::string(16, '\0'));
-                  }),
-                  ErrorCode::malformed, {"value type must be in 0..12"});
+    check_metadata_refused(
+        with_value([&](GgufBytes& out) { out.number(type).raw(std::string(16, '\0')); }),
+        ErrorCode::malformed,
+        {"key \"k\": value type must be in 0..12, found ", std::to_string(type)});
+    check_metadata_refused(with_value([&](GgufBytes& out) {
+                             out.type(GgufType::array).number(type).raw(std::string(16, '\0'));
+                           }),
+                           ErrorCode::malformed, {"value type must be in 0..12"});
   }
   for (const std::uint8_t wrong : {std::uint8_t{2}, std::uint8_t{255}}) {
-    check_refused(with_value([&](GgufBytes& out) { out.type(GgufType::boolean).number(wrong); }),
-                  ErrorCode::malformed, {"key \"k\": a bool must be 0 or 1"});
-    check_refused(with_value([&](GgufBytes& out) {
-                    out.type(GgufType::array).type(GgufType::boolean).number(std::uint64_t{2});
-                    out.number(std::uint8_t{1}).number(wrong);
-                  }),
-                  ErrorCode::malformed, {"a bool must be 0 or 1, found ", std::to_string(wrong)});
+    check_metadata_refused(
+        with_value([&](GgufBytes& out) { out.type(GgufType::boolean).number(wrong); }),
+        ErrorCode::malformed, {"key \"k\": a bool must be 0 or 1"});
+    check_metadata_refused(
+        with_value([&](GgufBytes& out) {
+          out.type(GgufType::array).type(GgufType::boolean).number(std::uint64_t{2});
+          out.number(std::uint8_t{1}).number(wrong);
+        }),
+        ErrorCode::malformed, {"a bool must be 0 or 1, found ", std::to_string(wrong)});
   }
 }
 
@@ -224,7 +220,7 @@ TEST_CASE("gguf metadata: nested arrays, to a depth") {
   };
   for (const int depth : {0, 1, 3, 4}) CHECK(GgufMetadata::parse(nested(depth), "f"));
   for (const int depth : {5, 6, 100, 100000}) {
-    check_refused(nested(depth), ErrorCode::unsupported, {"nested at most 4 deep"});
+    check_metadata_refused(nested(depth), ErrorCode::unsupported, {"nested at most 4 deep"});
   }
 }
 
@@ -233,7 +229,7 @@ TEST_CASE("gguf metadata: keys") {
                                  std::string("a\n"), std::string(65536, 'a')}) {
     GgufWriter writer;
     writer.add(key, std::uint32_t{1});
-    check_refused(writer.bytes(), ErrorCode::malformed, {"1..65535 printable ASCII"});
+    check_metadata_refused(writer.bytes(), ErrorCode::malformed, {"1..65535 printable ASCII"});
   }
   GgufWriter longest;
   longest.add(std::string(65535, 'a'), std::uint32_t{1});
@@ -243,7 +239,7 @@ TEST_CASE("gguf metadata: keys") {
   twice.add("b", std::uint32_t{1});
   twice.add("a", std::uint32_t{1});
   twice.add("b", "other");
-  check_refused(twice.bytes(), ErrorCode::malformed, {"key \"b\" must occur once"});
+  check_metadata_refused(twice.bytes(), ErrorCode::malformed, {"key \"b\" must occur once"});
 }
 
 TEST_CASE("gguf metadata: every truncation is an error, no flipped bit a crash") {
@@ -251,7 +247,7 @@ TEST_CASE("gguf metadata: every truncation is an error, no flipped bit a crash")
   const std::size_t end = GgufMetadata::parse(bytes, "f").value().end();
   for (std::size_t n = 0; n < end; ++n) {
     const Bytes cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
-    check_refused(cut, ErrorCode::malformed, {});
+    check_metadata_refused(cut, ErrorCode::malformed, {});
   }
   for (std::size_t bit = 0; bit < 8 * end; ++bit) {
     Bytes flipped = bytes;

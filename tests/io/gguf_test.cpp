@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/io/gguf_refused.hpp"
 #include "tests/io/gguf_writer.hpp"
 
 using mamba2::DType;
@@ -28,19 +29,9 @@ namespace {
 using Bytes = std::vector<std::byte>;
 using Shape = std::vector<std::size_t>;
 
-void check_refused(const Bytes& bytes, ErrorCode code,
-                   std::initializer_list<std::string_view> parts) {
-  const auto gguf = Gguf::parse(bytes, "f.gguf");
-  REQUIRE(!gguf);
-  const std::string& message = gguf.error().message;
-  CAPTURE(message);
-  CHECK(gguf.error().code == code);
-  CHECK(message.starts_with("f.gguf: "));
-  CHECK(message.find('\n') == std::string::npos);
-  for (const std::string_view part : parts) {
-    CAPTURE(part);
-    CHECK(message.find(part) != std::string::npos);
-  }
+void check_gguf_refused(const Bytes& bytes, ErrorCode code,
+                        std::initializer_list<std::string_view> parts) {
+  mamba2_tests::check_refused(Gguf::parse(bytes, "f.gguf"), code, parts);
 }
 
 /// A file with one entry in its directory and so many zeros for data.
@@ -124,46 +115,48 @@ TEST_CASE("gguf: alignment") {
   for (const std::uint32_t wrong : {0U, 1U, 4U, 24U, 33U, 0xFFFFFFFFU}) {
     GgufWriter writer;
     writer.add("general.alignment", wrong);
-    check_refused(writer.bytes(), ErrorCode::malformed,
-                  {"general.alignment must be a power of two from 8 on", std::to_string(wrong)});
+    check_gguf_refused(
+        writer.bytes(), ErrorCode::malformed,
+        {"general.alignment must be a power of two from 8 on", std::to_string(wrong)});
   }
   GgufWriter text;
   text.add("general.alignment", "32");
-  check_refused(text.bytes(), ErrorCode::malformed, {"found \"32\""});
+  check_gguf_refused(text.bytes(), ErrorCode::malformed, {"found \"32\""});
   GgufWriter wide;
   wide.add("general.alignment", GgufType::uint64, std::uint64_t{32});
-  check_refused(wide.bytes(), ErrorCode::malformed, {"a uint32"});
+  check_gguf_refused(wide.bytes(), ErrorCode::malformed, {"a uint32"});
   GgufWriter huge;
   huge.add("general.alignment", std::uint32_t{1} << 31);
   CHECK(Gguf::parse(huge.bytes(), "f"));
   huge.tensor("x", {1}, std::vector<float>{1});
-  check_refused(huge.bytes(), ErrorCode::malformed, {"tensor \"x\"", "end of the file after 0"});
+  check_gguf_refused(huge.bytes(), ErrorCode::malformed,
+                     {"tensor \"x\"", "end of the file after 0"});
 }
 
 TEST_CASE("gguf: names and dimensions") {
   CHECK(Gguf::parse(one_tensor(std::string(64, 'n'), {2}, 0, 0, 8), "f"));
-  check_refused(one_tensor(std::string(65, 'n'), {2}, 0, 0, 8), ErrorCode::malformed,
-                {"at most 64 bytes, found 65"});
+  check_gguf_refused(one_tensor(std::string(65, 'n'), {2}, 0, 0, 8), ErrorCode::malformed,
+                     {"at most 64 bytes, found 65"});
   CHECK(Gguf::parse(one_tensor("x", {1, 1, 1, 2}, 0, 0, 8), "f"));
-  check_refused(one_tensor("x", {1, 1, 1, 1, 2}, 0, 0, 8), ErrorCode::malformed,
-                {"tensor \"x\": n_dims must be at most 4, found 5"});
+  check_gguf_refused(one_tensor("x", {1, 1, 1, 1, 2}, 0, 0, 8), ErrorCode::malformed,
+                     {"tensor \"x\": n_dims must be at most 4, found 5"});
   constexpr std::uint64_t kHuge = std::uint64_t{1} << 32;
   for (const std::vector<std::uint64_t>& dims : {std::vector<std::uint64_t>{kHuge, kHuge},
                                                  {kHuge << 31},
                                                  {~std::uint64_t{0}},
                                                  {kHuge, 2, kHuge, kHuge},
                                                  {(kHuge << 30) + 1, 2}}) {
-    check_refused(one_tensor("x", dims, 0, 0, 8), ErrorCode::malformed,
-                  {"tensor \"x\"", "less than 2^63 bytes, found shape ("});
+    check_gguf_refused(one_tensor("x", dims, 0, 0, 8), ErrorCode::malformed,
+                       {"tensor \"x\"", "less than 2^63 bytes, found shape ("});
   }
-  check_refused(one_tensor("x", {1000}, 0, 0, 8), ErrorCode::malformed,
-                {"tensor \"x\": expected 4000 bytes of data", "end of the file after 8"});
+  check_gguf_refused(one_tensor("x", {1000}, 0, 0, 8), ErrorCode::malformed,
+                     {"tensor \"x\": expected 4000 bytes of data", "end of the file after 8"});
   for (const std::uint64_t row : {1U, 31U, 33U}) {
-    check_refused(one_tensor("x", {row, 32}, 8, 0, 1088), ErrorCode::malformed,
-                  {"rows of Q8_0 must be a multiple of 32 long, found shape (32, "});
+    check_gguf_refused(one_tensor("x", {row, 32}, 8, 0, 1088), ErrorCode::malformed,
+                       {"rows of Q8_0 must be a multiple of 32 long, found shape (32, "});
   }
-  check_refused(one_tensor("x", {128}, 12, 0, 1088), ErrorCode::malformed,
-                {"rows of Q4_K must be a multiple of 256"});
+  check_gguf_refused(one_tensor("x", {128}, 12, 0, 1088), ErrorCode::malformed,
+                     {"rows of Q4_K must be a multiple of 256"});
 }
 
 TEST_CASE("gguf: types of tensors") {
@@ -198,35 +191,36 @@ TEST_CASE("gguf: types of tensors") {
            {31, "number 31"},
            {36, "number 36"},
            {4000000000, "number 4000000000"}}) {
-    check_refused(one_tensor("x", {256}, number, 0, 4096), ErrorCode::unsupported,
-                  {"tensor \"x\": type must be one of F32 F16 Q4_0 ", " TQ2_0, found ", name});
+    check_gguf_refused(one_tensor("x", {256}, number, 0, 4096), ErrorCode::unsupported,
+                       {"tensor \"x\": type must be one of F32 F16 Q4_0 ", " TQ2_0, found ", name});
   }
 }
 
 TEST_CASE("gguf: the tensors follow each other") {
-  check_refused(one_tensor("x", {2}, 0, 32, 64), ErrorCode::malformed,
-                {"tensor \"x\": data must begin at offset 0", "found 32"});
+  check_gguf_refused(one_tensor("x", {2}, 0, 32, 64), ErrorCode::malformed,
+                     {"tensor \"x\": data must begin at offset 0", "found 32"});
   for (const std::size_t wrong : {0U, 24U, 31U, 33U, 64U}) {
     GgufWriter writer;
     writer.tensor("a", {6}, std::vector<float>(6));
     writer.tensor("b", {1}, std::vector<float>(1));
     const std::uint64_t offset = wrong;
     std::memcpy(&writer.directory.bytes[writer.directory.bytes.size() - 8], &offset, 8);
-    check_refused(writer.bytes(), ErrorCode::malformed,
-                  {"tensor \"b\": data must begin at offset 32", "found ", std::to_string(wrong)});
+    check_gguf_refused(
+        writer.bytes(), ErrorCode::malformed,
+        {"tensor \"b\": data must begin at offset 32", "found ", std::to_string(wrong)});
   }
   GgufWriter twice;
   twice.tensor("a", {1}, std::vector<float>(1));
   twice.tensor("b", {1}, std::vector<float>(1));
   twice.tensor("a", {1}, std::vector<float>(1));
-  check_refused(twice.bytes(), ErrorCode::malformed, {"tensor \"a\" must occur once"});
+  check_gguf_refused(twice.bytes(), ErrorCode::malformed, {"tensor \"a\" must occur once"});
 }
 
 TEST_CASE("gguf: every truncation is an error, no flipped bit a crash") {
   const Bytes bytes = three_tensors().bytes();
   for (std::size_t n = 0; n + 12 < bytes.size(); ++n) {
     const Bytes cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
-    check_refused(cut, ErrorCode::malformed, {});
+    check_gguf_refused(cut, ErrorCode::malformed, {});
   }
   for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     Bytes flipped = bytes;
