@@ -75,7 +75,7 @@ void gemm(benchmark::State& state, std::size_t tokens, std::size_t rows) {
   const double operations = 2.0 * static_cast<double>(tokens * rows * kCols);
   Report<Calculating<Unit>>(state).run(operations, [&] {
     mamba2::multiply(serial, m, x.get(), mamba2::MutableRows(y.data(), tokens, rows),
-                     mamba2::kNothing, mamba2::kNothing);
+                     mamba2::kNothing);
   });
 }
 

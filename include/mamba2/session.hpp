@@ -172,7 +172,7 @@ void Session<WeightT>::head(const Activations& a, std::size_t first, std::size_t
     WeightT::Head::prepare(a.u[t], c.d_model, a.input + t * a.input_bytes);
   }
   multiply(*executor_, weights_->lm_head, Inputs{a.input, count, a.input_bytes},
-           MutableRows(logits, count, c.vocab_size), kNothing, kNothing);
+           MutableRows(logits, count, c.vocab_size), kNothing);
 }
 
 template <WeightPolicy WeightT>

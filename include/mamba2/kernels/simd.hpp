@@ -85,11 +85,13 @@ void for_each_vector(std::size_t n, Body body) {
 inline constexpr int kIntoL2 = 2;
 inline constexpr int kIntoL1 = 3;
 
-/// Asks for the cache line at an address that may lie beyond the end of its array. Always inline:
-/// GCC takes a function that does nothing else for one without effect, and drops the call.
+/// Asks for the cache line at an address that may lie beyond the end of its array. The empty asm
+/// is for callers that do nothing else: GCC takes them for functions without effect, and drops the
+/// calls.
 template <int kInto = kIntoL1>
-__attribute__((always_inline)) inline void prefetch(const void* address) {
+inline void prefetch(const void* address) {
   __builtin_prefetch(address, 0, kInto);
+  asm volatile("");
 }
 
 /// How far ahead of its use a line of weights is asked for, into the L2 cache; past the end of a

@@ -110,6 +110,7 @@ struct BasicFloat {
     });
     std::size_t k = 0;
     for (; k + kChains <= cols; k += kChains) {
+      kernels::prefetch_inputs<kTokens>(x.data + k * sizeof(float), x.stride);
       kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE {
         // A line for several columns is asked for once.
         constexpr std::size_t kBefore = c * kBandRows * sizeof(Stored);

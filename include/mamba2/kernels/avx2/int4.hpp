@@ -25,6 +25,7 @@ struct Int4Products : Vectors {
                                          std::size_t columns, Sums (&sums)[1][kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
+      prefetch_inputs<kTokens>(x, x_stride);
       __m256i pairs[kBands][kTokens];
       unroll<kBands, kTokens>([&](auto b, auto t)
                                   MAMBA2_INLINE { pairs[b][t] = _mm256_setzero_si256(); });

@@ -26,6 +26,7 @@ struct Int8Products : Vectors {
                                          std::size_t columns, Sums (&sums)[1][kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
+      prefetch_inputs<kTokens>(x, x_stride);
       unroll<kBands>([&](auto b) MAMBA2_INLINE { prefetch(weights + b * band_bytes); });
       unroll<2>([&](auto) MAMBA2_INLINE {
         __m256i w[kBands];

@@ -29,6 +29,7 @@ struct Int8Products : Vectors {
                                          std::size_t columns, Sums (&sums)[1][kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
+      prefetch_inputs<kTokens>(x, x_stride);
       unroll<2>([&](auto) MAMBA2_INLINE {
         __m512i magnitudes[kBands];
         __mmask64 negative[kBands];

@@ -65,6 +65,7 @@ struct Bf16 {
     };
     std::size_t k = 0;
     for (; k + 2 * kChains <= cols; k += 2 * kChains) {
+      prefetch_inputs<kTokens>(x.data + k * sizeof(float), x.stride);
       unroll<kChains>([&](auto c) MAMBA2_INLINE { add_pair(k + 2 * c, c); });
     }
     for (; k < cols; k += 2) add_pair(k, Constant<0>());

@@ -27,6 +27,7 @@ struct Int4Products : avx512::Vectors {
                                          Sums (&sums)[kChains][kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
+      prefetch_inputs<kTokens>(x, x_stride);
       __m512i low[kBands];
       __m512i high[kBands];
       unroll<kBands>([&](auto b) MAMBA2_INLINE {

@@ -28,6 +28,7 @@ struct Int8Products : avx512::Vectors {
                                          Sums (&sums)[kChains][kBands][kTokens]) {
     const std::byte* const end = x + columns;
     do {
+      prefetch_inputs<kTokens>(x, x_stride);
       unroll<kChains>([&](auto c) MAMBA2_INLINE {
         __m512i w[kBands];
         unroll<kBands>(
