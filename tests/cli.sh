@@ -62,7 +62,7 @@ expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
 grep -q '"parameters": 14476080' report.json || die "report.json: the parameters"
 expect 0 '' mamba2-logits "$model" --ids 1,5,9 --all --out three.safetensors
-[ "$(tail -c +9 three.safetensors | head -c 20)" = '{"logits":{"dtype":"' ] || die "header"
+grep -aq '"logits":{"dtype":"F32","shape":\[3,8192\]' three.safetensors || die "header"
 expect 0 '' mamba2-logits "$model" --text "The sea" --out last.safetensors
 head -c 1500 "$source/LICENSE" >text.txt
 expect 0 'perplexity [0-9.]+ \+- ' mamba2-perplexity "$model" text.txt --context 64 --json p.json
