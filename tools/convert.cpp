@@ -91,7 +91,7 @@ std::string model_name(const Arguments& a) {
   if (!a.shape.empty()) return a.shape + " (random weights)";
   fs::path path = fs::absolute(a.in).lexically_normal();
   if (path.filename().empty()) path = path.parent_path();
-  return path.stem().native();
+  return (fs::is_directory(path) ? path.filename() : path.stem()).native();
 }
 
 void catch_signals() {

@@ -148,8 +148,11 @@ def write_toy(path, rng):
 
 
 def floats_to_encode(rng):
-    """Blocks of weights of many sizes, of zeros, of extremes of both signs, of ties to round."""
-    values = rng.normal(0, 1, (64, 32)) * 10.0 ** rng.integers(-6, 3, (64, 1))
+    """Blocks of weights of many sizes, of zeros, of extremes of both signs, of ties to round: as
+    BF16 has few bits, the second half has many."""
+    values = rng.normal(0, 1, (256, 32)) * 10.0 ** rng.integers(-6, 3, (256, 1))
+    bits = values[128:].astype(numpy.float32).view(numpy.uint32) & 0xFFFF0000
+    values[128:] = bits.view(numpy.float32)
     values[0] = 0
     values[1] = rng.integers(-254, 255, 32) / 2  # halves, as the scale is 1
     values[1, :2] = 127, -127

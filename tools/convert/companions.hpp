@@ -2,6 +2,8 @@
 // What lies beside a model's weights: its tokenizer, special tokens, and the metadata of GGUF.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <mamba2/io/checkpoint_files.hpp>
 #include <mamba2/io/gguf_fields.hpp>
@@ -49,22 +51,38 @@ class Companions {
 
   /// Errors: those of the readers.
   [[nodiscard]] mamba2::Result<mamba2::detail::TokenizerFile> tokenizer() const {
-    if (metadata_) return mamba2::detail::read_tokenizer_gguf(file_->bytes(), tokenizer_.native());
-    const auto text = tokenizer_text();
-    if (!text) return text.error();
-    return mamba2::detail::read_tokenizer_json(*text, tokenizer_.native());
+    auto file = read_tokenizer();
+    if (!file) return with_hint(std::move(file).error());
+    return file;
   }
 
   /// The text of tokenizer.json: the file's, or one made from the metadata of GGUF.
   [[nodiscard]] mamba2::Result<std::string> tokenizer_text() const {
-    constexpr std::size_t kMaxBytes = std::size_t{1} << 28;
-    if (!metadata_) return mamba2::read_text_file(tokenizer_, kMaxBytes);
+    if (!metadata_) return read_text();
     const auto file = tokenizer();
     if (!file) return file.error();
     return mamba2::detail::tokenizer_json(*file);
   }
 
+  /// The way out, where a tokenizer cannot be had.
+  [[nodiscard]] static mamba2::Error with_hint(mamba2::Error error) {
+    error.message += " (--no-tokenizer leaves it out)";
+    return error;
+  }
+
  private:
+  [[nodiscard]] mamba2::Result<std::string> read_text() const {
+    constexpr std::size_t kMaxBytes = std::size_t{1} << 28;
+    return mamba2::read_text_file(tokenizer_, kMaxBytes);
+  }
+
+  [[nodiscard]] mamba2::Result<mamba2::detail::TokenizerFile> read_tokenizer() const {
+    if (metadata_) return mamba2::detail::read_tokenizer_gguf(file_->bytes(), tokenizer_.native());
+    const auto text = read_text();
+    if (!text) return text.error();
+    return mamba2::detail::read_tokenizer_json(*text, tokenizer_.native());
+  }
+
   mamba2::Result<void> read_gguf(const std::filesystem::path& path) {
     auto file = mamba2::MappedFile::open(path);
     if (!file) return file.error();
@@ -93,7 +111,9 @@ class Companions {
     const auto token = [&](std::string_view key) -> std::optional<mamba2::Token> {
       const auto* value = fields.find(key);
       const auto* id = value == nullptr ? nullptr : value->get_ptr<const std::uint64_t*>();
-      return id ? std::optional(static_cast<mamba2::Token>(*id)) : std::nullopt;
+      constexpr std::uint64_t kMaxId = mamba2::detail::TokenizerFile::kMaxId;
+      if (id == nullptr || *id > kMaxId) return std::nullopt;
+      return static_cast<mamba2::Token>(*id);
     };
     special_ = {token("bos_token_id"), token("pad_token_id"), std::nullopt};
     const auto tokenizer = config.parent_path() / "tokenizer.json";

@@ -62,8 +62,10 @@ inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writ
   if (!job.companions.has_tokenizer()) return {};
   const auto tokenizer = job.companions.tokenizer();
   if (!tokenizer) return tokenizer.error();
-  return mamba2::detail::set_gguf_tokenizer(writer, *tokenizer, job.source.config().vocab_size,
-                                            job.companions.tokenizer_file());
+  auto set = mamba2::detail::set_gguf_tokenizer(writer, *tokenizer, job.source.config().vocab_size,
+                                                job.companions.tokenizer_file());
+  if (!set) return Companions::with_hint(set.error());
+  return set;
 }
 
 /// Writes a GGUF file.

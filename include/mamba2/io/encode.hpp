@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <span>
 
 #include "mamba2/core/linkage.hpp"
@@ -29,7 +30,6 @@ namespace mamba2::inline MAMBA2_ISA {
 /// larger one may not.
 [[nodiscard]] constexpr float max_encodable(DType dtype) noexcept {
   constexpr float kHalf = 65504.0F;  // and so for a block's scale
-  constexpr float kBf16 = 0x1.FEp127F;
   switch (dtype) {
     case DType::F16:
       return kHalf;
@@ -39,8 +39,10 @@ namespace mamba2::inline MAMBA2_ISA {
       return kHalf * 8.0F;
     case DType::Q6_K:
       return kHalf * 32.0F;
+    case DType::BF16:
+      return 0x1.FEp127F;
     default:
-      return kBf16;
+      return std::numeric_limits<float>::max();
   }
 }
 
