@@ -125,6 +125,15 @@ convert 2 'comes instead of IN' --random mamba2-130m "$model" other.gguf
 convert 2 'OUT' "$model"
 convert 1 'tales.gguf: exists; --force replaces it' "$model" tales.gguf
 convert 1 'folder: is not empty; --force' "$model" folder
+cp -R "$model" parts
+convert 1 'parts: has a model in several parts' tales.gguf parts --force
+mkdir folder.gguf
+convert 1 'folder.gguf: cannot be written: it is a directory' "$model" folder.gguf
+mkfifo pipe.gguf
+cat pipe.gguf >piped.gguf &
+convert 0 '^pipe.gguf: Q8_0, with tokenizer' "$model" pipe.gguf --type q8_0
+wait "$!"
+cmp q8_0.gguf piped.gguf
 convert 1 'text.txt: expected a directory, found a file' "$model" text.txt
 convert 1 'must be another than the model' tales.gguf ./tales.gguf --force
 convert 1 'must be another than the model' folder/model.safetensors folder --force

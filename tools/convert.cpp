@@ -62,8 +62,8 @@ DType choose_type(const Arguments& a, DType stored) {
 /// Whether the output may be written, asked before any work is done.
 Result<void> check_out(const Arguments& a) {
   std::error_code error;
-  const bool exists = fs::exists(a.out, error);
-  if (exists && !a.in.empty()) {
+  if (!fs::exists(a.out, error)) return a.to_gguf() ? cli::check_writable(a.out) : Result<void>();
+  if (!a.in.empty()) {
     const fs::path in = a.in;
     const bool is_shard = !a.to_gguf() && !fs::is_directory(in, error);
     if (fs::equivalent(is_shard ? fs::absolute(in).parent_path() : in, a.out, error)) {
@@ -71,13 +71,17 @@ Result<void> check_out(const Arguments& a) {
     }
   }
   if (a.to_gguf()) {
-    if (exists && !a.force) return io_error(a.out, "exists; --force replaces it");
+    const bool is_file = fs::is_regular_file(a.out, error);
+    if (is_file && !a.force) return io_error(a.out, "exists; --force replaces it");
     return cli::check_writable(a.out);
   }
-  if (!exists) return {};
   if (!fs::is_directory(a.out, error)) return io_error(a.out, "expected a directory, found a file");
   if (!a.force && !fs::is_empty(a.out, error)) {
     return io_error(a.out, "is not empty; --force replaces the model in it");
+  }
+  // It would no longer belong to what lies beside it.
+  if (fs::exists(fs::path(a.out) / "model.safetensors.index.json", error)) {
+    return io_error(a.out, "has a model in several parts, which --force does not replace");
   }
   return cli::check_writable(fs::path(a.out) / "model.safetensors");
 }
@@ -105,10 +109,11 @@ void catch_signals() {
 
 void print_summary(const Arguments& a, DType type, bool has_tokenizer) {
   const fs::path file = a.to_gguf() ? fs::path(a.out) : fs::path(a.out) / "model.safetensors";
-  std::error_code ignored;
-  std::printf("%s: %s, %.1f MB, %s\n", file.c_str(), std::string(mamba2::dtype_name(type)).c_str(),
-              static_cast<double>(fs::file_size(file, ignored)) / 1e6,
-              has_tokenizer ? "with tokenizer" : "no tokenizer");
+  std::error_code is_no_file;
+  const auto bytes = static_cast<double>(fs::file_size(file, is_no_file));
+  std::printf("%s: %s, ", file.c_str(), std::string(mamba2::dtype_name(type)).c_str());
+  if (!is_no_file) std::printf("%.1f MB, ", bytes / 1e6);
+  std::printf("%s\n", has_tokenizer ? "with tokenizer" : "no tokenizer");
 }
 
 Result<void> run(const Arguments& a) {
@@ -154,7 +159,7 @@ void describe(CLI::App& app, Arguments& a) {
   app.add_option("-t,--type", a.type,
                  "Type of the large matrices; all else is F32. Default: as in IN, but f16 for\n"
                  "F32 and for what OUT cannot have. q8_0 and q4_0 for GGUF only; with q4_0 the\n"
-                 "head is Q6_K")
+                 "head is Q6_K. Bits a weight: 32, 16, 16, 8.5 and 4.5")
       ->check(CLI::IsMember(types));
   app.add_option("--random", a.shape, "Instead of IN: random weights in a published shape")
       ->check(CLI::IsMember(bench::shape_names()));

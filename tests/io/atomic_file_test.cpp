@@ -4,14 +4,18 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -140,9 +144,65 @@ TEST_CASE("atomic_file: what cannot be written") {
   check_io(AtomicFile::create(path).error(), path, "no such file or directory");
   path = dir.write("file", "x") / "out";
   check_io(AtomicFile::create(path).error(), path, "not a directory");
-  check_io(AtomicFile::create(dir.path()).error(), dir.path(), "found a directory");
-  check_io(AtomicFile::create("/dev/null").error(), "/dev/null", "found a device");
+  check_io(AtomicFile::create(dir.path()).error(), dir.path(), "it is a directory");
+  path = dir.path() / "link to a directory";
+  fs::create_symlink(".", path);
+  check_io(AtomicFile::create(path).error(), path, "it is a directory");
   path = dir.path() / std::string(300, 'x');
   check_io(AtomicFile::create(path).error(), path, "too long");
-  CHECK(files_in(dir) == 1);
+  CHECK(files_in(dir) == 2);
+}
+
+TEST_CASE("atomic_file: what is no file stays what it is, and is written to") {
+  const TempDir dir;
+  const fs::path target = dir.write("target", "old content");
+  const fs::path link = dir.path() / "link";
+  fs::create_symlink("target", link);
+  CHECK(AtomicFile::create(link));  // as nothing was written, nothing happens
+  CHECK(text_of(target) == "old content");
+  auto file = AtomicFile::create(link).value();
+  file.write(bytes_of("new")).value();
+  file.commit().value();
+  CHECK(fs::is_symlink(link));
+  CHECK(text_of(target) == "new");
+  check_io(file.write(bytes_of("more")).error(), link, "errno");
+
+  const fs::path dangling = dir.path() / "dangling";
+  fs::create_symlink("made", dangling);
+  AtomicFile::create(dangling).value().commit().value();
+  CHECK(text_of(dir.path() / "made").empty());
+  fs::create_symlink("missing/file", dir.path() / "astray");
+  auto astray = AtomicFile::create(dir.path() / "astray").value();
+  check_io(astray.write({}).error(), dir.path() / "astray", "no such file");
+
+  auto null = AtomicFile::create("/dev/null").value();
+  null.write(bytes_of("text")).value();
+  null.commit().value();
+  CHECK(fs::is_character_file("/dev/null"));
+  if (fs::is_character_file("/dev/full")) {
+    auto full = AtomicFile::create("/dev/full").value();
+    check_io(full.write(bytes_of("text")).error(), "/dev/full", "the disk is full");
+    CHECK(!full.commit());
+    CHECK(fs::is_character_file("/dev/full"));
+  }
+  CHECK(files_in(dir) == 5);
+}
+
+TEST_CASE("atomic_file: a pipe has one reader, who sees all of it and nothing else") {
+  const TempDir dir;
+  const fs::path path = dir.path() / "pipe";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  CHECK(AtomicFile::create(path));  // neither waits for a reader nor lets one go
+  std::string read;
+  std::thread reader([&] {
+    std::ifstream in(path);
+    read.assign(std::istreambuf_iterator<char>(in), {});
+  });
+  auto file = AtomicFile::create(path).value();
+  file.write(bytes_of("one ")).value();
+  file.write(bytes_of("two")).value();
+  file.commit().value();
+  reader.join();
+  CHECK(read == "one two");
+  CHECK(fs::is_fifo(path));
 }

@@ -146,6 +146,9 @@ TEST_CASE_TEMPLATE("writers: what cannot be announced", Writer, GgufWriter, Safe
   writer.add_tensor("a", DType::F32, Shape{2}).value();
   check_error(writer.add_tensor("a", DType::F32, Shape{2}), "\"a\" is announced twice");
   check_error(writer.add_tensor("b", DType::F32, Shape{2, 0}), "found shape (2, 0)");
+  constexpr std::size_t kMuch = std::size_t{1} << 33;
+  check_error(writer.add_tensor("c", DType::F32, Shape{kMuch, kMuch}), "less than 2^64 bytes");
+  check_error(writer.add_tensor("d", DType::F32, Shape{kMuch / 2, kMuch}), "less than 2^64 bytes");
 }
 
 TEST_CASE("safetensors_writer: no quantized types; names that JSON must escape") {

@@ -50,7 +50,7 @@ class TensorCopier {
         source_.release(tensor.canonical, first, count);
         done_ += count;
         if (!report_(done_, total_)) {
-          return mamba2::Error{mamba2::ErrorCode::io, "interrupted; nothing was written"};
+          return mamba2::Error{mamba2::ErrorCode::io, "interrupted"};
         }
       }
     }

@@ -30,6 +30,8 @@ inline std::string errno_text(int code) {
       return "no such file or directory";
     case EACCES:
       return "permission denied";
+    case EISDIR:
+      return "it is a directory";
     case ENOTDIR:
       return "a part of the path is not a directory";
     case ENAMETOOLONG:

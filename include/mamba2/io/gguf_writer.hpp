@@ -14,6 +14,7 @@
 
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/core/views.hpp"
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/io/gguf_value.hpp"
 #include "mamba2/io/tensor_stream.hpp"
@@ -43,9 +44,7 @@ class GgufBytes {
   GgufBytes& array(GgufType element, std::size_t count) {
     return type(GgufType::array).type(element).number(std::uint64_t{count});
   }
-  void pad(std::size_t alignment) {
-    bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment);
-  }
+  void pad(std::size_t alignment) { bytes_.resize(round_up(bytes_.size(), alignment)); }
 
   [[nodiscard]] const std::vector<std::byte>& bytes() const noexcept { return bytes_; }
 

@@ -13,6 +13,7 @@
 
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/core/views.hpp"
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/io/tensor_stream.hpp"
 
@@ -82,7 +83,7 @@ MAMBA2_FUNCTION Result<void> SafetensorsWriter::start(ByteSink sink) {
                           {"data_offsets", {entry.begin, entry.end}}};
   }
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that data is aligned
+  text.resize(detail::round_up(text.size(), 8), ' ');  // so that data is aligned
   const std::uint64_t length = text.size();
   std::vector<std::byte> bytes(sizeof length + text.size());
   std::memcpy(bytes.data(), &length, sizeof length);

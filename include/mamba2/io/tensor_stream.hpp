@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "mamba2/core/result.hpp"
+#include "mamba2/core/views.hpp"
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/io/printable.hpp"
 
@@ -33,7 +35,7 @@ class TensorStream {
   std::size_t add(std::string_view name, std::size_t bytes) {
     const std::size_t begin = end_;
     tensors_.push_back({std::string(name), bytes});
-    end_ += (bytes + alignment_ - 1) / alignment_ * alignment_;
+    end_ += round_up(bytes, alignment_);
     return begin;
   }
 
@@ -97,18 +99,18 @@ class TensorStream {
   ByteSink sink_;
 };
 
-/// Bytes of a tensor. Error invalid_argument: no elements, or rows that are not whole blocks.
+/// Bytes of a tensor. Error invalid_argument: no elements, too many, or rows that are not whole
+/// blocks.
 [[nodiscard]] inline Result<std::size_t> announced_bytes(std::string_view name, DType dtype,
                                                          std::span<const std::size_t> shape) {
-  std::size_t elements = 1;
-  for (const std::size_t size : shape) elements *= size;
+  const std::size_t block = dtype_block(dtype);
   const std::size_t row = shape.empty() ? 1 : shape.back();
-  if (elements > 0 && row % dtype_block(dtype) == 0) {
-    return elements / dtype_block(dtype) * dtype_size(dtype);
-  }
+  const auto elements = element_count(shape);
+  const auto bytes = elements ? checked_product(*elements / block, dtype_size(dtype)) : elements;
+  if (bytes && *bytes > 0 && row % block == 0) return *bytes;
   return Error{ErrorCode::invalid_argument,
                concat("tensor ", in_quotes(name), " must have whole blocks of ", dtype_name(dtype),
-                      " in its rows, found shape ", shape_text(shape))};
+                      " in its rows, and less than 2^64 bytes, found shape ", shape_text(shape))};
 }
 
 }  // namespace detail
