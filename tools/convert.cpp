@@ -141,7 +141,7 @@ Result<void> run(const Arguments& a) {
                               progress.update(done, total);
                               return interrupted == 0;
                             }};
-  const auto written = a.to_gguf() ? convert::write_gguf(job) : convert::write_transformers(job);
+  auto written = a.to_gguf() ? convert::write_gguf(job) : convert::write_transformers(job);
   if (written) print_summary(a, type, companions->has_tokenizer());
   return written;
 }

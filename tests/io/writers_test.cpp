@@ -18,9 +18,7 @@
 
 using mamba2::DType;
 using mamba2::ErrorCode;
-using mamba2::GgufWriter;
 using mamba2::Result;
-using mamba2::SafetensorsWriter;
 
 namespace {
 
@@ -83,8 +81,8 @@ void check_tensor(const mamba2::TensorView* tensor, DType dtype, const Shape& sh
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("writers: the data comes in parts of any size", Writer, GgufWriter,
-                   SafetensorsWriter) {
+TEST_CASE_TEMPLATE("writers: the data comes in parts of any size", Writer, mamba2::GgufWriter,
+                   mamba2::SafetensorsWriter) {
   for (const std::size_t part : {1U, 7U, 34U, 58U}) {
     Bytes file;
     Writer writer;
@@ -97,7 +95,7 @@ TEST_CASE_TEMPLATE("writers: the data comes in parts of any size", Writer, GgufW
       check_tensor(parsed.find("second"), DType::F32, {2, 2}, 34);
       check_tensor(parsed.find("third"), DType::F16, {4}, 50);
     };
-    if constexpr (std::is_same_v<Writer, GgufWriter>) {
+    if constexpr (std::is_same_v<Writer, mamba2::GgufWriter>) {
       check(mamba2::Gguf::parse(file, "file").value());
       CHECK(file.size() % 32 == 0);
     } else {
@@ -106,8 +104,8 @@ TEST_CASE_TEMPLATE("writers: the data comes in parts of any size", Writer, GgufW
   }
 }
 
-TEST_CASE_TEMPLATE("writers: too much, too little, and none at all", Writer, GgufWriter,
-                   SafetensorsWriter) {
+TEST_CASE_TEMPLATE("writers: too much, too little, and none at all", Writer, mamba2::GgufWriter,
+                   mamba2::SafetensorsWriter) {
   Bytes file;
   Writer writer;
   add_three(writer, DType::F16);
@@ -127,7 +125,8 @@ TEST_CASE_TEMPLATE("writers: too much, too little, and none at all", Writer, Ggu
   CHECK(!file.empty());
 }
 
-TEST_CASE_TEMPLATE("writers: a sink that fails ends it", Writer, GgufWriter, SafetensorsWriter) {
+TEST_CASE_TEMPLATE("writers: a sink that fails ends it", Writer, mamba2::GgufWriter,
+                   mamba2::SafetensorsWriter) {
   std::size_t calls_left = 2;
   Writer writer;
   add_three(writer, DType::F16);
@@ -141,7 +140,8 @@ TEST_CASE_TEMPLATE("writers: a sink that fails ends it", Writer, GgufWriter, Saf
   CHECK(written.error().message == "full");
 }
 
-TEST_CASE_TEMPLATE("writers: what cannot be announced", Writer, GgufWriter, SafetensorsWriter) {
+TEST_CASE_TEMPLATE("writers: what cannot be announced", Writer, mamba2::GgufWriter,
+                   mamba2::SafetensorsWriter) {
   Writer writer;
   writer.add_tensor("a", DType::F32, Shape{2}).value();
   check_error(writer.add_tensor("a", DType::F32, Shape{2}), "\"a\" is announced twice");
@@ -152,7 +152,7 @@ TEST_CASE_TEMPLATE("writers: what cannot be announced", Writer, GgufWriter, Safe
 }
 
 TEST_CASE("safetensors_writer: no quantized types; names that JSON must escape") {
-  SafetensorsWriter writer;
+  mamba2::SafetensorsWriter writer;
   check_error(writer.add_tensor("q", DType::Q8_0, Shape{32}), "no type Q8_0");
   const std::string name = "a \"name\"\n\xC3\xA9";
   writer.add_tensor(name, DType::F32, Shape{}).value();
@@ -164,7 +164,7 @@ TEST_CASE("safetensors_writer: no quantized types; names that JSON must escape")
 }
 
 TEST_CASE("gguf_writer: limits of the format") {
-  GgufWriter writer;
+  mamba2::GgufWriter writer;
   check_error(writer.add_tensor("i", DType::U16, Shape{32}), "no type U16");
   check_error(writer.add_tensor("q", DType::Q8_0, Shape{32, 8}), "whole blocks of Q8_0");
   check_error(writer.add_tensor("d", DType::F32, Shape{1, 1, 1, 1, 1}), "at most 4 dimensions");
@@ -173,7 +173,7 @@ TEST_CASE("gguf_writer: limits of the format") {
 }
 
 TEST_CASE("gguf_writer: keys of every type, copied and replaced") {
-  GgufWriter writer;
+  mamba2::GgufWriter writer;
   writer.set_integer("integer", 7);
   writer.set_number("number", 0.5F);
   writer.set_flag("flag", true);
@@ -202,7 +202,7 @@ TEST_CASE("gguf_writer: keys of every type, copied and replaced") {
     CHECK(metadata.find("integers")->int32_at(0) == -1);
     return metadata;
   };
-  GgufWriter copy;
+  mamba2::GgufWriter copy;
   check(first).for_each(
       [&](std::string_view key, const mamba2::GgufValue& value) { copy.set_value(key, value); });
   Bytes second;

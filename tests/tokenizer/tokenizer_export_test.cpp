@@ -16,7 +16,6 @@
 #include "mamba2/tokenizer/tokenizer_json.hpp"
 
 using mamba2::ErrorCode;
-using mamba2::GgufWriter;
 using mamba2::Result;
 using mamba2::Tokenizer;
 using mamba2::detail::TokenizerFile;
@@ -37,7 +36,7 @@ TokenizerFile file_of(const std::string& json) {
   return mamba2::detail::read_tokenizer_json(json, "t").value();
 }
 
-Bytes bytes_of(GgufWriter& writer) {
+Bytes bytes_of(mamba2::GgufWriter& writer) {
   Bytes bytes;
   writer
       .start([&](std::span<const std::byte> part) {
@@ -49,7 +48,7 @@ Bytes bytes_of(GgufWriter& writer) {
 }
 
 Bytes gguf_of(const TokenizerFile& file, std::size_t rows) {
-  GgufWriter writer;
+  mamba2::GgufWriter writer;
   mamba2::detail::set_gguf_tokenizer(writer, file, rows, "t").value();
   return bytes_of(writer);
 }
@@ -67,7 +66,7 @@ void check_same(const Tokenizer& found, const Tokenizer& expected) {
 }
 
 void check_refused(const TokenizerFile& file, std::string_view key) {
-  GgufWriter writer;
+  mamba2::GgufWriter writer;
   const auto outcome = mamba2::detail::set_gguf_tokenizer(writer, file, 8192, "t");
   REQUIRE(!outcome);
   CAPTURE(outcome.error().message);
@@ -129,7 +128,7 @@ TEST_CASE("tokenizer_export: what GGUF cannot say is refused by name") {
   file.merges.push_back({"a b", "c"});
   check_refused(file, "model.merges");
 
-  GgufWriter writer;
+  mamba2::GgufWriter writer;
   const auto outcome = mamba2::detail::set_gguf_tokenizer(writer, fine, 8191, "t");
   REQUIRE(!outcome);
   CHECK(outcome.error().code == ErrorCode::mismatch);
