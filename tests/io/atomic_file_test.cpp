@@ -34,7 +34,9 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-std::string text_of(const fs::path& path) { return mamba2::read_text_file(path, 1 << 20).value(); }
+std::string content_of(const fs::path& path) {
+  return mamba2::read_text_file(path, 1 << 20).value();
+}
 
 std::size_t files_in(const TempDir& dir) {
   std::size_t count = 0;
@@ -80,11 +82,11 @@ TEST_CASE("atomic_file: nothing before commit, all after it") {
   file.write(bytes_of("two")).value();
   file.write({}).value();
   file.commit().value();
-  CHECK(text_of(path) == "one two");
+  CHECK(content_of(path) == "one two");
   CHECK(files_in(dir) == 1);
   check_io(file.write(bytes_of("more")).error(), path, "errno");  // it is done
   check_io(file.commit().error(), path, "errno");
-  CHECK(text_of(path) == "one two");
+  CHECK(content_of(path) == "one two");
 }
 
 TEST_CASE("atomic_file: a file is replaced at the end; given up, it stays") {
@@ -95,16 +97,16 @@ TEST_CASE("atomic_file: a file is replaced at the end; given up, it stays") {
     file.write(bytes_of("new")).value();
     CHECK(files_in(dir) == 2);
   }
-  CHECK(text_of(path) == "old");
+  CHECK(content_of(path) == "old");
   CHECK(files_in(dir) == 1);
   auto first = AtomicFile::create(path).value();
   auto second = AtomicFile::create(path).value();  // at the same time
   first.write(bytes_of("first")).value();
   second.write(bytes_of("second")).value();
   first.commit().value();
-  CHECK(text_of(path) == "first");
+  CHECK(content_of(path) == "first");
   second.commit().value();
-  CHECK(text_of(path) == "second");
+  CHECK(content_of(path) == "second");
   CHECK(files_in(dir) == 1);
 }
 
@@ -117,7 +119,7 @@ TEST_CASE("atomic_file: moves") {
   auto b = AtomicFile::create(dir.path() / "b").value();
   std::swap(moved, b);
   b.commit().value();
-  CHECK(text_of(dir.path() / "a") == "a");
+  CHECK(content_of(dir.path() / "a") == "a");
   CHECK(!fs::exists(dir.path() / "b"));
 }
 
@@ -159,18 +161,18 @@ TEST_CASE("atomic_file: what is no file stays what it is, and is written to") {
   const fs::path link = dir.path() / "link";
   fs::create_symlink("target", link);
   CHECK(AtomicFile::create(link));  // as nothing was written, nothing happens
-  CHECK(text_of(target) == "old content");
+  CHECK(content_of(target) == "old content");
   auto file = AtomicFile::create(link).value();
   file.write(bytes_of("new")).value();
   file.commit().value();
   CHECK(fs::is_symlink(link));
-  CHECK(text_of(target) == "new");
+  CHECK(content_of(target) == "new");
   check_io(file.write(bytes_of("more")).error(), link, "errno");
 
   const fs::path dangling = dir.path() / "dangling";
   fs::create_symlink("made", dangling);
   AtomicFile::create(dangling).value().commit().value();
-  CHECK(text_of(dir.path() / "made").empty());
+  CHECK(content_of(dir.path() / "made").empty());
   fs::create_symlink("missing/file", dir.path() / "astray");
   auto astray = AtomicFile::create(dir.path() / "astray").value();
   check_io(astray.write({}).error(), dir.path() / "astray", "no such file");

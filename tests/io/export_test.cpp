@@ -28,7 +28,7 @@ namespace {
 using Shape = std::vector<std::size_t>;
 
 /// Two groups, a head of its own.
-Config small() {
+Config two_groups() {
   Config config;
   config.d_model = 32;
   config.n_layer = 2;
@@ -103,7 +103,7 @@ void check_refused(const Result<void>& outcome, std::string_view key) {
 /// Refused by both formats when `change` is made.
 template <class Change>
 void check_refused_by_both(std::string_view key, Change change) {
-  Config config = small();
+  Config config = two_groups();
   change(config);
   check_refused(mamba2::check_gguf_export(config), key);
   check_refused(mamba2::check_transformers_export(config), key);
@@ -111,7 +111,7 @@ void check_refused_by_both(std::string_view key, Change change) {
 
 template <class Change>
 void check_refused_by_gguf(std::string_view key, Change change) {
-  Config config = small();
+  Config config = two_groups();
   change(config);
   check_refused(mamba2::check_gguf_export(config), key);
   CHECK(mamba2::check_transformers_export(config));
@@ -121,7 +121,7 @@ void check_refused_by_gguf(std::string_view key, Change change) {
 
 TEST_CASE("export: a GGUF file is the same model") {
   for (const bool tied : {false, true}) {
-    Config config = small();
+    Config config = two_groups();
     config.tie_embeddings = tied;
     CHECK(mamba2::check_gguf_export(config));
     const auto file = gguf_of(config, DType::Q8_0);
@@ -132,7 +132,7 @@ TEST_CASE("export: a GGUF file is the same model") {
 }
 
 TEST_CASE("export: names, shapes and keys of GGUF, as llama.cpp has them") {
-  const auto file = gguf_of(small(), DType::F16);
+  const auto file = gguf_of(two_groups(), DType::F16);
   const auto gguf = mamba2::Gguf::parse(file, "file").value();
   const auto shape = [&gguf](std::string_view name) {
     const auto* tensor = gguf.find(name);
@@ -168,7 +168,7 @@ TEST_CASE("export: names, shapes and keys of GGUF, as llama.cpp has them") {
 }
 
 TEST_CASE("export: types of tensors in GGUF") {
-  Config config = small();
+  Config config = two_groups();
   for (const DType matrices : {DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0}) {
     CHECK(type_of(config, matrices, "blk.0.ssm_in.weight") == matrices);
     CHECK(type_of(config, matrices, "blk.0.ssm_out.weight") == matrices);
@@ -204,7 +204,7 @@ TEST_CASE("export: config.json of transformers is the same model") {
     CHECK(text.find("Infinity") == std::string::npos);
     check_same(mamba2::parse_config(text).value(), config);
   };
-  Config config = small();
+  Config config = two_groups();
   CHECK(mamba2::check_transformers_export(config));
   check(config);
   config.tie_embeddings = true;
@@ -234,7 +234,7 @@ TEST_CASE("export: config.json of transformers is the same model") {
 
 TEST_CASE("export: names and types in transformers") {
   std::vector<std::string> names;
-  for (const ExportedTensor& tensor : mamba2::transformers_export(small(), DType::BF16)) {
+  for (const ExportedTensor& tensor : mamba2::transformers_export(two_groups(), DType::BF16)) {
     CHECK(mamba2::canonical_name(tensor.name) == tensor.canonical);
     CHECK(tensor.dtype == (mamba2::detail::is_matrix(tensor.canonical) ? DType::BF16 : DType::F32));
     names.push_back(tensor.name);
@@ -255,7 +255,7 @@ TEST_CASE("export: what cannot be said is refused by name") {
   check_refused_by_gguf("dt_limit", [](Config& c) { c.dt_max = 0.1F; });
   check_refused_by_gguf("dt_limit", [](Config& c) { c.dt_min = 0.001F; });
   check_refused_by_gguf("eos_token_id", [](Config& c) { c.eos_token_ids = {1, 2, 3}; });
-  Config config = small();
+  Config config = two_groups();
   config.dt_max = 1e9F;  // written for infinity
   CHECK(mamba2::check_gguf_export(config));
 }
