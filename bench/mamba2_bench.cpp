@@ -10,6 +10,7 @@
 #include "bench/measure.hpp"
 #include "bench/random_weights.hpp"
 #include "bench/report.hpp"
+#include "bench/shapes.hpp"
 #include "tools/cli.hpp"
 #include "tools/weights.hpp"
 
@@ -92,16 +93,13 @@ Result<void> run(const Arguments& arguments) {
 }
 
 void add_options(CLI::App& app, Arguments& a) {
-  std::vector<std::string> shapes;
-  shapes.reserve(bench::kShapes.size());
-  for (const bench::Shape& shape : bench::kShapes) shapes.emplace_back(shape.name);
   std::vector<std::string> weights = cli::kWeights;
   weights.emplace_back("all");
   const CLI::Range tokens(1, 1 << 20);
 
   app.add_option("MODEL", a.path, "Folder with config.json and *.safetensors, or GGUF file");
   app.add_option("--random", a.shape, "Instead of MODEL: random weights in a published shape")
-      ->check(CLI::IsMember(shapes));
+      ->check(CLI::IsMember(bench::shape_names()));
   app.add_option("-w,--weights", a.weights, "Precisions of the weights: int8,int4; or all of them")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -22,6 +22,7 @@
 #include "bench/random_weights.hpp"
 #include "bench/report.hpp"
 #include "bench/roof.hpp"
+#include "bench/shapes.hpp"
 #include "tools/cli.hpp"
 #include "tools/weights.hpp"
 
@@ -73,9 +74,7 @@ class Measurement {
   using Session = mamba2::Session<W>;
   using Tokens = std::span<const mamba2::Token>;
 
-  [[nodiscard]] mamba2::Config shape() const {
-    return std::ranges::find(kShapes, request_.model, &Shape::name)->config();
-  }
+  [[nodiscard]] mamba2::Config shape() const { return find_shape(request_.model).config(); }
 
   [[nodiscard]] mamba2::Result<mamba2::Weights<W>> weights_of_file() const {
     const auto checkpoint = mamba2::Checkpoint::open(request_.model);

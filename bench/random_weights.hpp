@@ -2,38 +2,15 @@
 // Models of the published shapes with random weights: as fast as the real ones, without a file.
 #pragma once
 
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <mamba2/mamba2.hpp>
 #include <random>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace bench {
-
-/// A published model: all else is as in Config's defaults.
-struct Shape {
-  std::string_view name;
-  std::size_t d_model;
-  std::size_t n_layer;
-
-  [[nodiscard]] mamba2::Config config() const {
-    mamba2::Config config;
-    config.d_model = d_model;
-    config.n_layer = n_layer;
-    config.d_inner = config.d_ssm = 2 * d_model;
-    return config;
-  }
-};
-
-inline constexpr std::array<Shape, 5> kShapes = {{{"mamba2-130m", 768, 24},
-                                                  {"mamba2-370m", 1024, 48},
-                                                  {"mamba2-780m", 1536, 48},
-                                                  {"mamba2-1.3b", 2048, 48},
-                                                  {"mamba2-2.7b", 2560, 64}}};
 
 /// Memory that is const to everybody but to those who fill it.
 template <class T>

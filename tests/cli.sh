@@ -62,7 +62,7 @@ expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
 grep -q '"parameters": 14476080' report.json || die "report.json: the parameters"
 expect 0 '' mamba2-logits "$model" --ids 1,5,9 --all --out three.safetensors
-[ "$(tail -c +9 three.safetensors | head -c 20)" = '{"logits":{"dtype":"' ] || die "header"
+grep -aq '"logits":{"dtype":"F32","shape":\[3,8192\]' three.safetensors || die "header"
 expect 0 '' mamba2-logits "$model" --text "The sea" --out last.safetensors
 head -c 1500 "$source/LICENSE" >text.txt
 expect 0 'perplexity [0-9.]+ \+- ' mamba2-perplexity "$model" text.txt --context 64 --json p.json
@@ -97,6 +97,60 @@ head -c 3000 "$toy" >cut.gguf
 expect 1 'cut.gguf: ' mamba2-inspect cut.gguf
 expect 1 'text.txt: expected a directory, a .safetensors file or a GGUF file' mamba2-inspect text.txt
 
+# Conversion: the same model, the same tokens.
+convert() { expect "$1" "$2" mamba2-convert "${@:3}"; }
+same_logits() {
+  expect 0 '' mamba2-logits "$1" --text "The sea" --out converted.safetensors
+  cmp last.safetensors converted.safetensors || die "$1: the logits"
+}
+convert 0 '^tales.gguf: F32, 58.* MB, with tokenizer' "$model" tales.gguf --type f32
+same_logits tales.gguf
+convert 0 '^folder/model.safetensors: BF16' "$model" folder/
+same_logits folder
+cmp "$model/tokenizer.json" folder/tokenizer.json
+convert 0 '^folder/model.safetensors: F16' tales.gguf folder --force
+expect 0 cottage generate folder "${greedy[@]:2}"
+for type in q8_0 q4_0; do
+  convert 0 . "$model" "$type.gguf" --type "$type"
+  expect 0 . generate "$type.gguf" "${greedy[@]:2}"
+done
+convert 0 '^again.gguf: Q8_0, .*, no tokenizer' q8_0.gguf again.gguf --no-tokenizer
+expect 1 'tokenizer.ggml.model must be "gpt2", found "none"' generate again.gguf text
+[ ${#emulator[@]} -gt 0 ] ||
+  convert 0 '^random.gguf: Q8_0, 137.* no tokenizer' --random mamba2-130m random.gguf -t q8_0
+convert 2 'q8_0 needs an OUT that ends in .gguf' "$model" other --type q8_0
+convert 2 . "$model" other.gguf --type q3_k
+convert 2 'must end in .gguf, or be a folder' "$model" other.safetensors
+convert 2 'comes instead of IN' --random mamba2-130m "$model" other.gguf
+convert 2 'OUT' "$model"
+convert 1 'tales.gguf: exists; --force replaces it' "$model" tales.gguf
+convert 1 'folder: is not empty; --force' "$model" folder
+cp -R "$model" parts
+convert 1 'parts: has a model in several parts' tales.gguf parts --force
+mkdir folder.gguf
+convert 1 'folder.gguf: cannot be written: it is a directory' "$model" folder.gguf
+mkfifo pipe.gguf
+cat pipe.gguf >piped.gguf &
+convert 0 '^pipe.gguf: Q8_0, with tokenizer' "$model" pipe.gguf --type q8_0
+wait "$!"
+cmp q8_0.gguf piped.gguf
+convert 1 'text.txt: expected a directory, found a file' "$model" text.txt
+convert 1 'must be another than the model' tales.gguf ./tales.gguf --force
+convert 1 'must be another than the model' folder/model.safetensors folder --force
+convert 1 'no-such/other.gguf: cannot be written: no such file' "$model" no-such/other.gguf
+convert 1 'no-such/other: cannot be made: no such file' "$model" no-such/other
+convert 1 'no-such-model' no-such-model other.gguf
+convert 1 'bias must be false in a GGUF file, found true' \
+  "$source/tests/golden/transformers/bias" other.gguf
+convert 0 . "$source/tests/golden/transformers/bias" bias
+as_is=("${emulator[@]}")
+emulator=(bash -c 'ulimit -f 100 && "$@"' limit "${emulator[@]}") # as if the disk were full
+convert 1 'tales.gguf: cannot be written: the file would be too large' "$model" tales.gguf --force
+convert 1 'other/model.safetensors: cannot be written' "$model" other
+emulator=("${as_is[@]}")
+same_logits tales.gguf
+[ -z "$(find . -name 'other*')" ] || die "a failed conversion left something"
+
 expect 0 'int8 +1 +decode' mamba2-bench "$model" --threads 1 --decode 4 --prefill 16 --repeat 1 \
   --json bench.json
 grep -q '"phase": "prefill"' bench.json || die "bench.json: the rows"
@@ -106,7 +160,7 @@ for key in model weights threads tokens_per_s bytes_per_token gb_per_s gop_per_s
 done
 
 # Help and usage.
-for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-bench; do
+for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-convert mamba2-bench; do
   expect 0 'Exit status' "$name" --help
   expect 2 . "$name"
   expect 2 . "$name" "$model" --no-such-option
@@ -149,6 +203,8 @@ if [ "$(id -u)" -eq 0 ]; then # who may read everything, but for this
     --inh-caps=-dac_override,-dac_read_search "${emulator[@]}")
 fi
 expect 1 'broken/config.json: .*ermission' mamba2-inspect broken
+mkdir -m 555 locked
+expect 1 'locked/x.gguf: cannot be written: permission denied' mamba2-convert "$model" locked/x.gguf
 emulator=("${as_is[@]}")
 if [ -e /dev/full ]; then
   status=0
@@ -171,5 +227,18 @@ wait "$job" || status=$?
 [ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
 grep -q 'tokens/s' err || die "Ctrl-C: statistics expected"
 [ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] || die "Ctrl-C: a last newline expected"
+
+# Nothing is left of a conversion.
+"${emulator[@]}" "$bin/mamba2-convert" --random mamba2-2.7b big.gguf --type q4_0 >out 2>err &
+job=$!
+for _ in $(seq 600); do
+  [ -z "$(find . -name 'big.gguf.*.partial' -size +0)" ] || break
+  sleep 0.1
+done
+kill -INT "$job"
+status=0
+wait "$job" || status=$?
+[ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
+[ -z "$(find . -name 'big*')" ] || die "Ctrl-C: the conversion left something"
 
 echo "$checks command lines behave"

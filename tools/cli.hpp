@@ -10,14 +10,15 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <mamba2/core/platform.hpp>
 #include <mamba2/core/result.hpp>
+#include <mamba2/io/atomic_file.hpp>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
-#include <system_error>
+#include <string_view>
 #include <utility>
 
 namespace cli {
@@ -67,68 +68,28 @@ int run(CLI::App& app, int argc, char** argv, Work&& work) {
   return 1;
 }
 
-/// Writes a file that appears under its name whole or not at all; but what is no file (a device, a
-/// pipe, a link to somewhere else) stays what it is and is written to.
-class AtomicFile {
- public:
-  explicit AtomicFile(std::string path)
-      : path_(std::move(path)),
-        temporary_(written_in_place(path_) ? path_ : path_ + ".partial"),
-        out_(temporary_, std::ios::binary) {}
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-  ~AtomicFile() {
-    if (!committed_ && temporary_ != path_) std::remove(temporary_.c_str());
-  }
-
-  void write(const char* bytes, std::size_t count) {
-    out_.write(bytes, static_cast<std::streamsize>(count));
-  }
-  [[nodiscard]] bool good() const { return out_.good(); }
-
-  /// Gives the file its name. Error: io, if anything since the opening has failed.
-  [[nodiscard]] mamba2::Result<void> commit() {
-    out_.close();
-    std::error_code failure;
-    if (out_.good() && temporary_ != path_) {
-      std::filesystem::rename(temporary_, path_, failure);
-    }
-    if (!out_.good() || failure) {
-      return mamba2::Error{mamba2::ErrorCode::io, path_ + ": cannot be written"};
-    }
-    committed_ = true;
-    return {};
-  }
-
- private:
-  [[nodiscard]] static bool written_in_place(const std::string& path) {
-    std::error_code ignored;
-    const std::filesystem::file_status status = std::filesystem::symlink_status(path, ignored);
-    return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
-  }
-
-  std::string path_;
-  std::string temporary_;
-  std::ofstream out_;
-  bool committed_ = false;
-};
-
 /// Error: io, if a file of this name, unless it is empty, could not be written. To be asked before
 /// hours of work, not after.
 [[nodiscard]] inline mamba2::Result<void> check_writable(const std::string& path) {
   if (path.empty()) return {};
-  AtomicFile probe(path);
-  return probe.good() ? mamba2::Result<void>() : probe.commit();
+  const auto probe = mamba2::AtomicFile::create(path);
+  return probe ? mamba2::Result<void>() : probe.error();
+}
+
+/// Writes a whole file. Errors: those of AtomicFile.
+[[nodiscard]] inline mamba2::Result<void> write_file(const std::string& path,
+                                                     std::string_view text) {
+  auto file = mamba2::AtomicFile::create(path);
+  if (!file) return file.error();
+  const auto written = file->write(std::as_bytes(std::span(text)));
+  return written ? file->commit() : written;
 }
 
 /// Does nothing if the path is empty.
 [[nodiscard]] inline mamba2::Result<void> write_json(const std::string& path,
                                                      const nlohmann::ordered_json& json) {
   if (path.empty()) return {};
-  const std::string text = json.dump(2) + "\n";
-  AtomicFile file(path);
-  file.write(text.data(), text.size());
-  return file.commit();
+  return write_file(path, json.dump(2) + "\n");
 }
 
 /// A line on the terminal that tells how far a long piece of work has come; nothing where standard

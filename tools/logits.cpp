@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // mamba2-logits: the raw logits of a text, for comparison with another implementation.
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <mamba2/mamba2.hpp>
-#include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,42 +33,22 @@ Result<std::vector<Token>> tokens_of(const Arguments& a, const mamba2::Config& c
   return tokenizer->encode(a.text);
 }
 
-/// The beginning of a safetensors file with `logits` (positions, rows) F32 and then `ids` I64.
-std::string header(std::size_t positions, std::size_t rows, std::size_t tokens) {
-  const std::size_t logits_end = positions * rows * sizeof(float);
-  const nlohmann::ordered_json json = {
-      {"logits",
-       {{"dtype", "F32"}, {"shape", {positions, rows}}, {"data_offsets", {0, logits_end}}}},
-      {"ids",
-       {{"dtype", "I64"},
-        {"shape", {tokens}},
-        {"data_offsets", {logits_end, logits_end + tokens * sizeof(std::int64_t)}}}}};
-  std::string text = json.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  const std::uint64_t length = text.size();
-  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
-}
-
 /// Writes the logits piece by piece: those of a long text need not fit in memory.
 template <class WeightT>
 Result<void> write_logits(mamba2::Session<WeightT>& session, std::span<const Token> tokens,
-                          bool all, cli::AtomicFile& file) {
-  const auto write = [&](std::span<const float> values) {
-    file.write(reinterpret_cast<const char*>(values.data()), values.size_bytes());
-  };
+                          bool all, mamba2::SafetensorsWriter& out) {
   if (!all) {
     const auto logits = session.prefill(tokens);
     if (!logits) return logits.error();
-    write(*logits);
-    return {};
+    return out.write(std::as_bytes(*logits));
   }
   constexpr std::size_t kPiece = 64;
   std::vector<float> logits(kPiece * session.config().vocab_size);
-  for (std::size_t done = 0; done < tokens.size() && file.good(); done += kPiece) {
+  for (std::size_t done = 0; done < tokens.size(); done += kPiece) {
     const auto piece = tokens.subspan(done, std::min(kPiece, tokens.size() - done));
     const auto part = std::span(logits).first(piece.size() * session.config().vocab_size);
     if (Result<void> outcome = session.prefill(piece, part); !outcome) return outcome;
-    write(part);
+    if (Result<void> written = out.write(std::as_bytes(part)); !written) return written;
   }
   return {};
 }
@@ -86,13 +67,19 @@ Result<void> run(const Arguments& a) {
   if (!session) return session.error();
 
   const std::size_t rows = model->config().vocab_size;
-  const std::string begin = header(a.all ? tokens->size() : 1, rows, tokens->size());
-  cli::AtomicFile file(a.out);
-  file.write(begin.data(), begin.size());
-  if (Result<void> outcome = write_logits(*session, *tokens, a.all, file); !outcome) return outcome;
+  const std::size_t logits_shape[] = {a.all ? tokens->size() : 1, rows};
+  const std::size_t ids_shape[] = {tokens->size()};
   const std::vector<std::int64_t> ids(tokens->begin(), tokens->end());
-  file.write(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof ids[0]);
-  return file.commit();
+  mamba2::SafetensorsWriter out;
+  out.add_tensor("logits", mamba2::DType::F32, logits_shape).value();
+  out.add_tensor("ids", mamba2::DType::I64, ids_shape).value();
+  auto file = mamba2::AtomicFile::create(a.out);
+  if (!file) return file.error();
+  const auto sink = [&](std::span<const std::byte> bytes) { return file->write(bytes); };
+  Result<void> written = out.start(sink);
+  if (written) written = write_logits(*session, *tokens, a.all, out);
+  if (written) written = out.write(std::as_bytes(std::span(ids)));
+  return written ? file->commit() : written;
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 
 blocks.safetensors: random blocks of each quantized type, and the floats that the package makes of
 them: of type Q4_K, say, Q4_K.blocks (blocks, bytes) uint8 and Q4_K.floats (blocks, elements)
-float32. toy.gguf: a random model with the first tokens of the bundled model.
+float32. encoded.safetensors: floats (blocks, 32) float32, and the bytes that the package makes of
+them in the types Q8_0 and Q4_0. toy.gguf: a random model with the first tokens of the bundled model.
 
 Needs the packages in tests/requirements.txt; the seed is fixed."""
 
@@ -146,6 +147,30 @@ def write_toy(path, rng):
     write_gguf(path, config, tensors, blocks, data)
 
 
+def floats_to_encode(rng):
+    """Blocks of weights of many sizes, of zeros, of extremes of both signs, of ties to round: as
+    BF16 has few bits, the second half has many."""
+    values = rng.normal(0, 1, (256, 32)) * 10.0 ** rng.integers(-6, 3, (256, 1))
+    bits = values[128:].astype(numpy.float32).view(numpy.uint32) & 0xFFFF0000
+    values[128:] = bits.view(numpy.float32)
+    values[0] = 0
+    values[1] = rng.integers(-254, 255, 32) / 2  # halves, as the scale is 1
+    values[1, :2] = 127, -127
+    values[2] = rng.integers(-16, 17, 32) / 2
+    values[2, 5:7] = 8, -8
+    values[3] = -values[2]
+    values[4] = 1e-30
+    values[5, 1:] = 0
+    return values.astype(numpy.float32)
+
+
+def write_encoded(path, rng):
+    tensors = {"floats": floats_to_encode(rng)}
+    for name in ("Q8_0", "Q4_0"):
+        tensors[name] = gguf.quantize(tensors["floats"], gguf.GGMLQuantizationType[name])
+    save_file(tensors, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -160,6 +185,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     save_file(tensors, out / "blocks.safetensors")
     write_toy(out / "toy.gguf", rng)
+    write_encoded(out / "encoded.safetensors", rng)
 
 
 if __name__ == "__main__":

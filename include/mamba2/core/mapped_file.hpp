@@ -30,6 +30,8 @@ inline std::string errno_text(int code) {
       return "no such file or directory";
     case EACCES:
       return "permission denied";
+    case EISDIR:
+      return "it is a directory";
     case ENOTDIR:
       return "a part of the path is not a directory";
     case ENAMETOOLONG:
@@ -41,6 +43,15 @@ inline std::string errno_text(int code) {
       return "too many open files";
     case ENOMEM:
       return "not enough memory";
+    case ENOSPC:
+    case EDQUOT:
+      return "the disk is full";
+    case EFBIG:
+      return "the file would be too large";
+    case EROFS:
+      return "the file system is read-only";
+    case EIO:
+      return "the disk failed";
     default:
       return concat("errno ", code);
   }

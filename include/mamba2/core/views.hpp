@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
+#include <optional>
+#include <span>
 
 #include "mamba2/core/platform.hpp"
 
@@ -56,6 +59,21 @@ namespace detail {
 /// n rounded up to a multiple.
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
+}
+
+/// a * b; nothing on overflow.
+[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a,
+                                                                   std::size_t b) noexcept {
+  if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b) return std::nullopt;
+  return a * b;
+}
+
+/// The product of a tensor's dimensions; nothing on overflow.
+[[nodiscard]] constexpr std::optional<std::size_t> element_count(
+    std::span<const std::size_t> shape) noexcept {
+  std::optional<std::size_t> count = 1;
+  for (const std::size_t size : shape) count = count ? checked_product(*count, size) : count;
+  return count;
 }
 
 }  // namespace detail

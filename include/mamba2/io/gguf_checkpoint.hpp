@@ -39,6 +39,8 @@ namespace detail {
 inline constexpr std::string_view kGgufEmbedding = "token_embd.weight";
 inline constexpr std::string_view kGgufHead = "output.weight";
 
+inline constexpr std::string_view kGgufBlock = "blk.";
+
 /// A name in GGUF and here; of a tensor of a block without the prefix.
 struct GgufName {
   std::string_view gguf;
@@ -66,7 +68,6 @@ inline constexpr std::array<GgufName, 9> kGgufBlockNames = {{
 
 /// Gives a tensor its canonical name and shape; false if Mamba-2 has none of its name.
 [[nodiscard]] inline bool rename_gguf_tensor(TensorView& tensor) {
-  constexpr std::string_view kBlock = "blk.";
   std::string_view name = tensor.name;
   for (const GgufName& known : kGgufNames) {
     if (name == known.gguf) {
@@ -74,8 +75,8 @@ inline constexpr std::array<GgufName, 9> kGgufBlockNames = {{
       return true;
     }
   }
-  if (!name.starts_with(kBlock)) return false;
-  name.remove_prefix(kBlock.size());
+  if (!name.starts_with(kGgufBlock)) return false;
+  name.remove_prefix(kGgufBlock.size());
   const std::size_t dot = name.find('.');
   if (dot == std::string_view::npos) return false;
   for (const GgufName& known : kGgufBlockNames) {
@@ -86,6 +87,23 @@ inline constexpr std::array<GgufName, 9> kGgufBlockNames = {{
     }
   }
   return false;
+}
+
+/// The name in GGUF of a tensor with this canonical name; empty if GGUF has none.
+[[nodiscard]] inline std::string gguf_name(std::string_view canonical) {
+  constexpr std::string_view kLayers = "layers.";
+  for (const GgufName& known : kGgufNames) {
+    if (canonical == known.canonical) return std::string(known.gguf);
+  }
+  if (!canonical.starts_with(kLayers)) return {};
+  canonical.remove_prefix(kLayers.size());
+  const std::size_t dot = canonical.find('.');
+  for (const GgufName& known : kGgufBlockNames) {
+    if (canonical.substr(dot + 1) == known.canonical) {
+      return concat(kGgufBlock, canonical.substr(0, dot), ".", known.gguf);
+    }
+  }
+  return {};
 }
 
 }  // namespace detail

@@ -37,6 +37,12 @@ class GgufMetadata {
   /// The value of a key; nullptr if it is absent.
   [[nodiscard]] const GgufValue* find(std::string_view key) const;
 
+  /// Calls visit(key, value) for every key, in their alphabetic order.
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (const auto& [key, value] : entries_) visit(key, value);
+  }
+
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
   /// Tensors that the header announces.

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "mamba2/core/result.hpp"
+#include "mamba2/core/views.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/safetensors_header.hpp"
 #include "mamba2/io/tensor_view.hpp"
@@ -51,13 +51,6 @@ class Safetensors {
 };
 
 namespace detail {
-
-/// a * b; nothing on overflow.
-[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a,
-                                                                   std::size_t b) noexcept {
-  if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b) return std::nullopt;
-  return a * b;
-}
 
 /// Splits the file into its header and the data of its tensors.
 [[nodiscard]] inline Result<std::pair<std::string_view, std::span<const std::byte>>>
@@ -104,8 +97,7 @@ split_safetensors(std::span<const std::byte> bytes, std::string_view file) {
   if (end < begin || end > data.size()) {
     return failure("data must end in ", begin, "..", data.size(), ", found ", end);
   }
-  std::optional<std::size_t> size = 1;
-  for (const std::size_t dim : entry.shape) size = size ? checked_product(*size, dim) : size;
+  std::optional<std::size_t> size = element_count(entry.shape);
   size = size ? checked_product(*size, dtype_size(*dtype)) : size;
   if (size != end - begin) {
     return failure("data of shape ", shape_text(entry.shape), " and dtype ", entry.dtype,

@@ -28,6 +28,13 @@ struct TensorSpec {
   return std::string(name == "embeddings.weight" ? "embedding.weight" : name);
 }
 
+/// The name of a tensor in checkpoints of transformers, from its canonical one.
+[[nodiscard]] inline std::string transformers_name(std::string_view canonical) {
+  if (canonical == "lm_head.weight") return std::string(canonical);
+  if (canonical == "embedding.weight") canonical = "embeddings.weight";
+  return detail::concat("backbone.", canonical);
+}
+
 namespace detail {
 
 /// The tensors of block `layer`.

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// mamba2-convert: a checkpoint as a GGUF file or as one of Hugging Face transformers.
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <mamba2/mamba2.hpp>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "bench/shapes.hpp"
+#include "tools/cli.hpp"
+#include "tools/convert/outputs.hpp"
+#include "tools/weights.hpp"
+
+namespace {
+
+using mamba2::DType;
+using mamba2::Result;
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::string in, out, type, shape;
+  cli::WorkerOptions workers;
+  bool no_tokenizer = false;
+  bool force = false;
+
+  [[nodiscard]] bool to_gguf() const { return fs::path(out).extension() == ".gguf"; }
+};
+
+volatile std::sig_atomic_t interrupted = 0;
+
+struct Type {
+  const char* name;
+  DType dtype;
+};
+
+constexpr Type kTypes[] = {{"f32", DType::F32},
+                           {"f16", DType::F16},
+                           {"bf16", DType::BF16},
+                           {"q8_0", DType::Q8_0},
+                           {"q4_0", DType::Q4_0}};
+
+mamba2::Error io_error(const std::string& path, std::string_view reason) {
+  return {mamba2::ErrorCode::io, path + ": " + std::string(reason)};
+}
+
+/// The type that was asked for; else that of the model if it can be written, but F16 for F32.
+DType choose_type(const Arguments& a, DType stored) {
+  DType type = DType::F16;
+  for (const Type& known : kTypes) {
+    const bool possible = a.to_gguf() || !mamba2::is_quantized(known.dtype);
+    const bool keeps = known.dtype == stored && stored != DType::F32 && possible;
+    if (a.type.empty() ? keeps : a.type == known.name) type = known.dtype;
+  }
+  return type;
+}
+
+/// Whether the output may be written, asked before any work is done.
+Result<void> check_out(const Arguments& a) {
+  std::error_code error;
+  if (!fs::exists(a.out, error)) return a.to_gguf() ? cli::check_writable(a.out) : Result<void>();
+  if (!a.in.empty()) {
+    const fs::path in = a.in;
+    const bool is_shard = !a.to_gguf() && !fs::is_directory(in, error);
+    if (fs::equivalent(is_shard ? fs::absolute(in).parent_path() : in, a.out, error)) {
+      return io_error(a.out, "must be another than the model that is read");
+    }
+  }
+  if (a.to_gguf()) {
+    const bool is_file = fs::is_regular_file(a.out, error);
+    if (is_file && !a.force) return io_error(a.out, "exists; --force replaces it");
+    return cli::check_writable(a.out);
+  }
+  if (!fs::is_directory(a.out, error)) return io_error(a.out, "expected a directory, found a file");
+  if (!a.force && !fs::is_empty(a.out, error)) {
+    return io_error(a.out, "is not empty; --force replaces the model in it");
+  }
+  // It would no longer belong to what lies beside it.
+  if (fs::exists(fs::path(a.out) / "model.safetensors.index.json", error)) {
+    return io_error(a.out, "has a model in several parts, which --force does not replace");
+  }
+  return cli::check_writable(fs::path(a.out) / "model.safetensors");
+}
+
+Result<convert::ModelSource> open_source(const Arguments& a) {
+  if (a.shape.empty()) return convert::ModelSource::open(a.in);
+  return convert::ModelSource::random(bench::find_shape(a.shape).config());
+}
+
+std::string model_name(const Arguments& a) {
+  if (!a.shape.empty()) return a.shape + " (random weights)";
+  fs::path path = fs::absolute(a.in).lexically_normal();
+  if (path.filename().empty()) path = path.parent_path();
+  return (fs::is_directory(path) ? path.filename() : path.stem()).native();
+}
+
+void catch_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int signal) { interrupted = signal; };
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  // A limit of the size of files is an error like a full disk, not the end.
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGXFSZ, &action, nullptr);
+}
+
+void print_summary(const Arguments& a, DType type, bool has_tokenizer) {
+  const fs::path file = a.to_gguf() ? fs::path(a.out) : fs::path(a.out) / "model.safetensors";
+  std::error_code is_no_file;
+  const auto bytes = static_cast<double>(fs::file_size(file, is_no_file));
+  std::printf("%s: %s, ", file.c_str(), std::string(mamba2::dtype_name(type)).c_str());
+  if (!is_no_file) std::printf("%.1f MB, ", bytes / 1e6);
+  std::printf("%s\n", has_tokenizer ? "with tokenizer" : "no tokenizer");
+}
+
+Result<void> run(const Arguments& a) {
+  if (auto fine = check_out(a); !fine) return fine;
+  const auto source = open_source(a);
+  if (!source) return source.error();
+  auto companions = a.shape.empty() ? convert::Companions::open(a.in) : convert::Companions();
+  if (!companions) return companions.error();
+  if (a.no_tokenizer) companions->drop_tokenizer();
+  const auto workers = a.workers.start();
+  if (!workers) return workers.error();
+  const auto executor = workers->get();
+  if (!executor) return executor.error();
+
+  catch_signals();
+  cli::Progress progress("writing");
+  const DType type = choose_type(a, source->dtype());
+  const convert::Job job = {*source,
+                            *companions,
+                            a.out,
+                            model_name(a),
+                            type,
+                            **executor,
+                            [&progress](std::size_t done, std::size_t total) {
+                              progress.update(done, total);
+                              return interrupted == 0;
+                            }};
+  auto written = a.to_gguf() ? convert::write_gguf(job) : convert::write_transformers(job);
+  if (written) print_summary(a, type, companions->has_tokenizer());
+  return written;
+}
+
+void describe(CLI::App& app, Arguments& a) {
+  std::vector<std::string> types;
+  for (const Type& type : kTypes) types.emplace_back(type.name);
+  app.description(
+      "Writes a Mamba-2 model as a GGUF file, which llama.cpp and this library run, or as a "
+      "folder\n"
+      "of Hugging Face transformers: model.safetensors, config.json, tokenizer.json.");
+  app.add_option("IN", a.in,
+                 "Folder with config.json and *.safetensors, or such a file, or GGUF file");
+  app.add_option("OUT", a.out, "File to write if it ends in .gguf, else folder");
+  app.add_option("-t,--type", a.type,
+                 "Type of the large matrices; all else is F32. Default: as in IN, but f16 for\n"
+                 "F32 and for what OUT cannot have. q8_0 and q4_0 for GGUF only; with q4_0 the\n"
+                 "head is Q6_K. Bits a weight: 32, 16, 16, 8.5 and 4.5")
+      ->check(CLI::IsMember(types));
+  app.add_option("--random", a.shape, "Instead of IN: random weights in a published shape")
+      ->check(CLI::IsMember(bench::shape_names()));
+  app.add_flag("--no-tokenizer", a.no_tokenizer, "Leave the tokenizer out");
+  app.add_flag("--force", a.force, "Replace what OUT is");
+  a.workers.add(app);
+  app.footer(
+      "Examples:\n"
+      "  mamba2-convert examples/models/tales-14m tales.gguf\n"
+      "  mamba2-convert examples/models/tales-14m tales-q8_0.gguf --type q8_0\n"
+      "  mamba2-convert tales.gguf tales-hf --type f32\n"
+      "  mamba2-convert --random mamba2-130m random-130m.gguf --type q4_0\n"
+      "\n"
+      "OUT appears when it is complete; on an error, or Ctrl-C, nothing is left of it. What OUT\n"
+      "cannot say of a model is refused, by name.\n"
+      "Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.");
+}
+
+/// With --random the only path is the output's.
+void sort_paths(const CLI::App& app, Arguments& a) {
+  if (app.count("--random") > 0) {
+    if (!a.out.empty()) throw CLI::ValidationError("--random", "comes instead of IN");
+    std::swap(a.in, a.out);
+  } else if (a.in.empty()) {
+    throw CLI::RequiredError("IN");
+  }
+  if (a.out.empty()) throw CLI::RequiredError("OUT");
+  while (a.out.size() > 1 && a.out.back() == '/') a.out.pop_back();
+  if (fs::path(a.out).extension() == ".safetensors") {
+    throw CLI::ValidationError("OUT", "must end in .gguf, or be a folder");
+  }
+  if (!a.to_gguf() && a.type.starts_with('q')) {
+    throw CLI::ValidationError("--type", a.type + " needs an OUT that ends in .gguf");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app;
+  Arguments arguments;
+  describe(app, arguments);
+  app.callback([&] { sort_paths(app, arguments); });
+  const int status = cli::run(app, argc, argv, [&] { return run(arguments); });
+  return status != 0 && interrupted != 0 ? 128 + interrupted : status;
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// What lies beside a model's weights: its tokenizer, special tokens, and the metadata of GGUF.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <mamba2/io/checkpoint_files.hpp>
+#include <mamba2/io/gguf_fields.hpp>
+#include <mamba2/io/json.hpp>
+#include <mamba2/io/json_fields.hpp>
+#include <mamba2/mamba2.hpp>
+#include <mamba2/tokenizer/tokenizer_gguf.hpp>
+#include <mamba2/tokenizer/tokenizer_json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace convert {
+
+/// The path of a checkpoint, as far as it is not its tensors. Made for none (random weights), it
+/// has nothing.
+class Companions {
+ public:
+  Companions() = default;
+
+  /// Errors: io, malformed.
+  [[nodiscard]] static mamba2::Result<Companions> open(const std::filesystem::path& path) {
+    const auto files = mamba2::detail::locate_checkpoint(path);
+    if (!files) return files.error();
+    Companions companions;
+    const auto read =
+        files->is_single ? companions.read_gguf(path) : companions.read_folder(files->config);
+    if (!read) return read.error();
+    return companions;
+  }
+
+  [[nodiscard]] const mamba2::SpecialTokens& special() const noexcept { return special_; }
+
+  /// The metadata, if the checkpoint is GGUF; else nullptr.
+  [[nodiscard]] const mamba2::GgufMetadata* metadata() const noexcept {
+    return metadata_ ? &*metadata_ : nullptr;
+  }
+
+  /// Whether there is a tokenizer, and what the file with it is called.
+  [[nodiscard]] bool has_tokenizer() const noexcept { return !tokenizer_.empty(); }
+  [[nodiscard]] const std::string& tokenizer_file() const noexcept { return tokenizer_.native(); }
+  /// Forgets the tokenizer.
+  void drop_tokenizer() { tokenizer_.clear(); }
+
+  /// Errors: those of the readers.
+  [[nodiscard]] mamba2::Result<mamba2::detail::TokenizerFile> tokenizer() const {
+    auto file = read_tokenizer();
+    if (!file) return with_hint(std::move(file).error());
+    return file;
+  }
+
+  /// The text of tokenizer.json: the file's, or one made from the metadata of GGUF.
+  [[nodiscard]] mamba2::Result<std::string> tokenizer_text() const {
+    if (!metadata_) return read_text();
+    const auto file = tokenizer();
+    if (!file) return file.error();
+    return mamba2::detail::tokenizer_json(*file);
+  }
+
+  /// The way out, where a tokenizer cannot be had.
+  [[nodiscard]] static mamba2::Error with_hint(mamba2::Error error) {
+    error.message += " (--no-tokenizer leaves it out)";
+    return error;
+  }
+
+ private:
+  [[nodiscard]] mamba2::Result<std::string> read_text() const {
+    constexpr std::size_t kMaxBytes = std::size_t{1} << 28;
+    return mamba2::read_text_file(tokenizer_, kMaxBytes);
+  }
+
+  [[nodiscard]] mamba2::Result<mamba2::detail::TokenizerFile> read_tokenizer() const {
+    if (metadata_) return mamba2::detail::read_tokenizer_gguf(file_->bytes(), tokenizer_.native());
+    const auto text = read_text();
+    if (!text) return text.error();
+    return mamba2::detail::read_tokenizer_json(*text, tokenizer_.native());
+  }
+
+  mamba2::Result<void> read_gguf(const std::filesystem::path& path) {
+    auto file = mamba2::MappedFile::open(path);
+    if (!file) return file.error();
+    auto metadata = mamba2::GgufMetadata::parse(file->bytes(), path.native());
+    if (!metadata) return metadata.error();
+    file_ = *std::move(file);
+    metadata_ = *std::move(metadata);
+    mamba2::detail::GgufFields fields(*metadata_);
+    const auto token = [&](std::string_view key) -> std::optional<mamba2::Token> {
+      const auto id =
+          fields.integer_if(mamba2::detail::concat("tokenizer.ggml.", key, "_token_id"));
+      return id ? std::optional(static_cast<mamba2::Token>(*id)) : std::nullopt;
+    };
+    special_ = {token("bos"), token("padding"), token("unknown")};
+    if (fields.error()) return *fields.error();
+    if (fields.find(mamba2::detail::kGgufTokens) != nullptr) tokenizer_ = path;
+    return {};
+  }
+
+  mamba2::Result<void> read_folder(const std::filesystem::path& config) {
+    const auto text = mamba2::read_text_file(config, mamba2::detail::kMaxConfigBytes);
+    if (!text) return text.error();
+    const auto json = mamba2::detail::parse_json(*text, config.native());
+    if (!json) return json.error();
+    const mamba2::detail::JsonFields fields(*json, config.native());
+    const auto token = [&](std::string_view key) -> std::optional<mamba2::Token> {
+      const auto* value = fields.find(key);
+      const auto* id = value == nullptr ? nullptr : value->get_ptr<const std::uint64_t*>();
+      constexpr std::uint64_t kMaxId = mamba2::detail::TokenizerFile::kMaxId;
+      if (id == nullptr || *id > kMaxId) return std::nullopt;
+      return static_cast<mamba2::Token>(*id);
+    };
+    special_ = {token("bos_token_id"), token("pad_token_id"), std::nullopt};
+    const auto tokenizer = config.parent_path() / "tokenizer.json";
+    if (mamba2::detail::file_exists(tokenizer)) tokenizer_ = tokenizer;
+    return {};
+  }
+
+  mamba2::SpecialTokens special_;
+  std::filesystem::path tokenizer_;  // the file that has it; empty: there is none
+  std::optional<mamba2::MappedFile> file_;
+  std::optional<mamba2::GgufMetadata> metadata_;
+};
+
+}  // namespace convert

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a model's tensors to the bytes of a file, a few megabytes at a time.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <mamba2/mamba2.hpp>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "tools/convert/model_source.hpp"
+
+namespace convert {
+
+/// Told the elements written so far and all there are; answers whether to go on.
+using Report = std::function<bool(std::size_t done, std::size_t total)>;
+
+[[nodiscard]] inline std::size_t elements_of(const mamba2::ExportedTensor& tensor) {
+  return std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::size_t{1},
+                         std::multiplies<>());
+}
+
+/// Writes the data of tensors that a writer has announced.
+/// @tparam Writer GgufWriter or SafetensorsWriter
+template <class Writer>
+class TensorCopier {
+ public:
+  TensorCopier(const ModelSource& source, mamba2::Executor& executor, Writer& writer, Report report)
+      : source_(source),
+        executor_(executor),
+        writer_(writer),
+        report_(std::move(report)),
+        floats_(kTasks * kTask),
+        bytes_(kTasks * kTask * sizeof(float)),
+        bad_(kTasks) {}
+
+  /// Errors: malformed (a value that is not finite, or too large for its type), those of the
+  /// writer, io (interrupted).
+  mamba2::Result<void> copy(std::span<const mamba2::ExportedTensor> tensors) {
+    for (const auto& tensor : tensors) total_ += elements_of(tensor);
+    for (const auto& tensor : tensors) {
+      const std::size_t elements = elements_of(tensor);
+      for (std::size_t first = 0; first < elements; first += kTasks * kTask) {
+        const std::size_t count = std::min(kTasks * kTask, elements - first);
+        if (auto copied = copy_slab(tensor, first, count); !copied) return copied;
+        source_.release(tensor.canonical, first, count);
+        done_ += count;
+        if (!report_(done_, total_)) {
+          return mamba2::Error{mamba2::ErrorCode::io, "interrupted"};
+        }
+      }
+    }
+    return {};
+  }
+
+ private:
+  // Elements of a task: whole blocks of every type. Tasks of a slab: enough for many threads.
+  static constexpr std::size_t kTask = std::size_t{1} << 16;
+  static constexpr std::size_t kTasks = 64;
+
+  mamba2::Result<void> copy_slab(const mamba2::ExportedTensor& tensor, std::size_t first,
+                                 std::size_t count) {
+    const std::size_t block = mamba2::dtype_block(tensor.dtype);
+    const std::size_t size = mamba2::dtype_size(tensor.dtype);
+    const auto stored = source_.stored(tensor.canonical, tensor.dtype, first, count);
+    const std::size_t tasks = (count + kTask - 1) / kTask;
+    executor_.run(tasks, [&](std::size_t i) {
+      const std::size_t begin = i * kTask;
+      const auto values = std::span(floats_).subspan(begin, std::min(kTask, count - begin));
+      source_.read(tensor.canonical, first + begin, values);
+      bad_[i] = find_bad(values, tensor.dtype);
+      if (bad_[i] || !stored.empty()) return;
+      mamba2::encode_floats(tensor.dtype, values, &bytes_[begin / block * size]);
+    });
+    for (std::size_t i = 0; i < tasks; ++i) {
+      if (bad_[i])
+        return bad_value(tensor, first + i * kTask + *bad_[i], floats_[i * kTask + *bad_[i]]);
+    }
+    return writer_.write(stored.empty() ? std::span(bytes_).first(count / block * size) : stored);
+  }
+
+  /// The first value that is NaN or infinite, or would be.
+  [[nodiscard]] static std::optional<std::size_t> find_bad(std::span<const float> values,
+                                                           mamba2::DType dtype) {
+    const float most = mamba2::max_encodable(dtype);
+    const auto bad = std::find_if(values.begin(), values.end(),
+                                  [most](float value) { return !(std::fabs(value) <= most); });
+    if (bad == values.end()) return std::nullopt;
+    return static_cast<std::size_t>(bad - values.begin());
+  }
+
+  [[nodiscard]] static mamba2::Error bad_value(const mamba2::ExportedTensor& tensor,
+                                               std::size_t index, float value) {
+    return {mamba2::ErrorCode::malformed,
+            mamba2::detail::concat("tensor ", tensor.canonical, ": element ", index,
+                                   " must be finite as ", mamba2::dtype_name(tensor.dtype),
+                                   ", found ", value)};
+  }
+
+  const ModelSource& source_;
+  mamba2::Executor& executor_;
+  Writer& writer_;
+  Report report_;
+  std::vector<float> floats_;
+  std::vector<std::byte> bytes_;
+  std::vector<std::optional<std::size_t>> bad_;  // one for each task
+  std::size_t done_ = 0;
+  std::size_t total_ = 0;
+};
+
+}  // namespace convert

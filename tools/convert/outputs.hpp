@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files that the converter writes.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <mamba2/mamba2.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "tools/convert/companions.hpp"
+#include "tools/convert/copy_tensors.hpp"
+#include "tools/convert/model_source.hpp"
+
+namespace convert {
+
+/// A model, and how it shall be written.
+struct Job {
+  const ModelSource& source;
+  const Companions& companions;
+  std::filesystem::path out;
+  std::string name;  ///< the model's, for people
+  mamba2::DType matrices;
+  mamba2::Executor& executor;
+  Report report;
+};
+
+/// Writes header and tensors. Errors: those of AtomicFile and TensorCopier.
+template <class Writer>
+[[nodiscard]] mamba2::Result<void> write_tensors(const Job& job,
+                                                 std::span<const mamba2::ExportedTensor> tensors,
+                                                 Writer& writer, mamba2::AtomicFile& file) {
+  for (const auto& tensor : tensors) {
+    auto added = writer.add_tensor(tensor.name, tensor.dtype, tensor.shape);
+    if (!added) return added;
+  }
+  auto outcome = writer.start([&](std::span<const std::byte> bytes) { return file.write(bytes); });
+  if (outcome) {
+    outcome = TensorCopier<Writer>(job.source, job.executor, writer, job.report).copy(tensors);
+  }
+  return outcome ? writer.finish() : outcome;
+}
+
+/// Takes over what another GGUF file says of the model, and its tokenizer, unless it is about how
+/// that file was made.
+inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writer) {
+  companions.metadata()->for_each([&](std::string_view key, const mamba2::GgufValue& value) {
+    const bool is_about_file = key == "general.alignment" || key == "mamba2.vocab_size" ||
+                               key.starts_with("split.") || key.starts_with("quantize.");
+    const bool is_dropped = key.starts_with("tokenizer.") && !companions.has_tokenizer();
+    if (!is_about_file && !is_dropped) writer.set_value(key, value);
+  });
+}
+
+/// Error: what GGUF cannot say of the tokenizer.
+[[nodiscard]] inline mamba2::Result<void> set_tokenizer(const Job& job,
+                                                        mamba2::GgufWriter& writer) {
+  if (!job.companions.has_tokenizer()) return {};
+  const auto tokenizer = job.companions.tokenizer();
+  if (!tokenizer) return tokenizer.error();
+  auto set = mamba2::detail::set_gguf_tokenizer(writer, *tokenizer, job.source.config().vocab_size,
+                                                job.companions.tokenizer_file());
+  if (!set) return Companions::with_hint(set.error());
+  return set;
+}
+
+/// Writes a GGUF file.
+[[nodiscard]] inline mamba2::Result<void> write_gguf(const Job& job) {
+  const mamba2::Config& config = job.source.config();
+  if (auto possible = mamba2::check_gguf_export(config); !possible) return possible;
+  mamba2::GgufWriter writer;
+  writer.set_text("general.name", job.name);
+  if (job.companions.metadata() != nullptr) {
+    copy_metadata(job.companions, writer);
+  } else if (auto set = set_tokenizer(job, writer); !set) {
+    return set;
+  }
+  mamba2::set_gguf_config(writer, config, job.companions.special(), job.matrices);
+  auto file = mamba2::AtomicFile::create(job.out);
+  if (!file) return file.error();
+  const auto tensors = mamba2::gguf_export(config, job.matrices);
+  auto written = write_tensors(job, tensors, writer, *file);
+  return written ? file->commit() : written;
+}
+
+/// A directory that is removed again unless it is kept, if it was made here.
+class NewDirectory {
+ public:
+  explicit NewDirectory(std::filesystem::path path) : path_(std::move(path)) {
+    made_ = std::filesystem::create_directory(path_, error_);
+  }
+  NewDirectory(const NewDirectory&) = delete;
+  NewDirectory& operator=(const NewDirectory&) = delete;
+  ~NewDirectory() {
+    std::error_code ignored;  // it may have got other files meanwhile
+    if (made_) std::filesystem::remove(path_, ignored);
+  }
+  [[nodiscard]] const std::error_code& error() const noexcept { return error_; }
+  void keep() noexcept { made_ = false; }
+
+ private:
+  std::filesystem::path path_;
+  std::error_code error_;
+  bool made_ = false;
+};
+
+/// A file of text on its way into place.
+[[nodiscard]] inline mamba2::Result<mamba2::AtomicFile> text_file(const std::filesystem::path& path,
+                                                                  std::string_view text) {
+  auto file = mamba2::AtomicFile::create(path);
+  if (!file) return file;
+  if (auto written = file->write(std::as_bytes(std::span(text))); !written) return written.error();
+  return file;
+}
+
+/// Writes a directory as transformers has it. Its files get their names when all are complete.
+[[nodiscard]] inline mamba2::Result<void> write_transformers(const Job& job) {
+  const mamba2::Config& config = job.source.config();
+  if (auto possible = mamba2::check_transformers_export(config); !possible) return possible;
+  std::string tokenizer;
+  if (job.companions.has_tokenizer()) {
+    auto text = job.companions.tokenizer_text();
+    if (!text) return text.error();
+    tokenizer = *std::move(text);
+  }
+  NewDirectory directory(job.out);
+  if (directory.error()) {
+    return mamba2::Error{mamba2::ErrorCode::io,
+                         job.out.native() + ": cannot be made: " +
+                             mamba2::detail::errno_text(directory.error().value())};
+  }
+  const auto tensors = mamba2::transformers_export(config, job.matrices);
+  auto weights = mamba2::AtomicFile::create(job.out / "model.safetensors");
+  if (!weights) return weights.error();
+  mamba2::SafetensorsWriter writer;
+  auto outcome = write_tensors(job, tensors, writer, *weights);
+  if (!outcome) return outcome;
+  auto config_file =
+      text_file(job.out / "config.json",
+                mamba2::transformers_config(config, job.companions.special(), job.matrices));
+  if (!config_file) return config_file.error();
+  const auto tokenizer_path = job.out / "tokenizer.json";
+  if (!tokenizer.empty()) {
+    auto file = text_file(tokenizer_path, tokenizer);
+    outcome = file ? file->commit() : file.error();
+  } else {
+    std::error_code ignored;
+    std::filesystem::remove(tokenizer_path, ignored);  // that of the model that was here before
+  }
+  if (outcome) outcome = config_file->commit();
+  if (outcome) outcome = weights->commit();
+  if (outcome) directory.keep();
+  return outcome;
+}
+
+}  // namespace convert
