@@ -50,11 +50,10 @@ class Measurement {
   [[nodiscard]] mamba2::Result<void> load() {
     // The peak is that of everything before, where it cannot be reset.
     if (reset_peak_rss()) baseline_rss_ = peak_rss();
-    auto weights = request_.random ? random_weights<W>(shape()) : weights_of_file();
-    if (!weights) return std::move(weights).error();
-    packed_ = {weights->arena.data(), weights->arena.size()};
-    model_ = mamba2::Mamba2Model<W>::from_weights(*std::move(weights));
-    return {};
+    mamba2::Result<void> loaded;
+    const double time = seconds([&] { loaded = make_model(); });
+    load_s_ = request_.random ? 0.0 : time;
+    return loaded;
   }
 
   /// Calls sink(row) for every row. In a thread of its own for each number of threads, because that
@@ -75,6 +74,14 @@ class Measurement {
   using Tokens = std::span<const mamba2::Token>;
 
   [[nodiscard]] mamba2::Config shape() const { return find_shape(request_.model).config(); }
+
+  [[nodiscard]] mamba2::Result<void> make_model() {
+    auto weights = request_.random ? random_weights<W>(shape()) : weights_of_file();
+    if (!weights) return std::move(weights).error();
+    packed_ = {weights->arena.data(), weights->arena.size()};
+    model_ = mamba2::Mamba2Model<W>::from_weights(*std::move(weights));
+    return {};
+  }
 
   [[nodiscard]] mamba2::Result<mamba2::Weights<W>> weights_of_file() const {
     const auto checkpoint = mamba2::Checkpoint::open(request_.model);
@@ -251,6 +258,7 @@ class Measurement {
     row.phase = phase;
     row.repeat = request_.repeat;
     row.state = cli::name(request_.state);
+    row.load_s = load_s_;
     row.baseline_rss = baseline_rss_;
     row.memory_required =
         mamba2::Mamba2Model<W>::memory_required(model_->config(), {.state = request_.state}).peak();
@@ -283,6 +291,7 @@ class Measurement {
   const Request& request_;
   std::optional<mamba2::Mamba2Model<W>> model_;
   std::span<const std::byte> packed_;  // the model's weights
+  double load_s_ = 0.0;
   std::size_t baseline_rss_ = 0;
 };
 

@@ -49,6 +49,7 @@ struct Row {
   double roof_operations_per_s = 0.0;
   Spread share;  ///< of the memory's roof for decode, of the arithmetic's for prefill
 
+  double load_s = 0.0;              ///< seconds; 0: random weights, which are not loaded
   std::size_t peak_rss = 0;         ///< since the loading began; 0: not known
   std::size_t baseline_rss = 0;     ///< the process without a model
   std::size_t memory_required = 0;  ///< what the library foretells
@@ -62,8 +63,8 @@ struct Row {
 };
 
 inline nlohmann::ordered_json to_json(const Row& row, const std::string& cpu) {
-  const auto known = [](std::size_t bytes) {
-    return bytes == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(bytes);
+  const auto known = [](auto number) {
+    return number > 0 ? nlohmann::ordered_json(number) : nlohmann::ordered_json();
   };
   return {{"model", row.model},
           {"weights", row.weights},
@@ -88,6 +89,7 @@ inline nlohmann::ordered_json to_json(const Row& row, const std::string& cpu) {
           {"share", row.share.median},
           {"share_min", row.share.least},
           {"share_max", row.share.most},
+          {"load_s", known(row.load_s)},
           {"peak_rss_bytes", known(row.peak_rss)},
           {"baseline_rss_bytes", known(row.baseline_rss)},
           {"memory_required_bytes", row.memory_required},

@@ -61,6 +61,7 @@ expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 # Reports.
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
 grep -q '"parameters": 14476080' report.json || die "report.json: the parameters"
+grep -q '"bytes": 6291456' report.json || die "report.json: the embedding's bytes"
 expect 0 '' mamba2-logits "$model" --ids 1,5,9 --all --out three.safetensors
 grep -aq '"logits":{"dtype":"F32","shape":\[3,8192\]' three.safetensors || die "header"
 expect 0 '' mamba2-logits "$model" --text "The sea" --out last.safetensors
@@ -154,6 +155,7 @@ same_logits tales.gguf
 expect 0 'int8 +1 +decode' mamba2-bench "$model" --threads 1 --decode 4 --prefill 16 --repeat 1 \
   --json bench.json
 grep -q '"phase": "prefill"' bench.json || die "bench.json: the rows"
+grep -q '"load_s": [0-9]' bench.json || die "bench.json: the time of loading"
 for key in model weights threads tokens_per_s bytes_per_token gb_per_s gop_per_s roof_gb_per_s \
   roof_gop_per_s share peak_rss_bytes; do
   grep -q "\"$key\": " bench.json || die "bench.json: $key"

@@ -85,6 +85,7 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
     tensors.push_back({{"name", tensor.name},
                        {"dtype", mamba2::dtype_name(tensor.dtype)},
                        {"shape", tensor.shape},
+                       {"bytes", tensor.data.size()},
                        {"file", tensor.file}});
   }
   Json memory = Json::object();

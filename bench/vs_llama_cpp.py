@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the same models with mamba2 and with llama.cpp, in turn, and prints both side by side.
+
+  pip install llama-cpp-python        # compiles llama.cpp for this CPU, which takes some minutes
+  python3 bench/vs_llama_cpp.py --random mamba2-130m
+  python3 bench/vs_llama_cpp.py --random mamba2-2.7b --types q8_0 --repeat 5 --json 2.7b.json
+  python3 bench/vs_llama_cpp.py --model a.gguf --model b.gguf --threads 4 --plot ab.svg
+
+Both read the same GGUF files: yours, or random weights in a published shape, which mamba2-convert
+writes. mamba2 takes the weights in the precision that has about as many bits. Every measurement is
+a process of its own, with as many threads, mamba2 and llama.cpp in turn; shown are medians, and the
+ratio of mamba2's to llama.cpp's.
+
+decode   tokens per second, one after the other. of: how many times as fast as llama.cpp decoding
+         could be with its weights. That is what the memory can give, which mamba2-bench measures
+         meanwhile (roof), over what llama.cpp takes of it: its tokens per second, times the bytes
+         that one needs (the weights once, the state read and written). And what mamba2 reaches of
+         this ceiling, which is more than 100 % where it needs fewer bytes
+prefill  tokens per second of a prompt that is read at once
+load     seconds until the model can be used. The file has been read before, and is in memory if it
+         fits. llama.cpp maps it, and touches much of it only with its first tokens, which do not
+         count; with --no-mmap it reads all
+memory   what the process takes at most beyond what it took before loading; of a mapped file what
+         has been touched
+
+Let nothing else run meanwhile. On a board with fast and slow cores give both the fast ones:
+taskset -c 4-7 python3 bench/vs_llama_cpp.py ...
+"""
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from vs_report import compare, draw, plural, print_row, write
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What mamba2 takes the weights of a type as, and how many bits each has in a file, at most.
+TYPES = {"f32": ("fp32", 32.1), "f16": ("fp16", 16.1), "bf16": ("bf16", 16.1),
+         "q8_0": ("int8", 8.6), "q4_0": ("int4", 5.3)}
+SHAPES = {  # how many weights they have
+    "mamba2-130m": 129e6, "mamba2-370m": 369e6, "mamba2-780m": 781e6, "mamba2-1.3b": 1344e6,
+    "mamba2-2.7b": 2703e6}
+STOP = signal.SIGINT, signal.SIGTERM
+SLICES = 3  # of which a process reports the median
+
+
+def tell(text):
+    """How far the work has come: on a terminal one line, which an empty text clears."""
+    if sys.stderr.isatty():
+        print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
+
+
+def fail(message):
+    tell("")
+    sys.exit(f"vs_llama_cpp.py: {message}")
+
+
+def mega(size):
+    return f"{size / 1e6:.0f} MB"
+
+
+def run(*command):
+    """A program's standard output. If it fails, so does this one, in its words; if this one is told
+    to end, so is that."""
+    name = pathlib.Path(command[1 if command[0] == sys.executable else 0]).name
+    # Not while it starts: it would be forgotten.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    try:
+        child = subprocess.Popen(
+            [str(part) for part in command], text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP))
+    except OSError as error:
+        fail(f"{command[0]}: {error.strerror}")
+    with child:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+            out, err = child.communicate()
+        except BaseException:
+            child.terminate()  # and not kill: it may have something to clean up
+            raise
+    if child.returncode < 0:
+        reason = ", probably for want of memory" if child.returncode == -signal.SIGKILL else ""
+        fail(f"{name}: ended by signal {-child.returncode}{reason}")
+    if child.returncode != 0:
+        words = err.strip().splitlines() or [f"{name}: exit status {child.returncode}"]
+        fail(words[0 if child.returncode == 2 else -1])  # 2: a wrong option, and advice
+    return out
+
+
+def run_mamba2(args, model, threads, scratch):
+    out = scratch / "bench.json"
+    run(args.bin / "mamba2-bench", model["path"], "--weights", model["weights"], "--threads",
+        threads, "--decode", args.decode, "--prefill", args.prefill, "--repeat", SLICES, "--json",
+        out)
+    rows = {row["phase"]: row for row in json.loads(out.read_text(encoding="utf-8"))}
+    decode, last = rows["decode"], rows["prefill"]
+    peak, before = last["peak_rss_bytes"], last["baseline_rss_bytes"]
+    return {"decode_tokens_per_s": decode["tokens_per_s"],
+            "prefill_tokens_per_s": last["tokens_per_s"], "load_s": last["load_s"],
+            "peak_bytes": peak - before if peak and before else None,
+            "roof_gb_per_s": decode["roof_gb_per_s"],
+            "versions": {"mamba2": last["version"], "isa": last["isa"], "cpu": last["cpu"]}}
+
+
+def run_llama_cpp(args, path, threads, decode, prefill):
+    return json.loads(run(sys.executable, ROOT / "bench/llama_cpp_speed.py", path, "--threads",
+                          threads, "--decode", decode, "--prefill", prefill, "--repeat", SLICES,
+                          *([] if args.mmap else ["--no-mmap"])))
+
+
+def inspect(args, path, scratch):
+    """What must be known of a GGUF file."""
+    out = scratch / "inspect.json"
+    run(args.bin / "mamba2-inspect", path, "--json", out)
+    report = json.loads(out.read_text(encoding="utf-8"))
+    sizes = {}
+    for tensor in report["tensors"]:
+        # Of an embedding that is not the head one row is read, which does not count.
+        if tensor["name"] != "embedding.weight" or report["config"]["tie_embeddings"]:
+            kind = tensor["dtype"].lower()
+            sizes[kind] = sizes.get(kind, 0) + tensor["bytes"]
+    kind = max(sizes, key=sizes.get)
+    if kind not in TYPES and not args.weights:
+        fail(f"{path}: mamba2 has no precision of its own for {kind}; --weights says which to take")
+    return {"model": path.stem, "path": path, "type": kind,
+            "weights": args.weights or TYPES[kind][0],
+            "bytes_per_token": sum(sizes.values()) + 2 * report["memory"]["fp32"]["state"]}
+
+
+def check_memory(size):
+    """Whether a file of that size can be run from memory, with what a run needs beside it."""
+    need = 1.1 * size + 2e8
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return  # the system does not tell
+    for line in lines:
+        if line.startswith("MemAvailable:") and int(line.split()[1]) * 1024 < need:
+            fail(f"needs {mega(need)} of memory, {mega(int(line.split()[1]) * 1024)} are available")
+
+
+def write_random(args, work):
+    """The files of --random; what is there is not written again."""
+    sizes = {work / f"{args.random}-{kind}.gguf": SHAPES[args.random] * TYPES[kind][1] / 8
+             for kind in args.types}
+    check_memory(max(sizes.values()))
+    missing = [path for path in sizes if not path.exists()]
+    need, free = sum(sizes[path] for path in missing), shutil.disk_usage(work).free
+    if need > free:
+        fail(f"{work}: needs {mega(need)} of disk, {mega(free)} are free; --work takes another")
+    for path, kind in zip(sizes, args.types):
+        if path in missing:
+            tell(f"writing {path.name}, about {mega(sizes[path])}")
+            run(args.bin / "mamba2-convert", "--random", args.random, path, "--type", kind)
+    return list(sizes)
+
+
+def measure(args, scratch):
+    """The rows, and the versions."""
+    # Whether llama.cpp reads Mamba-2 here, and mamba2 knows --weights: asked before much is done.
+    small = scratch / "small.gguf"
+    run(args.bin / "mamba2-convert", ROOT / "examples/models/tales-14m", small, "--type", "q8_0")
+    versions = {"llama.cpp": run_llama_cpp(args, small, 1, SLICES, 2)["versions"]}
+    if args.weights:
+        run_mamba2(args, {"path": small, "weights": args.weights}, 1, scratch)
+    paths = args.model or write_random(args, args.work or scratch)
+    check_memory(max(path.stat().st_size for path in paths))
+    rows = []
+    for model in [inspect(args, path, scratch) for path in paths]:
+        with open(model["path"], "rb") as file:  # so that no run waits for the disk
+            while file.read(1 << 24):
+                pass
+        for threads in args.threads:
+            what = f"{model['model']}, {plural(threads, 'thread')}"
+            runs = []
+            for i in range(args.repeat):
+                tell(f"{what}, run {i + 1} of {args.repeat}: mamba2")
+                ours = run_mamba2(args, model, threads, scratch)
+                tell(f"{what}, run {i + 1} of {args.repeat}: llama.cpp")
+                theirs = run_llama_cpp(args, model["path"], threads, args.decode, args.prefill)
+                runs.append({"mamba2": ours, "llama.cpp": theirs})
+            tell("")
+            versions["mamba2"] = ours["versions"]
+            rows.append(compare(model, threads, runs))
+            print_row(rows[-1])
+    return rows, versions
+
+
+def report(args, rows, versions):
+    ours, theirs = versions["mamba2"], versions["llama.cpp"]
+    builds = [f"{name.replace('_', ' ')} {theirs[name]}" for name in theirs if name != "system"]
+    title = (f"{ours['cpu']}, {time.strftime('%Y-%m-%d')}\n"
+             f"mamba2 {ours['mamba2']} ({ours['isa']}); {', '.join(builds)}")
+    print(f"\nof: the ceiling of the ratio, and mamba2's share of it; --help says more. Medians of "
+          f"{plural(args.repeat, 'run')}.\n{title}\nllama.cpp: {theirs['system']}")
+    if args.json:
+        options = {name: getattr(args, name) for name in ("decode", "prefill", "repeat", "mmap")}
+        found = {"date": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions, **options, "rows": rows}
+        text = json.dumps(found, indent=2) + "\n"
+        write(args.json, lambda path: path.write_text(text, encoding="utf-8"))
+    if args.plot:
+        import matplotlib
+        matplotlib.use("agg")
+        from matplotlib import pyplot as plt
+        figure = draw(rows, title, plt)
+        write(args.plot, lambda path: figure.savefig(path, format=args.plot.suffix[1:], dpi=160))
+
+
+def whole(text, least=1):
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= 1 << 20):
+        raise argparse.ArgumentTypeError(f"must be a number of at least {least}, found {text!r}")
+    return int(text)
+
+
+def types(text):
+    for kind in text.split(","):
+        if kind not in TYPES:
+            raise argparse.ArgumentTypeError(f"must be of {','.join(TYPES)}, found {kind!r}")
+    return text.split(",")
+
+
+def image(text):
+    path = pathlib.Path(text)
+    if path.suffix not in (".svg", ".png", ".pdf"):
+        raise argparse.ArgumentTypeError(f"must end in .svg, .png or .pdf, found {text!r}")
+    return path
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.")
+    parser.add_argument("bin", metavar="BIN", type=pathlib.Path, nargs="?",
+                        default=ROOT / "build/release/bin",
+                        help="folder of the programs, which tools/test.sh builds "
+                        "[build/release/bin]")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model", type=pathlib.Path, action="append", metavar="FILE",
+                       help="a Mamba-2 model as a GGUF file; may be given several times")
+    model.add_argument("--random", choices=SHAPES, help="random weights in a published shape")
+    parser.add_argument("--types", type=types, default=["f16", "q8_0", "q4_0"],
+                        help=f"with --random: of {','.join(TYPES)} [f16,q8_0,q4_0]")
+    parser.add_argument("--weights", metavar="W", help="what mamba2 takes the weights as [" +
+                        ", ".join(f"{kind}: {policy}" for kind, (policy, _) in TYPES.items()) + "]")
+    parser.add_argument("--threads", type=lambda text: [whole(part) for part in text.split(",")],
+                        default=[1, 2], help="one number after the other [1,2]")
+    parser.add_argument("--repeat", type=whole, default=3, metavar="N",
+                        help="runs of each, in turn [3]")
+    parser.add_argument("--decode", type=lambda text: whole(text, SLICES), default=64, metavar="N",
+                        help="tokens to decode [64]")
+    parser.add_argument("--prefill", type=whole, default=512, metavar="N",
+                        help="tokens of the prompt; llama.cpp's batches are as large [512]")
+    parser.add_argument("--no-mmap", dest="mmap", action="store_false",
+                        help="let llama.cpp read the file, not map it")
+    parser.add_argument("--work", type=pathlib.Path, metavar="DIR",
+                        help="folder where --random keeps its files [a temporary one]")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all results")
+    parser.add_argument("--plot", type=image, metavar="FILE",
+                        help="draw them: .svg, .png or .pdf; needs matplotlib")
+    return parser.parse_args()
+
+
+def check(args):
+    """What would fail later."""
+    needed = {"llama_cpp": "llama-cpp-python"} | ({"matplotlib": "matplotlib"} if args.plot else {})
+    for module, package in needed.items():
+        if importlib.util.find_spec(module) is None:
+            fail(f"the package {package} is missing: pip install {package}")
+    for name in ("mamba2-bench", "mamba2-convert", "mamba2-inspect"):
+        if not (args.bin / name).is_file():
+            fail(f"{args.bin / name}: no such program; tools/test.sh builds it")
+    for path in args.model or []:
+        if not path.is_file():
+            fail(f"{path}: no such file")
+    for path in (args.json, args.plot):
+        if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            fail(f"{path}: cannot be written")
+    try:
+        if args.work:
+            args.work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{args.work}: cannot be made: {error.strerror}")
+
+
+def stop(number, _frame):
+    tell("")
+    sys.exit(128 + number)
+
+
+def main():
+    args = parse()
+    args.bin = args.bin.resolve()
+    for number in STOP:
+        signal.signal(number, stop)
+    check(args)
+    with tempfile.TemporaryDirectory(prefix="mamba2-") as scratch:
+        report(args, *measure(args, pathlib.Path(scratch)))
+
+
+if __name__ == "__main__":
+    main()
