@@ -18,10 +18,12 @@ static_assert(std::numeric_limits<float>::is_iec559, "float must be IEEE binary3
 }
 
 /// The nearest bfloat16, ties to even; overflow gives infinity, a NaN stays a (quiet) NaN.
+/// Straight-line code: loops over it vectorise.
 [[nodiscard]] constexpr std::uint16_t float_to_bf16(float value) noexcept {
   const auto bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<std::uint16_t>(bits >> 16 | 0x40U);
-  return static_cast<std::uint16_t>((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16);
+  const std::uint32_t quiet = bits >> 16 | 0x40U;
+  const std::uint32_t rounded = (bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16;
+  return static_cast<std::uint16_t>((bits & 0x7FFFFFFFU) > 0x7F800000U ? quiet : rounded);
 }
 
 /// The value of an IEEE binary16, exact: subnormals, infinities and NaN payloads included.

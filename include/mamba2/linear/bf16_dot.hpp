@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
@@ -30,11 +32,17 @@ struct Bf16Dot {
   }
 
   static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
-    auto* to = reinterpret_cast<std::uint16_t*>(band);
-    for (std::size_t k = 0; k < padded(cols); k += 2) {
-      for (std::size_t r = 0; r < kBandRows; ++r, to += 2) {
-        to[0] = float_to_bf16(rows[r * cols + k]);
-        to[1] = k + 1 < cols ? float_to_bf16(rows[r * cols + k + 1]) : std::uint16_t{0};
+    // A few columns at a time: first to BF16, which vectorises, then to their places.
+    constexpr std::size_t kColumns = 32;
+    for (std::size_t r = 0; r < kBandRows; ++r) {
+      for (std::size_t first = 0; first < cols; first += kColumns) {
+        std::array<std::uint16_t, kColumns> some{};
+        const std::size_t count = std::min(kColumns, cols - first);
+        std::transform(rows + r * cols + first, rows + r * cols + first + count, some.begin(),
+                       [](float value) { return float_to_bf16(value); });
+        for (std::size_t k = 0; k < count; k += 2) {
+          std::memcpy(band + ((first + k) / 2 * kBandRows + r) * 4, &some[k], 4);
+        }
       }
     }
   }
