@@ -21,7 +21,7 @@ using mamba2::Result;
 struct Arguments {
   bench::Request request;
   std::string path, shape;
-  std::vector<std::string> weights = {"int8"};
+  std::vector<std::string> weights;
   std::string json_file;
 };
 
@@ -103,7 +103,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("-w,--weights", a.weights, "Precisions of the weights: int8,int4; or all of them")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->capture_default_str()
+      ->default_str("int8, mixed for GGUF files")
       ->check(CLI::IsMember(weights));
   app.add_option("--threads", a.request.threads,
                  "Threads, a measurement for each number: 1,2; 0: one per fast core")
@@ -139,7 +139,14 @@ void complete(Arguments& a) {
   }
   a.request.random = a.path.empty();
   a.request.model = a.request.random ? a.shape : a.path;
-  if (std::ranges::find(a.weights, "all") != a.weights.end()) a.weights = cli::kWeights;
+  if (a.weights.empty()) a.weights = {cli::is_gguf_file(a.path) ? "mixed" : "int8"};
+  if (a.request.random && std::ranges::find(a.weights, "mixed") != a.weights.end()) {
+    throw CLI::ValidationError("mixed weights are those of a file: they need MODEL");
+  }
+  if (std::ranges::find(a.weights, "all") != a.weights.end()) {
+    a.weights = cli::kWeights;
+    if (a.request.random) std::erase(a.weights, "mixed");
+  }
   if (a.request.threads.empty()) a.request.threads = {0};
   if (a.request.context > 0 && a.request.decode == 0 && a.request.prefill > 0) {
     throw CLI::ValidationError("--context is what decoding starts from: it needs --decode");

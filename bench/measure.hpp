@@ -33,6 +33,16 @@ template <class W>
 using MatrixUnit = std::conditional_t<W::name == "int8" || W::name == "int4", Int8Unit,
                                       std::conditional_t<W::name == "bf16", Bf16Unit, FmaUnit>>;
 
+/// How many operations a second they do at best.
+template <class W>
+double matrix_peak(const mamba2::Matrix<W>&, const Threads& threads, double at_least) {
+  return peak<MatrixUnit<W>>(threads, at_least);
+}
+inline double matrix_peak(const mamba2::Matrix<mamba2::Mixed>& m, const Threads& threads,
+                          double at_least) {
+  return m.visit([&](const auto& one) { return matrix_peak(one, threads, at_least); });
+}
+
 /// Tokens with their time, and the roof beside it.
 struct Slice {
   double seconds_per_token;
@@ -73,19 +83,29 @@ class Measurement {
   using Session = mamba2::Session<W>;
   using Tokens = std::span<const mamba2::Token>;
 
-  [[nodiscard]] mamba2::Config shape() const { return find_shape(request_.model).config(); }
+  [[nodiscard]] mamba2::SessionOptions session_options() const { return {.state = request_.state}; }
 
   [[nodiscard]] mamba2::Result<void> make_model() {
-    auto weights = request_.random ? random_weights<W>(shape()) : weights_of_file();
+    auto weights = request_.random ? random_weights_of_shape() : weights_of_file();
     if (!weights) return std::move(weights).error();
     packed_ = {weights->arena.data(), weights->arena.size()};
+    in_proj_ = weights->blocks.front().in_proj;
+    head_bytes_ = weights->lm_head.bytes();
     model_ = mamba2::Mamba2Model<W>::from_weights(*std::move(weights));
     return {};
   }
 
-  [[nodiscard]] mamba2::Result<mamba2::Weights<W>> weights_of_file() const {
+  [[nodiscard]] mamba2::Result<mamba2::Weights<W>> random_weights_of_shape() {
+    const mamba2::Config config = find_shape(request_.model).config();
+    memory_required_ = mamba2::Mamba2Model<W>::memory_required(config, session_options()).peak();
+    return random_weights<W>(config);
+  }
+
+  [[nodiscard]] mamba2::Result<mamba2::Weights<W>> weights_of_file() {
     const auto checkpoint = mamba2::Checkpoint::open(request_.model);
     if (!checkpoint) return checkpoint.error();
+    memory_required_ =
+        mamba2::Mamba2Model<W>::memory_required(*checkpoint, session_options()).peak();
     auto pool = mamba2::ThreadPool::create(
         {.threads = std::ranges::max(request_.threads), .cpus = request_.cpus});
     if (!pool) return std::move(pool).error();
@@ -186,11 +206,9 @@ class Measurement {
 
   /// A token's share of the memory traffic: weights and state once for every batch, the head once.
   [[nodiscard]] double prefill_bytes(std::size_t tokens) const {
-    const mamba2::Config& c = model_->config();
     const std::size_t batch = mamba2::SessionOptions().prefill_batch;
     const auto batches = static_cast<double>((tokens + batch - 1) / batch);
-    const auto head =
-        static_cast<double>(mamba2::packed_bytes<typename W::Head>(c.vocab_size, c.d_model));
+    const auto head = static_cast<double>(head_bytes_);
     const auto once = static_cast<double>(model_->bytes_per_token(request_.state));
     return (batches * (once - head) + head) / static_cast<double>(tokens);
   }
@@ -229,7 +247,7 @@ class Measurement {
     constexpr double kLeast = 0.01;  // seconds
     const double reading = std::max(kLeast, expected / 4.0);
     const double calculating = std::max(kLeast, expected / 8.0);
-    const double matrix = operations.matrix / peak<MatrixUnit<W>>(threads, calculating);
+    const double matrix = operations.matrix / matrix_peak(in_proj_, threads, calculating);
     const double ssm = operations.ssm / peak<FmaUnit>(threads, calculating);
     return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + ssm)};
   }
@@ -260,8 +278,7 @@ class Measurement {
     row.state = cli::name(request_.state);
     row.load_s = load_s_;
     row.baseline_rss = baseline_rss_;
-    row.memory_required =
-        mamba2::Mamba2Model<W>::memory_required(model_->config(), {.state = request_.state}).peak();
+    row.memory_required = memory_required_;
     row.weight_bytes = model_->weight_bytes();
     row.state_bytes = mamba2::State::bytes(model_->config(), request_.state);
     return row;
@@ -291,8 +308,11 @@ class Measurement {
   const Request& request_;
   std::optional<mamba2::Mamba2Model<W>> model_;
   std::span<const std::byte> packed_;  // the model's weights
+  mamba2::Matrix<W> in_proj_{};
+  std::size_t head_bytes_ = 0;
   double load_s_ = 0.0;
   std::size_t baseline_rss_ = 0;
+  std::size_t memory_required_ = 0;
 };
 
 }  // namespace bench

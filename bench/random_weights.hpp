@@ -24,13 +24,14 @@ template <class W>
 class RandomBands {
  public:
   /// Values with mean 0 and deviation 1 / sqrt(cols): a product keeps the size of its input.
-  RandomBands(std::size_t cols, std::mt19937& random)
-      : bytes_(W::band_bytes(cols)), packed_(kBands * bytes_) {
+  RandomBands(const mamba2::Matrix<W>& m, std::mt19937& random)
+      : bytes_(m.band_bytes()), packed_(kBands * bytes_) {
+    const std::size_t cols = m.cols;
     std::normal_distribution<float> normal(0.0F, 1.0F / std::sqrt(static_cast<float>(cols)));
     std::vector<float> rows(W::kBandRows * cols);
     for (std::size_t band = 0; band < kBands; ++band) {
       for (float& value : rows) value = normal(random);
-      W::pack_band(rows.data(), cols, &packed_[band * bytes_]);
+      m.pack_band({rows.data()}, &packed_[band * bytes_]);
     }
   }
 
@@ -81,18 +82,16 @@ void fill_vectors(const mamba2::BlockWeights<W>& w, const mamba2::Config& c, std
 /// The weights of a model of this shape, always the same. Error: out_of_memory.
 template <class W>
 [[nodiscard]] mamba2::Result<mamba2::Weights<W>> random_weights(const mamba2::Config& config) {
-  mamba2::Weights<W> weights;
-  weights.config = config;
-  auto arena = mamba2::Arena::create(mamba2::Weights<W>::bytes(config));
+  auto weights = mamba2::Weights<W>::planned(config);
+  auto arena = mamba2::Arena::create(weights.carve(nullptr));
   if (!arena) return std::move(arena).error();
   weights.arena = *std::move(arena);
-  mamba2::Carver carver(weights.arena.data());
-  weights.carve(carver);
+  weights.carve(weights.arena.data());
 
   std::mt19937 random(2405);
-  const RandomBands<W> in_proj(config.d_model, random);
-  const RandomBands<W> out_proj(config.d_inner, random);
-  const RandomBands<typename W::Head> embedding(config.d_model, random);
+  const RandomBands<W> in_proj(weights.blocks.front().in_proj, random);
+  const RandomBands<W> out_proj(weights.blocks.front().out_proj, random);
+  const RandomBands<typename W::Head> embedding(weights.embedding, random);
   for (std::size_t i = 0; i < config.n_layer; ++i) {
     const mamba2::BlockWeights<W>& block = weights.blocks[i];
     in_proj.fill(block.in_proj, i);

@@ -30,7 +30,7 @@ struct Arguments {
   std::string model;
   std::string prompt;
   std::string file;
-  std::string weights = std::string(mamba2::Int8::name);
+  cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   mamba2::GenerateOptions generate;
@@ -64,7 +64,7 @@ void describe(CLI::App& app, Arguments& a) {
                                 "Text to continue; without it, from --file or standard input");
   app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input")
       ->excludes(prompt);
-  cli::add_weights(app, a.weights);
+  a.weights.add(app);
   a.workers.add(app);
   cli::add_state(app, a.state);
   app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most")
@@ -219,7 +219,7 @@ mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   if (app.count("--seed") == 0) a.generate.sampling.seed = std::random_device()();
   a.generate.stop_at_eos = !a.ignore_eos;
   for (std::string& stop : a.generate.stop) stop = unescape(stop);
-  return cli::with_weights(a.weights,
+  return cli::with_weights(a.weights.of(a.model),
                            [&]<class WeightT>() { return continue_text<WeightT>(*prompt, a); });
 }
 

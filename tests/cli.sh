@@ -53,7 +53,7 @@ same "$first"
 program generate "$model" -n 12 --seed 5 <prompt.txt >out 2>err
 same "$first"
 expect 0 'mamba2 0' generate --version
-for weights in fp32 fp16 bf16 int4; do
+for weights in fp32 fp16 bf16 int4 mixed; do
   expect 0 "weights  $weights, " generate "$model" "The sea" -n 2 -w "$weights" --threads 2 --stats
 done
 expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
@@ -93,6 +93,10 @@ expect 2 'requires' mamba2-perplexity "$model" text.txt --reference-weights int8
 toy=$source/tests/golden/gguf/toy.gguf
 expect 0 'layers.\*.mixer.in_proj.weight +2 x .* Q4_0' mamba2-inspect "$toy"
 expect 0 '^The sea' generate "$toy" "The sea" -n 3 --ignore-eos
+expect 0 'weights  mixed, ' generate "$toy" "The sea" -n 3 --ignore-eos --stats
+expect 0 'weights  int8, ' generate "$toy" "The sea" -n 3 --ignore-eos --stats -w int8
+expect 0 'mixed +1 +decode' mamba2-bench "$toy" --threads 1 --decode 4 --repeat 1
+expect 2 'mixed' mamba2-bench --random mamba2-130m -w mixed
 expect 0 '' mamba2-logits "$toy" --text "The sea" --out toy.safetensors
 head -c 3000 "$toy" >cut.gguf
 expect 1 'cut.gguf: ' mamba2-inspect cut.gguf

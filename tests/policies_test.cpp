@@ -10,6 +10,7 @@
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
+#include "mamba2/linear/mixed.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -48,7 +49,7 @@ std::vector<double> dequantized(const mamba2::Matrix<WeightT>& m, std::size_t ro
   std::vector<double> values;
   std::vector<float> row(m.cols);
   for (std::size_t r = 0; r < m.rows; ++r) {
-    WeightT::row(m, r, row.data());
+    m.row(r, row.data());
     if (rotation > 0) mamba2::kernels::hadamard(row.data(), row.size(), rotation);
     values.insert(values.end(), row.begin(), row.end());
   }
@@ -146,6 +147,7 @@ TEST_CASE("Bf16 models agree with the oracle") { check<mamba2::Bf16>(5e-2); }
 TEST_CASE("Int8 models agree with the oracle") { check<mamba2::Int8>(1e-1); }
 TEST_CASE("Int8A32 models agree with the oracle") { check<mamba2::Int8A32>(2e-4); }
 TEST_CASE("Int4 models agree with the oracle") { check<mamba2::Int4>(1e-1); }
+TEST_CASE("Mixed models of F32 agree with the oracle") { check<mamba2::Mixed>(2e-4); }
 
 TEST_CASE("the same bits whatever the number of threads") {
   for (const Config& config : shapes_for_threads()) {
@@ -155,5 +157,6 @@ TEST_CASE("the same bits whatever the number of threads") {
     check_threads<mamba2::Bf16>(config, mamba2::StatePrecision::fp32);
     check_threads<mamba2::Int8>(config, mamba2::StatePrecision::fp32);
     check_threads<mamba2::Int4>(config, mamba2::StatePrecision::fp16);
+    check_threads<mamba2::Mixed>(config, mamba2::StatePrecision::fp32);
   }
 }

@@ -72,7 +72,8 @@ def compare(bin_folder, folder, name, config, tensors, blocks, tokenizer=None):
     reference.mkdir(exist_ok=True)
     (reference / "config.json").write_text(json.dumps(config))
     save_file(floats, reference / "model.safetensors")
-    ids = ("--ids", ",".join(str(i * 7 % config["vocab_size"]) for i in range(24)), "--all")
+    ids = ("--ids", ",".join(str(i * 7 % config["vocab_size"]) for i in range(24)), "--all",
+           "--weights", "fp32")
     found = logits(bin_folder, path, folder / "found", *ids)["logits"]
     expected = logits(bin_folder, reference, folder / "expected", *ids)["logits"]
     difference = float(numpy.abs(found - expected).max() / expected.std())

@@ -23,12 +23,22 @@ struct Memory {
 };
 
 template <class... Policies>
-std::vector<Memory> memory_with(const Config& c) {
-  return {{Policies::name, mamba2::Mamba2Model<Policies>::memory_required(c)}...};
+std::vector<Memory> memory_with(const Checkpoint& checkpoint) {
+  return {{Policies::name, mamba2::Mamba2Model<Policies>::memory_required(checkpoint)}...};
 }
 
-std::vector<Memory> memory_needed(const Config& c) {
-  return memory_with<mamba2::Fp32, mamba2::Fp16, mamba2::Bf16, mamba2::Int8, mamba2::Int4>(c);
+std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
+  return memory_with<mamba2::Fp32, mamba2::Fp16, mamba2::Bf16, mamba2::Int8, mamba2::Int4,
+                     mamba2::Mixed>(checkpoint);
+}
+
+/// How policy Mixed stores a tensor: only matrices are packed, all else is FP32.
+std::string_view mixed_format(const mamba2::TensorView& tensor) {
+  const bool is_matrix = tensor.name.ends_with("_proj.weight") ||
+                         tensor.name.ends_with("embedding.weight") ||
+                         tensor.name.ends_with("lm_head.weight");
+  using mamba2::Mixed;
+  return is_matrix ? Mixed::format_name(Mixed::format_for(tensor.dtype)) : mamba2::Fp32::name;
 }
 
 std::string shape_of(const mamba2::TensorView& tensor) {
@@ -84,12 +94,13 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
     parameters += tensor.elements();
     tensors.push_back({{"name", tensor.name},
                        {"dtype", mamba2::dtype_name(tensor.dtype)},
+                       {"mixed", mixed_format(tensor)},
                        {"shape", tensor.shape},
                        {"bytes", tensor.data.size()},
                        {"file", tensor.file}});
   }
   Json memory = Json::object();
-  for (const auto& [weights, bytes] : memory_needed(c)) {
+  for (const auto& [weights, bytes] : memory_needed(checkpoint)) {
     memory[std::string(weights)] = {{"weights", bytes.weights},
                                     {"state", bytes.state},
                                     {"scratch", bytes.scratch},
@@ -114,13 +125,17 @@ void print_config(const Json& config) {
 void print_tensors(const Checkpoint& checkpoint, bool each) {
   struct Line {
     std::string name, shape;
-    std::string_view dtype;
+    std::string_view dtype, mixed;
     std::size_t count, elements;
   };
   std::vector<Line> lines;
   for (const mamba2::TensorView& tensor : checkpoint.tensors()) {
-    const Line line = {each ? tensor.name : family(tensor.name), shape_of(tensor),
-                       mamba2::dtype_name(tensor.dtype), 1, tensor.elements()};
+    const Line line = {each ? tensor.name : family(tensor.name),
+                       shape_of(tensor),
+                       mamba2::dtype_name(tensor.dtype),
+                       mixed_format(tensor),
+                       1,
+                       tensor.elements()};
     const auto same = std::find_if(lines.begin(), lines.end(), [&](const Line& other) {
       return other.name == line.name && other.shape == line.shape && other.dtype == line.dtype;
     });
@@ -131,18 +146,20 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
       same->elements += line.elements;
     }
   }
-  std::puts("\ntensors");
+  std::puts("\ntensors: their type in the file, and with mixed weights");
   for (const Line& line : lines) {
     const std::string times = line.count > 1 ? std::to_string(line.count) + " x" : "";
-    std::printf("  %-34s %6s %-18s %-6s %12zu\n", line.name.c_str(), times.c_str(),
-                line.shape.c_str(), std::string(line.dtype).c_str(), line.elements);
+    std::printf("  %-34s %6s %-18s %-6s %-5s %12zu\n", line.name.c_str(), times.c_str(),
+                line.shape.c_str(), std::string(line.dtype).c_str(),
+                std::string(line.mixed).c_str(), line.elements);
   }
 }
 
-void print_memory(const Config& c) {
+void print_memory(const Checkpoint& checkpoint) {
+  const Config& c = checkpoint.config();
   std::puts("\nmemory, in MB\n             weights      state    scratch       peak");
   const auto mega = [](std::size_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  for (const auto& [weights, bytes] : memory_needed(c)) {
+  for (const auto& [weights, bytes] : memory_needed(checkpoint)) {
     std::printf("  %-8s %10.1f %10.1f %10.1f %10.1f\n", std::string(weights).c_str(),
                 mega(bytes.weights), mega(bytes.state), mega(bytes.scratch), mega(bytes.peak()));
   }
@@ -179,7 +196,7 @@ int main(int argc, char** argv) {
                 static_cast<double>(checkpoint->file_bytes()) / 1e6);
     print_config(json["config"]);
     print_tensors(*checkpoint, each);
-    print_memory(checkpoint->config());
+    print_memory(*checkpoint);
     return cli::write_json(json_file, json);
   });
 }

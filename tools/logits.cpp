@@ -18,7 +18,7 @@ using mamba2::Token;
 
 struct Arguments {
   std::string model, text, out;
-  std::string weights = std::string(mamba2::Fp32::name);
+  cli::WeightsOption weights = {.usual = std::string(mamba2::Fp32::name)};
   cli::WorkerOptions workers;
   std::vector<Token> ids;
   bool all = false;
@@ -98,7 +98,7 @@ int main(int argc, char** argv) {
   auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer");
   ids->excludes(text);
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");
-  cli::add_weights(app, a.weights);
+  a.weights.add(app);
   a.workers.add(app);
   app.add_option("--out", a.out, "The file to write")->required();
   app.footer(
@@ -110,6 +110,7 @@ int main(int argc, char** argv) {
     if (ids->count() + text->count() == 0) throw CLI::RequiredError("--ids or --text");
   });
   return cli::run(app, argc, argv, [&] {
-    return cli::with_weights(a.weights, [&]<class WeightT>() { return run<WeightT>(a); });
+    return cli::with_weights(a.weights.of(a.model),
+                             [&]<class WeightT>() { return run<WeightT>(a); });
   });
 }

@@ -6,6 +6,7 @@
 #include <mamba2/linear/floats.hpp>
 #include <mamba2/linear/int4.hpp>
 #include <mamba2/linear/int8.hpp>
+#include <mamba2/linear/mixed.hpp>
 #include <mamba2/model.hpp>
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -20,6 +21,7 @@ MAMBA2_COMPILED_ELSEWHERE(Fp16)
 MAMBA2_COMPILED_ELSEWHERE(Bf16)
 MAMBA2_COMPILED_ELSEWHERE(Int8)
 MAMBA2_COMPILED_ELSEWHERE(Int4)
+MAMBA2_COMPILED_ELSEWHERE(Mixed)
 #undef MAMBA2_COMPILED_ELSEWHERE
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -25,7 +25,7 @@ using mamba2::Token;
 struct Options {
   std::string model, text, json_file;
   std::string reference;  ///< a model, or empty
-  std::string weights = std::string(mamba2::Fp32::name);
+  cli::WeightsOption weights = {.usual = std::string(mamba2::Fp32::name)};
   std::string reference_weights = std::string(mamba2::Fp32::name);
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   std::size_t context = 512;
@@ -104,7 +104,7 @@ Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
   if (!text) return text.error();
   auto tokenizer = mamba2::Tokenizer::load(o.model);
   if (!tokenizer) return std::move(tokenizer).error();
-  auto model = open_model(o.model, o.weights,
+  auto model = open_model(o.model, o.weights.of(o.model),
                           {.prefill_batch = o.batch, .state = o.state, .workers = workers});
   if (!model) return std::move(model).error();
   const mamba2::Config& config = (*model)->config();
@@ -186,7 +186,7 @@ Result<void> run(const Options& o, const cli::WorkerOptions& workers) {
               loss.tokens());
   nlohmann::ordered_json json = {{"model", o.model},
                                  {"text", o.text},
-                                 {"weights", o.weights},
+                                 {"weights", o.weights.of(o.model)},
                                  {"state", cli::name(o.state)},
                                  {"context", o.context},
                                  {"batch", o.batch},
@@ -229,7 +229,7 @@ void add_options(CLI::App& app, Options& o) {
       ->default_str("all")
       ->transform(cli::kWhole)
       ->check(CLI::PositiveNumber);
-  cli::add_weights(app, o.weights);
+  o.weights.add(app);
   cli::add_state(app, o.state);
   app.add_option("--batch", o.batch,
                  "Tokens to read at a time; 1: one by one, as text is written. Rounding differs")

@@ -3,9 +3,14 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <filesystem>
+#include <fstream>
 #include <mamba2/mamba2.hpp>
 #include <span>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -15,14 +20,34 @@
 namespace cli {
 
 /// The policies that programs offer.
-inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8", "int4"};
+inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8", "int4", "mixed"};
 
-/// Adds --weights.
-inline void add_weights(CLI::App& app, std::string& weights) {
-  app.add_option("-w,--weights", weights, "Precision of the weights, converted while loading")
-      ->capture_default_str()
-      ->check(CLI::IsMember(kWeights));
+/// Whether a model is a GGUF file, which chooses the precision of each matrix by itself.
+[[nodiscard]] inline bool is_gguf_file(const std::string& model) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(model, ignored)) return false;
+  std::array<char, 4> magic{};
+  std::ifstream(model, std::ios::binary).read(magic.data(), magic.size());
+  return std::string_view(magic.data(), magic.size()) == "GGUF";
 }
+
+/// --weights.
+struct WeightsOption {
+  std::string usual;  ///< where a model is not a GGUF file
+  std::string given = {};
+
+  void add(CLI::App& app) {
+    app.add_option("-w,--weights", given,
+                   "Precision of the weights, converted while loading; mixed: as the file has them")
+        ->default_str(usual + ", mixed for GGUF files")
+        ->check(CLI::IsMember(kWeights));
+  }
+  /// The one for a model.
+  [[nodiscard]] std::string of(const std::string& model) const {
+    if (!given.empty()) return given;
+    return is_gguf_file(model) ? "mixed" : usual;
+  }
+};
 
 [[nodiscard]] inline const char* name(mamba2::StatePrecision state) {
   return state == mamba2::StatePrecision::fp16 ? "fp16" : "fp32";
@@ -47,6 +72,7 @@ mamba2::Result<void> with_weights(const std::string& weights, Work&& work) {
   if (weights == "bf16") return work.template operator()<mamba2::Bf16>();
   if (weights == "int8") return work.template operator()<mamba2::Int8>();
   if (weights == "int4") return work.template operator()<mamba2::Int4>();
+  if (weights == "mixed") return work.template operator()<mamba2::Mixed>();
   return work.template operator()<mamba2::Fp32>();
 }
 

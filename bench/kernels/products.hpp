@@ -47,7 +47,7 @@ mamba2::Matrix<W> random_matrix(std::span<std::byte> memory) {
   std::mt19937 random(7);
   const std::size_t bands = memory.size() / W::band_bytes(kCols);
   const mamba2::Matrix<W> m{memory.data(), bands * W::kBandRows, kCols};
-  RandomBands<W>(kCols, random).fill(m);
+  RandomBands<W>(m, random).fill(m);
   return m;
 }
 

@@ -35,7 +35,7 @@ class Block {
   void forward(State& state, std::size_t layer) const {
     each_token([&](std::size_t t) {
       kernels::rms_norm(a_.residual[t], w_.norm, c_.d_model, c_.norm_eps, a_.u[t]);
-      prepare(a_.u[t], c_.d_model, t);
+      prepare(w_.in_proj, a_.u[t], t);
     });
     mix(state, layer, [&](std::size_t first, std::size_t count) {
       for (std::size_t t = 0; t < a_.tokens(); ++t) {
@@ -46,7 +46,7 @@ class Block {
 
   /// u = mixer(u).
   void mixer(State& state, std::size_t layer) const {
-    each_token([&](std::size_t t) { prepare(a_.u[t], c_.d_model, t); });
+    each_token([&](std::size_t t) { prepare(w_.in_proj, a_.u[t], t); });
     mix(state, layer, kNothing);
   }
 
@@ -78,7 +78,7 @@ class Block {
       if constexpr (WeightT::kRotation > 0) {
         kernels::hadamard(a_.gated[t], c_.d_inner, WeightT::kRotation);
       }
-      prepare(a_.gated[t], c_.d_inner, t);
+      prepare(w_.out_proj, a_.gated[t], t);
     });
     multiply(executor_, w_.out_proj, a_.inputs(), a_.u, [&](std::size_t first, std::size_t count) {
       add_bias(w_.out_proj_bias, a_.u.columns(first, count), first);
@@ -97,8 +97,8 @@ class Block {
     });
   }
 
-  void prepare(const float* x, std::size_t cols, std::size_t token) const {
-    WeightT::prepare(x, cols, a_.input + token * a_.input_bytes);
+  void prepare(const Matrix<WeightT>& m, const float* x, std::size_t token) const {
+    m.prepare(x, a_.input + token * a_.input_bytes);
   }
 
   /// y += bias, for y's columns from the first'th row of the matrix on.

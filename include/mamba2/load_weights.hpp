@@ -82,6 +82,7 @@ class WeightsLoader {
   /// rotation: the widest Hadamard blocks that rows are rotated in; 0: not rotated.
   template <class Policy>
   void matrix(const std::string& name, const Matrix<Policy>& m, std::size_t rotation = 0) {
+    const TensorView& stored = checkpoint_.tensor(name);
     const std::size_t values = Policy::kBandRows * m.cols;  // of a band
     const std::size_t slab = slab_bands(values);
     rows_.resize(slab * values);
@@ -98,7 +99,8 @@ class WeightsLoader {
         for (std::size_t r = 0; r < found.size() && rotation > 0; r += m.cols) {
           kernels::hadamard(&rows[r], m.cols, rotation);
         }
-        Policy::pack_band(rows.data(), m.cols, writable(m.band(band)));
+        m.pack_band({rows.data(), stored.dtype, stored.part(band * values, found.size())},
+                    writable(m.band(band)));
       });
       for (std::size_t i = 0; i < count; ++i) check(name, bad_[i]);
       release(name, first * values, m.rows_in(first, count) * m.cols);
@@ -226,6 +228,23 @@ template <WeightPolicy WeightT>
   return detail::slab_bands(band) * band * (sizeof(float) + sizeof(double));
 }
 
+/// The shapes and formats of a checkpoint's weights, without memory.
+template <WeightPolicy WeightT>
+[[nodiscard]] Weights<WeightT> plan_weights(const Checkpoint& checkpoint) {
+  auto weights = Weights<WeightT>::planned(checkpoint.config());
+  const auto choose = [&](auto& m, const std::string& name) {
+    m.choose_format(checkpoint.tensor(name).dtype);
+  };
+  choose(weights.embedding, "embedding.weight");
+  choose(weights.lm_head, weights.config.tie_embeddings ? "embedding.weight" : "lm_head.weight");
+  for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
+    const std::string mixer = detail::concat("layers.", i, ".mixer.");
+    choose(weights.blocks[i].in_proj, mixer + "in_proj.weight");
+    choose(weights.blocks[i].out_proj, mixer + "out_proj.weight");
+  }
+  return weights;
+}
+
 /// Packs a checkpoint's weights. Errors: out_of_memory; malformed, for a NaN or an infinity; those
 /// of Workers::get.
 template <WeightPolicy WeightT>
@@ -233,13 +252,11 @@ template <WeightPolicy WeightT>
                                                     const LoadOptions& options = {}) {
   const Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return executor.error();
-  Weights<WeightT> weights;
-  weights.config = checkpoint.config();
-  Result<Arena> arena = Arena::create(Weights<WeightT>::bytes(weights.config));
+  auto weights = plan_weights<WeightT>(checkpoint);
+  Result<Arena> arena = Arena::create(weights.carve(nullptr));
   if (!arena) return std::move(arena).error();
   weights.arena = *std::move(arena);
-  Carver carver(weights.arena.data());
-  weights.carve(carver);
+  weights.carve(weights.arena.data());
   const Result<void> loaded =
       detail::WeightsLoader<WeightT>(checkpoint, options, **executor, weights).load_all();
   if (!loaded) return loaded.error();

@@ -18,6 +18,7 @@
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
+#include "mamba2/linear/mixed.hpp"
 #include "mamba2/model.hpp"
 #include "mamba2/sampler.hpp"
 #include "mamba2/session.hpp"

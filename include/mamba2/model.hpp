@@ -60,8 +60,14 @@ class Mamba2Model {
   /// validate() accepts it.
   [[nodiscard]] static MemoryRequired memory_required(const Config& config,
                                                       const SessionOptions& options = {}) {
-    return {Weights<WeightT>::bytes(config), State::bytes(config, options.state),
-            Session<WeightT>::scratch_bytes(config, options), loading_bytes<WeightT>(config)};
+    return memory_required(Weights<WeightT>::planned(config), options);
+  }
+
+  /// The same for the model of a checkpoint: of policy Mixed, whose matrices are as large as those
+  /// of the checkpoint; of a Config alone it takes them to be F32.
+  [[nodiscard]] static MemoryRequired memory_required(const Checkpoint& checkpoint,
+                                                      const SessionOptions& options = {}) {
+    return memory_required(plan_weights<WeightT>(checkpoint), options);
   }
 
   /// A new, empty sequence. Errors: invalid_argument, out_of_memory.
@@ -78,15 +84,20 @@ class Mamba2Model {
   /// the head one row, which does not count), the state read and written.
   [[nodiscard]] std::size_t bytes_per_token(
       StatePrecision state = StatePrecision::fp32) const noexcept {
-    const Config& c = config();
-    const std::size_t unread =
-        c.tie_embeddings ? 0 : packed_bytes<typename WeightT::Head>(c.vocab_size, c.d_model);
-    return weight_bytes() - unread + 2 * State::bytes(c, state);
+    const std::size_t unread = config().tie_embeddings ? 0 : weights_->embedding.bytes();
+    return weight_bytes() - unread + 2 * State::bytes(config(), state);
   }
 
  private:
   explicit Mamba2Model(std::shared_ptr<const Weights<WeightT>> weights)
       : weights_(std::move(weights)) {}
+
+  [[nodiscard]] static MemoryRequired memory_required(Weights<WeightT> planned,
+                                                      const SessionOptions& options) {
+    const Config& c = planned.config;
+    return {planned.carve(nullptr), State::bytes(c, options.state),
+            Session<WeightT>::scratch_bytes(planned, options), loading_bytes<WeightT>(c)};
+  }
 
   std::shared_ptr<const Weights<WeightT>> weights_;
 };

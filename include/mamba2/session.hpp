@@ -50,8 +50,10 @@ class Session {
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
 
   /// Bytes of memory that a Session takes besides its State.
-  [[nodiscard]] static std::size_t scratch_bytes(const Config& c, const SessionOptions& options) {
-    return Scratch(Carver(), c, std::min(options.prefill_batch, kMaxBatch)).bytes;
+  /// weights: planned, at least.
+  [[nodiscard]] static std::size_t scratch_bytes(const Weights<WeightT>& weights,
+                                                 const SessionOptions& options) {
+    return Scratch(Carver(), weights, std::min(options.prefill_batch, kMaxBatch)).bytes;
   }
 
   /// What has been read so far. Copy it to fork the sequence or to come back to it.
@@ -71,25 +73,19 @@ class Session {
         executor_(std::move(executor)),
         state_(std::move(state)),
         arena_(std::move(arena)),
-        scratch_(Carver(arena_.data()), weights_->config, options.prefill_batch) {}
+        scratch_(Carver(arena_.data()), *weights_, options.prefill_batch) {}
 
   /// What a Session needs besides the state.
   struct Scratch {
     Activations activations;
     float* logits;  // (vocab_size)
 
-    Scratch(Carver&& carver, const Config& c, std::size_t prefill_batch)
-        : activations(carver, c, prefill_batch, input_bytes(c)),
-          logits(carver.take<float>(c.vocab_size)),
+    Scratch(Carver&& carver, const Weights<WeightT>& weights, std::size_t prefill_batch)
+        : activations(carver, weights.config, prefill_batch, weights.input_bytes()),
+          logits(carver.take<float>(weights.config.vocab_size)),
           bytes(carver.used()) {}
     std::size_t bytes;
   };
-
-  /// Bytes of the largest input of a product, made ready.
-  [[nodiscard]] static std::size_t input_bytes(const Config& c) {
-    return std::max({WeightT::input_bytes(c.d_model), WeightT::input_bytes(c.d_inner),
-                     WeightT::Head::input_bytes(c.d_model)});
-  }
 
   [[nodiscard]] Result<void> check(std::span<const Token> tokens) const;
   /// How many of so many tokens to take next.
@@ -114,10 +110,9 @@ Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<
                  detail::concat("session: prefill_batch must be in 1..", kMaxBatch, ", found ",
                                 options.prefill_batch)};
   }
-  const Config& c = weights->config;
-  Result<State> state = State::create(c, options.state);
+  Result<State> state = State::create(weights->config, options.state);
   if (!state) return std::move(state).error();
-  Result<Arena> arena = Arena::create(scratch_bytes(c, options));
+  Result<Arena> arena = Arena::create(scratch_bytes(*weights, options));
   if (!arena) return std::move(arena).error();
   Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return std::move(executor).error();
@@ -154,7 +149,7 @@ template <WeightPolicy WeightT>
 Activations Session<WeightT>::forward(std::span<const Token> tokens) {
   const Activations a = scratch_.activations.first(tokens.size());
   for (std::size_t t = 0; t < tokens.size(); ++t) {
-    WeightT::Head::row(weights_->embedding, static_cast<std::size_t>(tokens[t]), a.residual[t]);
+    weights_->embedding.row(static_cast<std::size_t>(tokens[t]), a.residual[t]);
   }
   for (std::size_t i = 0; i < config().n_layer; ++i) {
     Block<WeightT>(config(), weights_->blocks[i], a, *executor_).forward(state_, i);
@@ -169,7 +164,7 @@ void Session<WeightT>::head(const Activations& a, std::size_t first, std::size_t
   const Config& c = config();
   for (std::size_t t = 0; t < count; ++t) {
     kernels::rms_norm(a.residual[first + t], weights_->norm_f, c.d_model, c.norm_eps, a.u[t]);
-    WeightT::Head::prepare(a.u[t], c.d_model, a.input + t * a.input_bytes);
+    weights_->lm_head.prepare(a.u[t], a.input + t * a.input_bytes);
   }
   multiply(*executor_, weights_->lm_head, Inputs{a.input, count, a.input_bytes},
            MutableRows(logits, count, c.vocab_size), kNothing);

@@ -2,6 +2,7 @@
 // The weights of a model, packed in one arena.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -43,24 +44,28 @@ struct Weights {
   const float* norm_f = nullptr;  ///< (d_model)
   std::vector<BlockWeights<WeightT>> blocks;
 
-  /// Lays the weights out; a carver without a block only counts the bytes.
-  void carve(Carver& carver);
+  /// The shapes of all matrices, in the format for F32, and no memory yet.
+  [[nodiscard]] static Weights planned(const Config& config);
 
-  /// Bytes that the arena needs.
-  [[nodiscard]] static std::size_t bytes(const Config& config) {
-    Weights weights;
-    weights.config = config;
-    Carver counter;
-    weights.carve(counter);
-    return counter.used();
+  /// Lays out what is planned in memory and returns the bytes that it takes; without memory it only
+  /// counts them.
+  std::size_t carve(std::byte* memory);
+
+  /// Bytes of the largest input of a product, made ready.
+  [[nodiscard]] std::size_t input_bytes() const {
+    std::size_t most = lm_head.input_bytes();
+    for (const BlockWeights<WeightT>& block : blocks) {
+      most = std::max({most, block.in_proj.input_bytes(), block.out_proj.input_bytes()});
+    }
+    return most;
   }
 };
 
 namespace detail {
 
 template <WeightPolicy WeightT>
-Matrix<WeightT> carve_matrix(Carver& carver, std::size_t rows, std::size_t cols) {
-  return {carver.take<std::byte>(packed_bytes<WeightT>(rows, cols)), rows, cols};
+void carve_matrix(Carver& carver, Matrix<WeightT>& m) {
+  m.bands = carver.take<std::byte>(m.bytes());
 }
 
 inline const float* carve_if(Carver& carver, bool wanted, std::size_t count) {
@@ -69,10 +74,9 @@ inline const float* carve_if(Carver& carver, bool wanted, std::size_t count) {
 
 /// In the order in which a token meets them, so that decoding walks forward through memory.
 template <WeightPolicy WeightT>
-BlockWeights<WeightT> carve_block(Carver& carver, const Config& c) {
-  BlockWeights<WeightT> w;
+void carve_block(Carver& carver, const Config& c, BlockWeights<WeightT>& w) {
   w.norm = carver.take<float>(c.d_model);
-  w.in_proj = carve_matrix<WeightT>(carver, c.d_in_proj(), c.d_model);
+  carve_matrix(carver, w.in_proj);
   w.in_proj_bias = carve_if(carver, c.bias, c.d_in_proj());
   w.conv_weight = carver.take<float>(c.d_conv * c.conv_dim());
   w.conv_bias = carver.take<float>(c.conv_dim());
@@ -80,24 +84,37 @@ BlockWeights<WeightT> carve_block(Carver& carver, const Config& c) {
   w.A = carver.take<float>(c.nheads());
   w.D = carver.take<float>(c.d_ssm);
   w.gated_norm = carve_if(carver, c.rmsnorm, c.d_ssm);
-  w.out_proj = carve_matrix<WeightT>(carver, c.d_model, c.d_inner);
+  carve_matrix(carver, w.out_proj);
   w.out_proj_bias = carve_if(carver, c.bias, c.d_model);
-  return w;
 }
 
 }  // namespace detail
 
 template <WeightPolicy WeightT>
-void Weights<WeightT>::carve(Carver& carver) {
-  blocks.clear();
-  for (std::size_t i = 0; i < config.n_layer; ++i) {
-    blocks.push_back(detail::carve_block<WeightT>(carver, config));
+Weights<WeightT> Weights<WeightT>::planned(const Config& c) {
+  Weights weights;
+  weights.config = c;
+  weights.embedding = weights.lm_head = {nullptr, c.vocab_size, c.d_model};
+  weights.blocks.resize(c.n_layer);
+  for (BlockWeights<WeightT>& block : weights.blocks) {
+    block.in_proj = {nullptr, c.d_in_proj(), c.d_model};
+    block.out_proj = {nullptr, c.d_model, c.d_inner};
   }
+  return weights;
+}
+
+template <WeightPolicy WeightT>
+std::size_t Weights<WeightT>::carve(std::byte* memory) {
+  Carver carver(memory);
+  for (BlockWeights<WeightT>& block : blocks) detail::carve_block(carver, config, block);
   norm_f = carver.take<float>(config.d_model);
-  embedding = detail::carve_matrix<Head>(carver, config.vocab_size, config.d_model);
-  lm_head = config.tie_embeddings
-                ? embedding
-                : detail::carve_matrix<Head>(carver, config.vocab_size, config.d_model);
+  detail::carve_matrix(carver, embedding);
+  if (config.tie_embeddings) {
+    lm_head = embedding;
+  } else {
+    detail::carve_matrix(carver, lm_head);
+  }
+  return carver.used();
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA

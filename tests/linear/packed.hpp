@@ -24,7 +24,7 @@ struct Policy {
   std::size_t band_rows;
   std::size_t band_bytes;  // at `cols` columns, as is all of the following
   std::size_t input_bytes;
-  void (*pack_band)(const float* rows, std::size_t cols, std::byte* band);
+  void (*pack_band)(const mamba2::BandRows& rows, std::size_t cols, std::byte* band);
   void (*row)(const std::byte* bands, std::size_t rows, std::size_t cols, std::size_t index,
               float* to);
   void (*prepare)(const float* x, std::size_t cols, std::byte* to);
@@ -75,7 +75,7 @@ class Product {
     padded.resize(band_count() * policy.band_rows * cols);
     bands_.resize(band_count() * policy.band_bytes);
     for (std::size_t band = 0; band < band_count(); ++band) {
-      policy.pack_band(&padded[band * policy.band_rows * cols], cols,
+      policy.pack_band({&padded[band * policy.band_rows * cols]}, cols,
                        &bands_[band * policy.band_bytes]);
     }
     inputs_.resize(tokens_ * policy.input_bytes / sizeof(Line));

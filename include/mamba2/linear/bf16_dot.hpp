@@ -31,15 +31,15 @@ struct Bf16Dot {
     return Kernel::band_bytes(padded(cols));
   }
 
-  static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
+  static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     // A few columns at a time: first to BF16, which vectorises, then to their places.
     constexpr std::size_t kColumns = 32;
     for (std::size_t r = 0; r < kBandRows; ++r) {
       for (std::size_t first = 0; first < cols; first += kColumns) {
         std::array<std::uint16_t, kColumns> some{};
         const std::size_t count = std::min(kColumns, cols - first);
-        std::transform(rows + r * cols + first, rows + r * cols + first + count, some.begin(),
-                       [](float value) { return float_to_bf16(value); });
+        std::transform(from.values + r * cols + first, from.values + r * cols + first + count,
+                       some.begin(), [](float value) { return float_to_bf16(value); });
         for (std::size_t k = 0; k < count; k += 2) {
           std::memcpy(band + ((first + k) / 2 * kBandRows + r) * 4, &some[k], 4);
         }

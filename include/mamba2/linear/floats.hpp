@@ -35,7 +35,8 @@ struct BasicFloat {
     return scales_offset(cols) + (Format::kScaled ? kBandRows * sizeof(float) : 0);
   }
 
-  static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
+  static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
+    const float* rows = from.values;
     auto* to = reinterpret_cast<Stored*>(band);
     std::array<float, kBandRows> inverses;
     inverses.fill(1.0F);

@@ -38,7 +38,8 @@ struct BasicInt4 {
     return layout(cols).band_bytes(kBandRows);
   }
 
-  static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
+  static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
+    const float* rows = from.values;
     for (std::size_t first = 0; first < layout(cols).cols; first += kGroup) {
       for (std::size_t r = 0; r < kBandRows; r += kernels::kLanes) {
         pack_groups(rows, cols, r, first, band);

@@ -34,7 +34,8 @@ struct BasicInt8 {
     return layout(cols).band_bytes(kBandRows);
   }
 
-  static void pack_band(const float* rows, std::size_t cols, std::byte* band) {
+  static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
+    const float* rows = from.values;
     const std::size_t padded = layout(cols).cols;
     auto* codes = reinterpret_cast<std::int8_t*>(band);
     auto* scales = reinterpret_cast<float*>(band + kBandRows * padded);

@@ -5,30 +5,64 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "mamba2/core/views.hpp"
+#include "mamba2/io/dtype.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
+
+/// The rows of a band, on their way from a checkpoint into a Matrix.
+struct BandRows {
+  const float* values;        ///< (band rows, cols): rows past the last are zero
+  DType stored = DType::F32;  ///< the checkpoint's type
+  std::span<const std::byte> data =
+      {};  ///< the same rows in that type, without those past the last
+};
 
 /// A weight matrix (rows, cols) packed by policy W into bands of W::kBandRows rows. A band is one
 /// linear stream of memory in which a lane of a vector register is a row, so that a matrix-vector
 /// product needs no sum across lanes. Rows that fill up the last band are zero.
+///
+/// This is the matrix of a policy with a single format, whose functions it calls; see
+/// MatrixFormat. Mixed has a Matrix of its own.
 template <class W>
 struct Matrix {
   const std::byte* bands;
   std::size_t rows;
   std::size_t cols;
 
+  /// Chooses the format for a matrix that a checkpoint stores in this type. Here there is no
+  /// choice.
+  static void choose_format(DType) {}
+
+  [[nodiscard]] std::size_t band_bytes() const noexcept { return W::band_bytes(cols); }
   [[nodiscard]] std::size_t band_count() const noexcept {
     return (rows + W::kBandRows - 1) / W::kBandRows;
   }
+  [[nodiscard]] std::size_t bytes() const noexcept { return band_count() * band_bytes(); }
   [[nodiscard]] const std::byte* band(std::size_t index) const noexcept {
-    return bands + index * W::band_bytes(cols);
+    return bands + index * band_bytes();
   }
   /// Rows in the bands [first, first + count) that are not filling.
   [[nodiscard]] std::size_t rows_in(std::size_t first, std::size_t count) const noexcept {
     return std::min(rows, (first + count) * W::kBandRows) - first * W::kBandRows;
+  }
+
+  /// Packs the rows of a band.
+  void pack_band(const BandRows& from, std::byte* to) const { W::pack_band(from, cols, to); }
+  /// The values of one row: to (cols).
+  void row(std::size_t index, float* to) const { W::row(*this, index, to); }
+  /// Bytes of one input made ready: a multiple of 64.
+  [[nodiscard]] std::size_t input_bytes() const { return W::input_bytes(cols); }
+  /// Makes one input x (cols) ready.
+  void prepare(const float* x, std::byte* to) const { W::prepare(x, cols, to); }
+  /// y = x m^T for the rows in the bands [first, first + count): x (tokens, cols) made ready, y
+  /// (tokens, rows), of which other columns are left alone. What is computed for a row depends
+  /// neither on first nor on count.
+  void multiply(std::size_t first, std::size_t count, const Inputs& x, MutableRows y) const {
+    W::multiply(*this, first, count, x, y);
   }
 };
 
@@ -38,34 +72,38 @@ struct Matrix {
 ///   kRotation                  width of the Hadamard blocks that out_proj and its input are
 ///                              rotated by (kernels/hadamard.hpp); 0: not rotated
 ///   kBandRows                  rows of a band
-///   band_bytes(cols)           bytes of a band
-///   pack_band(rows, cols, to)  packs kBandRows rows (kBandRows, cols), row-major floats
-///   row(m, index, to)          the values of one row, (m.cols)
-///   input_bytes(cols)          bytes of one input made ready: a multiple of 64
-///   prepare(x, cols, to)       makes one input x (cols) ready
-///   multiply(m, first, count, x, y)
-///       y = x m^T for the rows in the bands [first, first + count): x (tokens, m.cols) made ready,
-///       y (tokens, m.rows), of which other columns are left alone. What is computed for a row
-///       depends neither on first nor on count.
+/// and a Matrix.
 template <class W>
-concept WeightPolicy = requires(const Matrix<W>& m, const Inputs& x, MutableRows y, std::size_t n,
-                                const float* from, float* to, std::byte* bytes) {
+concept WeightPolicy = requires(Matrix<W>& m, const BandRows& rows, const Inputs& x, MutableRows y,
+                                std::size_t n, const float* from, float* to, std::byte* bytes) {
   { W::name } -> std::convertible_to<std::string_view>;
   typename W::Head;
   { W::kRotation } -> std::convertible_to<std::size_t>;
   { W::kBandRows } -> std::convertible_to<std::size_t>;
+  { m.choose_format(DType::F32) } -> std::same_as<void>;
+  { m.band_bytes() } -> std::same_as<std::size_t>;
+  { m.pack_band(rows, bytes) } -> std::same_as<void>;
+  { m.row(n, to) } -> std::same_as<void>;
+  { m.input_bytes() } -> std::same_as<std::size_t>;
+  { m.prepare(from, bytes) } -> std::same_as<void>;
+  { m.multiply(n, n, x, y) } -> std::same_as<void>;
+};
+
+/// A policy with a single format for all matrices says by functions what Matrix needs to know:
+///   band_bytes(cols)           bytes of a band
+///   pack_band(rows, cols, to), row(m, index, to), input_bytes(cols), prepare(x, cols, to),
+///   multiply(m, first, count, x, y)
+///                              as those of Matrix
+template <class W>
+concept MatrixFormat = requires(const Matrix<W>& m, const BandRows& rows, const Inputs& x,
+                                MutableRows y, std::size_t n, const float* from, float* to,
+                                std::byte* bytes) {
   { W::band_bytes(n) } -> std::same_as<std::size_t>;
-  { W::pack_band(from, n, bytes) } -> std::same_as<void>;
+  { W::pack_band(rows, n, bytes) } -> std::same_as<void>;
   { W::row(m, n, to) } -> std::same_as<void>;
   { W::input_bytes(n) } -> std::same_as<std::size_t>;
   { W::prepare(from, n, bytes) } -> std::same_as<void>;
   { W::multiply(m, n, n, x, y) } -> std::same_as<void>;
 };
-
-/// Bytes of a packed matrix.
-template <class W>
-[[nodiscard]] constexpr std::size_t packed_bytes(std::size_t rows, std::size_t cols) {
-  return (rows + W::kBandRows - 1) / W::kBandRows * W::band_bytes(cols);
-}
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -20,14 +20,13 @@ void multiply(Executor& executor, const Matrix<WeightT>& m, const Inputs& x, Mut
   // end together. An even number of bands, as kernels may take two at a time.
   constexpr std::size_t kPanelBytes = std::size_t{192} << 10;
   constexpr std::size_t kTasks = 64;
-  const std::size_t bands =
-      std::min(kPanelBytes / WeightT::band_bytes(m.cols), m.band_count() / kTasks);
+  const std::size_t bands = std::min(kPanelBytes / m.band_bytes(), m.band_count() / kTasks);
   const std::size_t panel = std::max<std::size_t>(2, bands / 2 * 2);
   const std::size_t panels = (m.band_count() + panel - 1) / panel;
   executor.run(panels, [&](std::size_t task) {
     const std::size_t first = task * panel;
     const std::size_t count = std::min(panel, m.band_count() - first);
-    WeightT::multiply(m, first, count, x, y);
+    m.multiply(first, count, x, y);
     then(first * WeightT::kBandRows, m.rows_in(first, count));
   });
 }

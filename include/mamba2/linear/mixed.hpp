@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mixed: every matrix in the precision that its checkpoint gives it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/io/dtype.hpp"
+#include "mamba2/linear/floats.hpp"
+#include "mamba2/linear/matrix.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// Weights as the checkpoint stores them, a format for each matrix; without rotation.
+struct Mixed {
+  static constexpr std::string_view name = "mixed";
+  using Head = Mixed;
+  static constexpr std::size_t kRotation = 0;
+  static constexpr std::size_t kBandRows = Fp32::kBandRows;
+
+  enum class Format : std::uint8_t { fp32, fp16, bf16 };
+
+  /// The format for a type of a checkpoint: the same, or the nearest that holds all its values.
+  [[nodiscard]] static constexpr Format format_for(DType stored) {
+    switch (stored) {
+      case DType::F16:
+        return Format::fp16;
+      case DType::BF16:
+        return Format::bf16;
+      default:
+        return Format::fp32;
+    }
+  }
+
+  [[nodiscard]] static constexpr std::string_view format_name(Format format) {
+    constexpr std::array<std::string_view, 3> kNames = {"fp32", "fp16", "bf16"};
+    return kNames[static_cast<std::size_t>(format)];
+  }
+};
+
+static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::kBandRows);
+
+/// The matrix of one of several policies: which of them is known at run time.
+template <>
+struct Matrix<Mixed> {
+  const std::byte* bands;
+  std::size_t rows;
+  std::size_t cols;
+  Mixed::Format format = Mixed::Format::fp32;
+
+  void choose_format(DType stored) { format = Mixed::format_for(stored); }
+
+  /// body(m) with this matrix as one of the policy that its format has.
+  template <class Body>
+  auto visit(const Body& body) const {
+    switch (format) {
+      case Mixed::Format::fp16:
+        return body(Matrix<Fp16>{bands, rows, cols});
+      case Mixed::Format::bf16:
+        return body(Matrix<Bf16>{bands, rows, cols});
+      default:
+        return body(Matrix<Fp32>{bands, rows, cols});
+    }
+  }
+
+  [[nodiscard]] std::size_t band_bytes() const {
+    return visit([](const auto& m) { return m.band_bytes(); });
+  }
+  [[nodiscard]] std::size_t band_count() const noexcept {
+    return (rows + Mixed::kBandRows - 1) / Mixed::kBandRows;
+  }
+  [[nodiscard]] std::size_t bytes() const { return band_count() * band_bytes(); }
+  [[nodiscard]] const std::byte* band(std::size_t index) const {
+    return bands + index * band_bytes();
+  }
+  [[nodiscard]] std::size_t rows_in(std::size_t first, std::size_t count) const noexcept {
+    return std::min(rows, (first + count) * Mixed::kBandRows) - first * Mixed::kBandRows;
+  }
+
+  void pack_band(const BandRows& from, std::byte* to) const {
+    visit([&](const auto& m) { m.pack_band(from, to); });
+  }
+  void row(std::size_t index, float* to) const {
+    visit([&](const auto& m) { m.row(index, to); });
+  }
+  [[nodiscard]] std::size_t input_bytes() const {
+    return visit([](const auto& m) { return m.input_bytes(); });
+  }
+  void prepare(const float* x, std::byte* to) const {
+    visit([&](const auto& m) { m.prepare(x, to); });
+  }
+  void multiply(std::size_t first, std::size_t count, const Inputs& x, MutableRows y) const {
+    visit([&](const auto& m) { m.multiply(first, count, x, y); });
+  }
+};
+
+static_assert(WeightPolicy<Mixed>);
+
+}  // namespace mamba2::inline MAMBA2_ISA
