@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("isa", std::string(mamba2::isa()));
   bench::add_int8_products();
   bench::add_int4_products();
+  bench::add_gguf_products();
   bench::add_float_products();
   bench::add_scans();
   bench::add_elementwise();

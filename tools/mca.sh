@@ -53,12 +53,13 @@ END
 args='const std::byte* bands, const std::byte* x, std::size_t stride, const MutableRows& y'
 scan='const float* x, const float* B, const float* C, std::size_t n, std::size_t p, float* y'
 for isa in neon_dotprod neon; do
-  for bits in 8 4; do
+  for kernel in Int8 Int4 Q8_0 Q4_K Q6_K; do
+    case $kernel in Int8) layout=Int8Layout ;; *_K) layout=KLayout ;; *) layout=GroupLayout ;; esac
     for tile in 1,1 1,4 1,8 2,4 2,8; do
-      case $isa/$bits/$tile in neon/*,8 | */4/2,*) continue ;; esac
-      loops "$isa INT$bits ${tile%,*} bands ${tile#*,} tokens" "$isa/int$bits.hpp" \
-        "const Int${bits}Layout& sizes, $args" \
-        "kernels::$isa::Int$bits::tile<$tile>(sizes, bands, x, stride, y)"
+      case $isa/$kernel/$tile in neon/*,8) continue ;; */Int8/2,*) ;; */2,*) continue ;; esac
+      loops "$isa $kernel ${tile%,*} bands ${tile#*,} tokens" \
+        "$isa/$(echo "$kernel" | tr '[:upper:]' '[:lower:]').hpp" "const $layout& sizes, $args" \
+        "kernels::$isa::$kernel::tile<$tile>(sizes, bands, x, stride, y)"
     done
   done
 done

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <mamba2/mamba2.hpp>
 #include <random>
 #include <span>
@@ -41,13 +42,18 @@ class ReadyInputs {
   mamba2::Arena arena_;
 };
 
-/// Random weights that fill the memory.
+/// Weights that fill the memory: random, but the same everywhere where a policy takes them from
+/// files only. The bytes are ordinary numbers as codes, scales and FP16.
 template <class W>
 mamba2::Matrix<W> random_matrix(std::span<std::byte> memory) {
   std::mt19937 random(7);
   const std::size_t bands = memory.size() / W::band_bytes(kCols);
   const mamba2::Matrix<W> m{memory.data(), bands * W::kBandRows, kCols};
-  RandomBands<W>(m, random).fill(m);
+  if constexpr (W::name.ends_with("_k")) {
+    std::memset(memory.data(), 0x21, m.bytes());
+  } else {
+    RandomBands<W>(m, random).fill(m);
+  }
   return m;
 }
 

@@ -2,6 +2,7 @@
 // Models as GGUF files, right or with one thing wrong.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -13,16 +14,19 @@
 #include <vector>
 
 #include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/gguf_types.hpp"
 #include "tests/io/gguf_writer.hpp"
 
 namespace mamba2_tests {
 
-/// A model as llama.cpp's converter writes it, all tensors F32.
+/// A model as llama.cpp's converter writes it, all tensors F32 at first.
 struct GgufModel {
   struct Tensor {
     std::string name;
     std::vector<std::size_t> shape;
     std::vector<float> values;
+    mamba2::DType type = mamba2::DType::F32;
+    std::vector<std::byte> data = {};  // of another type than F32
   };
 
   std::map<std::string, std::variant<std::uint32_t, float, std::string>> keys;
@@ -68,11 +72,23 @@ struct GgufModel {
     for (const auto& [key, value] : keys) {
       std::visit([&, name = key](const auto& v) { writer.add(name, v); }, value);
     }
-    for (const Tensor& tensor : tensors) writer.tensor(tensor.name, tensor.shape, tensor.values);
+    for (const Tensor& tensor : tensors) {
+      if (tensor.type == mamba2::DType::F32) {
+        writer.tensor(tensor.name, tensor.shape, tensor.values);
+      } else {
+        writer.tensor(tensor.name, tensor.shape, number_of(tensor.type), tensor.data);
+      }
+    }
     return writer.bytes();
   }
 
  private:
+  static std::uint32_t number_of(mamba2::DType type) {
+    const auto& names = mamba2::detail::kGgmlTypes;
+    const auto at = std::find(names.begin(), names.end(), mamba2::dtype_name(type));
+    return static_cast<std::uint32_t>(at - names.begin());
+  }
+
   void add_block(const mamba2::Checkpoint& checkpoint, std::size_t layer) {
     const mamba2::Config& c = checkpoint.config();
     const std::string from = "layers." + std::to_string(layer) + ".";

@@ -11,7 +11,7 @@
 #include "tests/linear/packed.hpp"
 
 using mamba2::BasicInt4;
-using mamba2::kernels::Int4Layout;
+using mamba2::kernels::GroupLayout;
 using tests::normals;
 using tests::Policy;
 using tests::Product;
@@ -22,9 +22,10 @@ namespace {
 template <std::size_t kGroup, bool kGroupedInputs>
 Variant variant(std::size_t cols) {
   Variant all;
-  tests::for_each_kernel([&]<class, class Int4>() {
+  tests::for_each_kernel([&]<class Kernels>() {
+    using Int4 = typename Kernels::Int4;
     using W = BasicInt4<Int4, kGroup, kGroupedInputs, 0, mamba2::Int8>;
-    all.push_back(tests::policy<W, Int4, &Int4Layout::input_group>(
+    all.push_back(tests::policy<W, Int4, &GroupLayout::input_group>(
         "group " + std::to_string(kGroup) + (kGroupedInputs ? " of inputs too" : ""), cols));
   });
   return all;

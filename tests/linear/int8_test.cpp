@@ -23,7 +23,8 @@ namespace {
 template <std::size_t kGroup>
 Variant variant(std::size_t cols) {
   Variant all;
-  tests::for_each_kernel([&]<class Int8, class>() {
+  tests::for_each_kernel([&]<class Kernels>() {
+    using Int8 = typename Kernels::Int8;
     all.push_back(tests::policy<BasicInt8<Int8, kGroup, 0>, Int8, &Int8Layout::group>(
         "group " + std::to_string(kGroup), cols));
   });

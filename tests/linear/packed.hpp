@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -65,17 +66,34 @@ Policy policy(const std::string& details, std::size_t cols) {
   return p;
 }
 
+/// A matrix (rows, cols) as a checkpoint stores it.
+struct StoredMatrix {
+  std::vector<float> values;
+  mamba2::DType type = mamba2::DType::F32;
+  std::vector<std::byte> data = {};  // not looked at in F32
+
+  /// The rows of a band; values must be padded with those that fill it.
+  [[nodiscard]] mamba2::BandRows rows(std::size_t first, std::size_t count, std::size_t all,
+                                      std::size_t cols) const {
+    const std::size_t row_bytes = data.size() / all;
+    const std::size_t stored = std::min(count, all - first);
+    return {&values[first * cols], type,
+            std::span(data).subspan(first * row_bytes, stored * row_bytes)};
+  }
+};
+
 /// A matrix (rows, cols) and inputs (tokens, cols) made ready for a policy.
 class Product {
  public:
   Product(const Policy& policy, const std::vector<float>& w, const std::vector<float>& x,
           std::size_t cols)
-      : policy_(policy), cols_(cols), rows_(w.size() / cols), tokens_(x.size() / cols) {
-    std::vector<float> padded = w;
-    padded.resize(band_count() * policy.band_rows * cols);
+      : Product(policy, StoredMatrix{w}, x, cols) {}
+  Product(const Policy& policy, StoredMatrix w, const std::vector<float>& x, std::size_t cols)
+      : policy_(policy), cols_(cols), rows_(w.values.size() / cols), tokens_(x.size() / cols) {
+    w.values.resize(band_count() * policy.band_rows * cols);
     bands_.resize(band_count() * policy.band_bytes);
     for (std::size_t band = 0; band < band_count(); ++band) {
-      policy.pack_band({&padded[band * policy.band_rows * cols]}, cols,
+      policy.pack_band(w.rows(band * policy.band_rows, policy.band_rows, rows_, cols), cols,
                        &bands_[band * policy.band_bytes]);
     }
     inputs_.resize(tokens_ * policy.input_bytes / sizeof(Line));
@@ -172,27 +190,41 @@ inline std::vector<float> normals(std::size_t size, std::uint64_t seed, double d
   return reference::to_float(reference::Random(seed).normals(size, 0.0, deviation));
 }
 
-/// Calls body.operator()<Int8, Int4>() with the kernels of every kind in this build, scalar first.
+/// The kernels of one kind: for Int8, Int4 and so on.
+template <class Int8Kernel, class Int4Kernel, class Q8_0Kernel, class Q4_KKernel, class Q6_KKernel>
+struct Kernels {
+  using Int8 = Int8Kernel;
+  using Int4 = Int4Kernel;
+  using Q8_0 = Q8_0Kernel;
+  using Q4_K = Q4_KKernel;
+  using Q6_K = Q6_KKernel;
+};
+#define KERNELS_OF(kind)                                                   \
+  tests::Kernels<mamba2::kernels::kind::Int8, mamba2::kernels::kind::Int4, \
+                 mamba2::kernels::kind::Q8_0, mamba2::kernels::kind::Q4_K, \
+                 mamba2::kernels::kind::Q6_K>
+
+/// Calls body.operator()<Kernels<...>>() for every kind in this build, scalar first.
 template <class Body>
 void for_each_kernel(const Body& body) {
-  namespace kernels = mamba2::kernels;
-  body.template operator()<kernels::scalar::Int8, kernels::scalar::Int4>();
+  body.template operator()<KERNELS_OF(scalar)>();
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-  body.template operator()<kernels::avx2::Int8, kernels::avx2::Int4>();
+  body.template operator()<KERNELS_OF(avx2)>();
 #endif
 #if defined(__AVX512BW__)
-  body.template operator()<kernels::avx512::Int8, kernels::avx512::Int4>();
+  body.template operator()<KERNELS_OF(avx512)>();
 #endif
 #if defined(__AVX512VNNI__)
-  body.template operator()<kernels::avx512_vnni::Int8, kernels::avx512_vnni::Int4>();
+  body.template operator()<KERNELS_OF(avx512_vnni)>();
 #endif
 #if defined(__aarch64__)
-  body.template operator()<kernels::neon::Int8, kernels::neon::Int4>();
+  body.template operator()<KERNELS_OF(neon)>();
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
-  body.template operator()<kernels::neon_dotprod::Int8, kernels::neon_dotprod::Int4>();
+  body.template operator()<KERNELS_OF(neon_dotprod)>();
 #endif
 }
+#undef KERNELS_OF
 
 /// The name of the kernels that this build should choose. Nothing that BF16 brings serves integers.
 inline std::string native_kernel() {
@@ -204,7 +236,7 @@ inline std::string native_kernel() {
 using Variant = std::vector<Policy>;
 
 /// Products of a variant's kernels are what the oracle says, and what the scalar kernel says.
-inline void check_products(const Variant& variant, const std::vector<float>& w,
+inline void check_products(const Variant& variant, const StoredMatrix& w,
                            const std::vector<float>& x, std::size_t cols) {
   std::vector<float> scalar;
   for (const Policy& policy : variant) {
@@ -217,10 +249,13 @@ inline void check_products(const Variant& variant, const std::vector<float>& w,
     CHECK(worst_error(y, scalar, expected.bounds) <= 1.0);
   }
 }
+inline void check_products(const Variant& variant, const std::vector<float>& w,
+                           const std::vector<float>& x, std::size_t cols) {
+  check_products(variant, StoredMatrix{w}, x, cols);
+}
 
 /// Some of the bands and some of the tokens give the same bits as all at once.
-inline void check_parts(const Variant& variant, std::size_t cols) {
-  const std::vector<float> w = normals(33 * cols, 1);
+inline void check_parts(const Variant& variant, const StoredMatrix& w, std::size_t cols) {
   const std::vector<float> x = normals(25 * cols, 2);
   for (const Policy& policy : variant) {
     INFO(policy.name);
@@ -249,6 +284,10 @@ inline void check_parts(const Variant& variant, std::size_t cols) {
       }
     }
   }
+}
+
+inline void check_parts(const Variant& variant, std::size_t cols) {
+  check_parts(variant, StoredMatrix{normals(33 * cols, 1)}, cols);
 }
 
 }  // namespace tests

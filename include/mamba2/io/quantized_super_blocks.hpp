@@ -45,22 +45,33 @@ inline void decode_q2_k(QuantizedBlock block, float* out) noexcept {
   }
 }
 
-/// d * (scale - 32) * (code - 4), codes of 3 bits: 32 bytes of third bits, 64 of the low two, 12 of
-/// scales of 6 bits for 16 elements, fp16 d.
+/// The scale of sub-block j of Q3_K, and the code of its element l: both signed.
+[[nodiscard]] inline int q3_k_scale(QuantizedBlock block, std::size_t j) noexcept {
+  const int low = block.code(96 + j % 8) >> j / 8 * 4 & 15;
+  const int high = block.code(104 + j % 4) >> j / 4 * 2 & 3;
+  return (low | high << 4) - 32;
+}
+[[nodiscard]] inline int q3_k_code(QuantizedBlock block, std::size_t j, std::size_t l) noexcept {
+  const std::size_t codes = 32 + j / 8 * 32 + j % 2 * 16;
+  const int third = block.code(j % 2 * 16 + l) >> j / 2 & 1;
+  return ((block.code(codes + l) >> j % 8 / 2 * 2 & 3) | third << 2) - 4;
+}
+
+/// d * scale * code, codes of 3 bits: 32 bytes of third bits, 64 of the low two, 12 of scales of 6
+/// bits for 16 elements, fp16 d.
 inline void decode_q3_k(QuantizedBlock block, float* out) noexcept {
   const float d = block.half(108);
   for (std::size_t j = 0; j < 16; ++j) {
-    const int low = block.code(96 + j % 8) >> j / 8 * 4 & 15;
-    const int high = block.code(104 + j % 4) >> j / 4 * 2 & 3;
-    const float scale = d * static_cast<float>((low | high << 4) - 32);
-    const std::size_t codes = 32 + j / 8 * 32 + j % 2 * 16;
-    const std::size_t shift = j % 8 / 2 * 2;
+    const float scale = d * static_cast<float>(q3_k_scale(block, j));
     for (std::size_t l = 0; l < 16; ++l) {
-      const int third = block.code(j % 2 * 16 + l) >> j / 2 & 1;
-      const int code = (block.code(codes + l) >> shift & 3) | third << 2;
-      out[16 * j + l] = scale * static_cast<float>(code - 4);
+      out[16 * j + l] = scale * static_cast<float>(q3_k_code(block, j, l));
     }
   }
+}
+
+/// The code of element l of sub-block j of Q4_K.
+[[nodiscard]] inline int q4_k_code(QuantizedBlock block, std::size_t j, std::size_t l) noexcept {
+  return block.code(16 + j / 2 * 32 + l) >> j % 2 * 4 & 15;
 }
 
 /// d * scale * code - dmin * min, codes of 4 bits: fp16 d, fp16 dmin, 12 bytes of scales and minima
@@ -73,8 +84,7 @@ inline void decode_q4_k(QuantizedBlock block, float* out) noexcept {
     const float scale = d * static_cast<float>(six.scale);
     const float min = dmin * static_cast<float>(six.min);
     for (std::size_t l = 0; l < 32; ++l) {
-      const int code = block.code(16 + j / 2 * 32 + l) >> j % 2 * 4 & 15;
-      out[32 * j + l] = scale * static_cast<float>(code) - min;
+      out[32 * j + l] = scale * static_cast<float>(q4_k_code(block, j, l)) - min;
     }
   }
 }
@@ -95,21 +105,27 @@ inline void decode_q5_k(QuantizedBlock block, float* out) noexcept {
   }
 }
 
-/// d * scale * (code - 32), codes of 6 bits: 128 bytes of the low four, 64 of the high two, 16
-/// signed bytes of scales for 16 elements, fp16 d.
+/// The scale of sub-block j of Q6_K, and the code of its element l: both signed.
+[[nodiscard]] inline int q6_k_scale(QuantizedBlock block, std::size_t j) noexcept {
+  return block.signed_code(192 + j);
+}
+[[nodiscard]] inline int q6_k_code(QuantizedBlock block, std::size_t j, std::size_t l) noexcept {
+  const std::size_t half = j / 8;         // of 128 elements
+  const std::size_t quarter = j % 8 / 2;  // of a half: 32 elements
+  const std::size_t first = j % 2 * 16;   // in a quarter
+  const int low = block.code(half * 64 + quarter % 2 * 32 + first + l) >> quarter / 2 * 4 & 15;
+  const int high = block.code(128 + half * 32 + first + l) >> quarter * 2 & 3;
+  return (low | high << 4) - 32;
+}
+
+/// d * scale * code, codes of 6 bits: 128 bytes of the low four, 64 of the high two, 16 signed
+/// bytes of scales for 16 elements, fp16 d.
 inline void decode_q6_k(QuantizedBlock block, float* out) noexcept {
   const float d = block.half(208);
   for (std::size_t j = 0; j < 16; ++j) {
-    const float scale = d * static_cast<float>(block.signed_code(192 + j));
-    const std::size_t half = j / 8;         // of 128 elements
-    const std::size_t quarter = j % 8 / 2;  // of a half: 32 elements
-    const std::size_t first = j % 2 * 16;   // in a quarter
-    const std::size_t low = half * 64 + quarter % 2 * 32 + first;
-    const std::size_t high = 128 + half * 32 + first;
+    const float scale = d * static_cast<float>(q6_k_scale(block, j));
     for (std::size_t l = 0; l < 16; ++l) {
-      const int code = (block.code(low + l) >> quarter / 2 * 4 & 15) |
-                       (block.code(high + l) >> quarter * 2 & 3) << 4;
-      out[16 * j + l] = scale * static_cast<float>(code - 32);
+      out[16 * j + l] = scale * static_cast<float>(q6_k_code(block, j, l));
     }
   }
 }

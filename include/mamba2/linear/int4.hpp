@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
-#include "mamba2/kernels/int4_layout.hpp"
+#include "mamba2/kernels/group_layout.hpp"
 #include "mamba2/kernels/native.hpp"
-#include "mamba2/kernels/quantize.hpp"
+#include "mamba2/linear/coded_inputs.hpp"
 #include "mamba2/linear/int4_scale.hpp"
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/matrix.hpp"
@@ -31,8 +31,8 @@ struct BasicInt4 {
   static constexpr std::size_t kRotation = kHadamard;
   static constexpr std::size_t kBandRows = Kernel::kRows;
 
-  [[nodiscard]] static constexpr kernels::Int4Layout layout(std::size_t cols) {
-    return kernels::Int4Layout::of(cols, kGroup, kGroupedInputs);
+  [[nodiscard]] static constexpr kernels::GroupLayout layout(std::size_t cols) {
+    return kernels::GroupLayout::of(cols, kGroup, kGroupedInputs, 4);
   }
   [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
     return layout(cols).band_bytes(kBandRows);
@@ -48,7 +48,7 @@ struct BasicInt4 {
   }
 
   static void row(const Matrix<BasicInt4>& m, std::size_t index, float* to) {
-    const kernels::Int4Layout sizes = layout(m.cols);
+    const kernels::GroupLayout sizes = layout(m.cols);
     const std::byte* band = m.band(index / kBandRows);
     for (std::size_t first = 0; first < m.cols; first += kGroup) {
       const Place place(sizes, index % kBandRows, first);
@@ -69,21 +69,7 @@ struct BasicInt4 {
   }
 
   static void prepare(const float* x, std::size_t cols, std::byte* to) {
-    const kernels::Int4Layout sizes = layout(cols);
-    auto* codes = reinterpret_cast<std::int8_t*>(to);
-    auto* scales = reinterpret_cast<float*>(to + sizes.scales_offset());
-    auto* sums = reinterpret_cast<std::int32_t*>(scales + sizes.input_groups());
-    std::fill(codes + cols, codes + sizes.cols, std::int8_t{0});
-    for (std::size_t i = 0; i < sizes.input_groups(); ++i) {
-      const std::size_t first = std::min(cols, i * sizes.input_group);
-      const std::size_t count = std::min(sizes.input_group, cols - first);
-      const kernels::Int8Scale scale = kernels::int8_scale(x + first, count);
-      scales[i] = scale.step;
-      for (std::size_t k = i * sizes.input_group; k < (i + 1) * sizes.input_group; k += kGroup) {
-        const std::size_t some = std::min(kGroup, cols - std::min(cols, k));
-        sums[k / kGroup] = kernels::int8_codes(x + k, some, scale.inverse, codes + k);
-      }
-    }
+    prepare_coded(layout(cols), x, cols, to);
   }
 
   static void multiply(const Matrix<BasicInt4>& m, std::size_t first, std::size_t count,
@@ -98,7 +84,7 @@ struct BasicInt4 {
     std::size_t codes;  // byte offset of the row's first 4 bytes in the group
     std::size_t scale;
 
-    Place(const kernels::Int4Layout& sizes, std::size_t row, std::size_t first) {
+    Place(const kernels::GroupLayout& sizes, std::size_t row, std::size_t first) {
       const std::size_t chunk = first / sizes.chunk() * sizes.chunk_bytes(kBandRows);
       const std::size_t begin = first % sizes.chunk();
       codes = chunk + begin / 8 * (kBandRows * 4) + row * 4;

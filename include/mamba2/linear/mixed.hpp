@@ -10,38 +10,56 @@
 
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/linear/floats.hpp"
+#include "mamba2/linear/groups.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/super_blocks.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
-/// Weights as the checkpoint stores them, a format for each matrix; without rotation.
+/// Weights as the checkpoint stores them, a format for each matrix. F32, F16 and BF16 are as in the
+/// policies of these names; Q8_0, Q4_0, Q4_K and Q6_K keep the codes and scales of the file. So do
+/// types for which a larger one holds all values: Q5_0 and IQ4_NL as Q8_0, TQ1_0 and TQ2_0 as Q4_0,
+/// Q3_K as Q6_K. The others, which have minima, are rounded to Q8_0: an error of max|w| / 254 in
+/// each group of 32 weights, far below their own. Nothing is rotated.
 struct Mixed {
   static constexpr std::string_view name = "mixed";
   using Head = Mixed;
   static constexpr std::size_t kRotation = 0;
   static constexpr std::size_t kBandRows = Fp32::kBandRows;
 
-  enum class Format : std::uint8_t { fp32, fp16, bf16 };
+  enum class Format : std::uint8_t { fp32, fp16, bf16, q8_0, q4_0, q4_k, q6_k };
 
-  /// The format for a type of a checkpoint: the same, or the nearest that holds all its values.
+  /// The format for a type of a checkpoint.
   [[nodiscard]] static constexpr Format format_for(DType stored) {
     switch (stored) {
       case DType::F16:
         return Format::fp16;
       case DType::BF16:
         return Format::bf16;
+      case DType::Q4_0:
+      case DType::TQ1_0:
+      case DType::TQ2_0:
+        return Format::q4_0;
+      case DType::Q4_K:
+        return Format::q4_k;
+      case DType::Q3_K:
+      case DType::Q6_K:
+        return Format::q6_k;
       default:
-        return Format::fp32;
+        return is_quantized(stored) ? Format::q8_0 : Format::fp32;
     }
   }
 
   [[nodiscard]] static constexpr std::string_view format_name(Format format) {
-    constexpr std::array<std::string_view, 3> kNames = {"fp32", "fp16", "bf16"};
+    constexpr std::array<std::string_view, 7> kNames = {"fp32", "fp16", "bf16", "q8_0",
+                                                        "q4_0", "q4_k", "q6_k"};
     return kNames[static_cast<std::size_t>(format)];
   }
 };
 
-static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::kBandRows);
+static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::kBandRows &&
+              Mixed::kBandRows == Q8_0::kBandRows && Mixed::kBandRows == Q4_0::kBandRows &&
+              Mixed::kBandRows == Q4_K::kBandRows && Mixed::kBandRows == Q6_K::kBandRows);
 
 /// The matrix of one of several policies: which of them is known at run time.
 template <>
@@ -61,6 +79,14 @@ struct Matrix<Mixed> {
         return body(Matrix<Fp16>{bands, rows, cols});
       case Mixed::Format::bf16:
         return body(Matrix<Bf16>{bands, rows, cols});
+      case Mixed::Format::q8_0:
+        return body(Matrix<Q8_0>{bands, rows, cols});
+      case Mixed::Format::q4_0:
+        return body(Matrix<Q4_0>{bands, rows, cols});
+      case Mixed::Format::q4_k:
+        return body(Matrix<Q4_K>{bands, rows, cols});
+      case Mixed::Format::q6_k:
+        return body(Matrix<Q6_K>{bands, rows, cols});
       default:
         return body(Matrix<Fp32>{bands, rows, cols});
     }

@@ -9,11 +9,12 @@
 
 #include "mamba2/kernels/avx2/vectors.hpp"
 #include "mamba2/kernels/unroll.hpp"
-#include "mamba2/kernels/x86/int4_tiles.hpp"
+#include "mamba2/kernels/x86/group_tiles.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
 
 struct Int4Products : Vectors {
+  static constexpr int kBias = 8;
   static constexpr std::size_t kTokens = 4;
   static constexpr std::size_t chains(std::size_t) { return 1; }
 
@@ -59,7 +60,7 @@ struct Int4Products : Vectors {
   }
 };
 
-struct Int4 : Int4Tiles<Int4Products> {
+struct Int4 : GroupTiles<Int4Products> {
   static constexpr std::string_view name = "avx2";
 };
 

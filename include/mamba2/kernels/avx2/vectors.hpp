@@ -60,7 +60,7 @@ MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
   return _mm256_set1_epi32(four);
 }
 
-/// A register for a band of 8 rows, in the words of Int8Tiles and Int4Tiles.
+/// A register for a band of 8 rows, in the words of Int8Tiles and the like.
 struct Vectors {
   static constexpr std::size_t kRows = 8;
   using Floats = __m256;
@@ -74,10 +74,22 @@ struct Vectors {
   static Floats load_floats(const std::byte* from) {
     return _mm256_loadu_ps(reinterpret_cast<const float*>(from));
   }
+  /// c - a * b
+  static Floats subtract_product(Floats c, Floats a, Floats b) { return _mm256_fnmadd_ps(a, b, c); }
+  static void prefetch(const std::byte* weights) { avx2::prefetch(weights); }
+  /// FP16.
+  static Floats load_halves(const std::byte* from) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
   /// FP16, among the weights.
   static Floats load_scales(const std::byte* scales) {
     prefetch(scales);
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)));
+    return load_halves(scales);
+  }
+  /// Signed bytes.
+  static Floats load_bytes(const std::byte* from) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
   }
   /// Stores the first `count` lanes, 8 at most.
   static void store(Floats v, float* to, std::size_t count) {

@@ -10,13 +10,14 @@
 #include "mamba2/kernels/avx512/pairs.hpp"
 #include "mamba2/kernels/avx512/vectors.hpp"
 #include "mamba2/kernels/unroll.hpp"
-#include "mamba2/kernels/x86/int4_tiles.hpp"
+#include "mamba2/kernels/x86/group_tiles.hpp"
 
 MAMBA2_INTRINSICS_BEGIN
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
 
 struct Int4Products : Vectors {
+  static constexpr int kBias = 8;
   static constexpr std::size_t kTokens = 4;
   static constexpr std::size_t chains(std::size_t) { return 1; }
 
@@ -59,7 +60,7 @@ struct Int4Products : Vectors {
   }
 };
 
-struct Int4 : Int4Tiles<Int4Products> {
+struct Int4 : GroupTiles<Int4Products> {
   static constexpr std::string_view name = "avx512";
 };
 

@@ -57,7 +57,7 @@ inline void store(__m512 v, float* to, std::size_t count) {
   }
 }
 
-/// A register for a band of 16 rows, in the words of Int8Tiles and Int4Tiles.
+/// A register for a band of 16 rows, in the words of Int8Tiles and the like.
 struct Vectors {
   static constexpr std::size_t kRows = 16;
   using Floats = __m512;
@@ -71,11 +71,23 @@ struct Vectors {
   /// a * b + c
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   static Floats load_floats(const std::byte* from) { return _mm512_loadu_ps(from); }
+  /// c - a * b
+  static Floats subtract_product(Floats c, Floats a, Floats b) { return _mm512_fnmadd_ps(a, b, c); }
+  static void prefetch(const std::byte* weights) { avx512::prefetch(weights); }
+  /// FP16.
+  static Floats load_halves(const std::byte* from) {
+    return _mm512_maskz_cvtph_ps(kAllLanes,
+                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
   /// FP16, among the weights.
   static Floats load_scales(const std::byte* scales) {
     prefetch(scales);
-    return _mm512_maskz_cvtph_ps(kAllLanes,
-                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
+    return load_halves(scales);
+  }
+  /// Signed bytes.
+  static Floats load_bytes(const std::byte* from) {
+    return to_float(reinterpret_cast<Sums>(_mm512_maskz_cvtepi8_epi32(
+        kAllLanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))));
   }
   static void store(Floats v, float* to, std::size_t count) { avx512::store(v, to, count); }
 };

@@ -10,11 +10,12 @@
 #include "mamba2/kernels/avx512/vectors.hpp"
 #include "mamba2/kernels/avx512_vnni/dot.hpp"
 #include "mamba2/kernels/unroll.hpp"
-#include "mamba2/kernels/x86/int4_tiles.hpp"
+#include "mamba2/kernels/x86/group_tiles.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::avx512_vnni {
 
 struct Int4Products : avx512::Vectors {
+  static constexpr int kBias = 8;
   static constexpr std::size_t kTokens = 8;
   /// Of a small tile, to overlap additions.
   static constexpr std::size_t chains(std::size_t sums) { return sums < 8 ? 2 : 1; }
@@ -49,7 +50,7 @@ struct Int4Products : avx512::Vectors {
   }
 };
 
-struct Int4 : Int4Tiles<Int4Products> {
+struct Int4 : GroupTiles<Int4Products> {
   static constexpr std::string_view name = "avx512_vnni";
 };
 

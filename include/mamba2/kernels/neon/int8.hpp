@@ -45,8 +45,8 @@ struct Int8 {
         const float scale = layout.scales(x + t * x_stride)[g];
 #pragma GCC unroll 2
         for (std::size_t b = 0; b < kBands; ++b) {
-          const int32x4_t sum = vpaddq_s32(sums[b][t].rows_0, sums[b][t].rows_2);
-          totals[b][t] = vfmaq_n_f32(totals[b][t], vcvtq_f32_s32(sum), scale);
+          const float32x4_t sum = vcvtq_f32_s32(sums[b][t].total());
+          totals[b][t] = vfmaq_n_f32(totals[b][t], sum, scale);
         }
       }
     }
@@ -61,7 +61,6 @@ struct Int8 {
     }
   }
 
- private:
   /// The sums of 4 rows, each in two lanes that are yet to be added: that of the even and of the
   /// odd pairs of columns.
   struct Sums {
@@ -76,6 +75,7 @@ struct Int8 {
                                             vget_low_s8(w_4), vget_low_s8(v_4)));
       rows_2 = vpadalq_s16(rows_2, vmlal_high_s8(vmull_high_s8(w_0, v_0), w_4, v_4));
     }
+    [[nodiscard]] int32x4_t total() const { return vpaddq_s32(rows_0, rows_2); }
   };
 
   /// sums += 16 columns of bands, `bytes` apart, times the codes of tokens, x_stride apart.

@@ -8,7 +8,7 @@
 
 #include "mamba2/core/half.hpp"
 #include "mamba2/core/views.hpp"
-#include "mamba2/kernels/int4_layout.hpp"
+#include "mamba2/kernels/group_layout.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
 
@@ -18,7 +18,7 @@ struct Int4 {
   static constexpr int kBias = 0;
 
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
-  static void multiply(const Int4Layout& layout, const std::byte* bands, std::size_t rows,
+  static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
     for (std::size_t r = 0; r < rows; ++r) {
       const std::byte* band = bands + r / kRows * layout.band_bytes(kRows);
@@ -33,7 +33,7 @@ struct Int4 {
   }
 
  private:
-  static float group(const Int4Layout& layout, const std::byte* band, std::size_t r, std::size_t g,
+  static float group(const GroupLayout& layout, const std::byte* band, std::size_t r, std::size_t g,
                      const std::byte* input) {
     const std::size_t first = g * layout.group;
     const std::byte* chunk = band + first / layout.chunk() * layout.chunk_bytes(kRows);
@@ -46,7 +46,7 @@ struct Int4 {
       const int byte = codes[(k / 8 * kRows + r) * 4 + k % 4];
       const int nibble = k % 8 < 4 ? byte & 15 : byte >> 4;
       const int code = nibble < 8 ? nibble : nibble - 16;
-      sum += code * Int4Layout::codes(input)[first + i];
+      sum += code * GroupLayout::codes(input)[first + i];
     }
     return fp16_to_float(scales[begin / layout.group * kRows + r]) *
            layout.scales(input)[first / layout.input_group] * static_cast<float>(sum);

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// INT4 products on x86: all but the instructions that multiply. Those multiply unsigned by signed
-// bytes: weights are stored + 8.
+// Products with weights of 4 or 8 bits that have a scale for each group of columns, on x86: all but
+// the instructions that multiply.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "mamba2/core/views.hpp"
-#include "mamba2/kernels/int4_layout.hpp"
+#include "mamba2/kernels/group_layout.hpp"
 #include "mamba2/kernels/tiles.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
-/// What `Products` says for an instruction set: see Int8Tiles.
+/// What `Products` says for an instruction set and a number of bits: see Int8Tiles.
 template <class Products>
-struct Int4Tiles {
+struct GroupTiles {
   static constexpr std::size_t kRows = Products::kRows;
-  static constexpr int kBias = 8;
+  static constexpr int kBias = Products::kBias;
 
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
-  static void multiply(const Int4Layout& layout, const std::byte* bands, std::size_t rows,
+  static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
     if (layout.input_groups() > 1) {
       multiply<true>(layout, bands, rows, x, y);
@@ -36,7 +36,7 @@ struct Int4Tiles {
   /// kGrouped: the inputs have a scale for every group, too, and not one for all of them, which can
   /// wait until the end.
   template <bool kGrouped>
-  static void multiply(const Int4Layout& layout, const std::byte* bands, std::size_t rows,
+  static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, const MutableRows& y) {
     for_tiles<kRows, 2, Products::kTokens>(
         bands, layout.band_bytes(kRows), rows, x, y,
@@ -55,24 +55,24 @@ struct Int4Tiles {
 
   /// kBands bands times kTokens tokens, kGroups groups at a time.
   template <std::size_t kBands, std::size_t kTokens, std::size_t kGroups, bool kGrouped>
-  static void tile(const Int4Layout& layout, const std::byte* bands, const Inputs& x,
+  static void tile(const GroupLayout& layout, const std::byte* bands, const Inputs& x,
                    const MutableRows& y) {
     constexpr std::size_t kChains = Products::chains(kBands * kTokens);
     constexpr std::size_t kScaleBytes = kRows * sizeof(std::uint16_t);
     const std::size_t bytes = layout.band_bytes(kRows);
-    const std::size_t group_bytes = kRows * layout.group / 2;
+    const std::size_t group_bytes = layout.code_bytes(kRows, layout.group);
     Floats totals[kBands][kTokens];
     unroll<kBands, kTokens>([&](auto b, auto t)
                                 MAMBA2_INLINE { totals[b][t] = Products::fill(0.0F); });
     const std::byte* weights = bands;
     for (std::size_t g = 0; g < layout.groups();) {
-      const std::byte* scales = weights + kRows * layout.chunk() / 2;
+      const std::byte* scales = weights + layout.code_bytes(kRows, layout.chunk());
       const std::size_t chunk_end = g + layout.chunk() / layout.group;
       for (; g < chunk_end; g += kGroups) {
         Sums sums[kGroups][kChains][kBands][kTokens];
         unroll<kGroups>([&](auto i) MAMBA2_INLINE {
           unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
-            sums[i][0][b][t] = Products::all(-kBias * layout.sums(x[t])[g + i]);
+            sums[i][0][b][t] = Products::all(kBias == 0 ? 0 : -kBias * layout.sums(x[t])[g + i]);
             unroll<kChains - 1>([&](auto c) MAMBA2_INLINE { sums[i][c + 1][b][t] = Sums{}; });
           });
           Products::add_products(weights, bytes, x.data + (g + i) * layout.group, x.stride,

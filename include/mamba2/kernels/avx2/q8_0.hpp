@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q8_0 products: those of INT8, with a scale for each group of columns.
+#pragma once
+
+#include <string_view>
+
+#include "mamba2/kernels/avx2/int8.hpp"
+#include "mamba2/kernels/x86/group_tiles.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
+
+struct Q8_0 : GroupTiles<Int8Products> {
+  static constexpr std::string_view name = "avx2";
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx2

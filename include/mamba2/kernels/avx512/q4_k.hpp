@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q4_K products: those of INT4, whose codes are unsigned here.
+#pragma once
+
+#include <string_view>
+
+#include "mamba2/kernels/avx512/int4.hpp"
+#include "mamba2/kernels/x86/k_tiles.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+
+struct Q4_K : KTiles<Q4KProducts<Int4Products>> {
+  static constexpr std::string_view name = "avx512";
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512

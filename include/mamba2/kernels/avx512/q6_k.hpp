@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q6_K products with VPMADDUBSW, which multiplies unsigned by signed bytes: codes are stored + 32.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <string_view>
+
+#include "mamba2/kernels/avx512/pairs.hpp"
+#include "mamba2/kernels/avx512/six_bits.hpp"
+#include "mamba2/kernels/avx512/vectors.hpp"
+#include "mamba2/kernels/unroll.hpp"
+#include "mamba2/kernels/x86/k_tiles.hpp"
+
+MAMBA2_INTRINSICS_BEGIN
+
+namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+
+struct Q6KProducts : Vectors {
+  static constexpr int kBias = 32;
+  static constexpr bool kMins = false;
+  static constexpr std::size_t kGroup = 16;
+  static constexpr std::size_t kTokens = 4;
+  static constexpr std::size_t chains(std::size_t) { return 1; }
+
+  /// sums += weights times x, over the columns of one group. Exact: a 16-bit lane holds at most 4
+  /// products of 63 * 127, 32004.
+  template <std::size_t kBands, std::size_t kTokens>
+  MAMBA2_INLINE static void add_products(const std::byte* weights, std::size_t band_bytes,
+                                         const std::byte* x, std::size_t x_stride, std::size_t,
+                                         Sums (&sums)[1][kBands][kTokens]) {
+    __m512i w[kBands][4];
+    unroll<kBands>([&](auto b) MAMBA2_INLINE { load_six_bits(weights + b * band_bytes, w[b]); });
+    unroll<kTokens, 2>([&](auto t, auto half) MAMBA2_INLINE {
+      constexpr std::size_t kFirst = 2 * half;
+      const __m512i first = broadcast_codes(x + t * x_stride + 4 * kFirst);
+      const __m512i second = broadcast_codes(x + t * x_stride + 4 * kFirst + 4);
+      unroll<kBands>([&](auto b) MAMBA2_INLINE {
+        const __m512i pairs = _mm512_maddubs_epi16(w[b][kFirst], first);
+        sums[0][b][t] = add_pairs(sums[0][b][t], dot_pairs(pairs, w[b][kFirst + 1], second));
+      });
+    });
+  }
+};
+
+struct Q6_K : KTiles<Q6KProducts> {
+  static constexpr std::string_view name = "avx512";
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+
+MAMBA2_INTRINSICS_END

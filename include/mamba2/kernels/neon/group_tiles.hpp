@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products with weights of 4 or 8 bits that have a scale for each group of columns, on ARM: all but
+// the instructions that multiply.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/group_layout.hpp"
+#include "mamba2/kernels/neon/tile.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+
+/// What `Products` says for an instruction set and a number of bits:
+///   kTokens        the width of a large tile; the registers decide
+///   Sums<tokens>   the sums of 4 rows times so many tokens
+///   clear          makes sums zero
+///   add            sums += the weights of 32 columns times x
+///   to_float       the sums of a token as floats, kUnit times too large
+template <class Products>
+struct GroupTiles {
+  static constexpr std::size_t kRows = 4;
+  static constexpr int kBias = 0;
+
+  /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
+  static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
+                       const Inputs& x, MutableRows y) {
+    for_tiles<GroupTiles, 1, Products::kTokens>(layout, bands, rows, x, y);
+  }
+
+  /// A band times kTokens tokens, x_stride bytes apart; y has as many columns as the band has rows
+  /// that are not filling. A large tile has its sums within the group and their totals over all
+  /// groups in registers.
+  template <std::size_t kBands, std::size_t kTokens>
+  static void tile(const GroupLayout& layout, const std::byte* band, const std::byte* x,
+                   std::size_t x_stride, const MutableRows& y) {
+    static_assert(kBands == 1);
+    const std::size_t chunk = layout.chunk();
+    const std::size_t step_bytes = layout.code_bytes(kRows, 32);
+    const bool grouped = layout.input_group == layout.group;
+    float32x4_t totals[kTokens] = {};
+    const std::int8_t* codes = GroupLayout::codes(x);
+    std::size_t input_group = 0;
+    for (std::size_t first = 0; first < layout.cols; first += chunk) {
+      const std::byte* scales = band + layout.code_bytes(kRows, chunk);
+      for (std::size_t i = 0; i < chunk; i += layout.group) {
+        typename Products::template Sums<kTokens> sums;
+        Products::clear(sums);
+        std::size_t k = 0;
+        do {  // at least once: a loop that might not run costs copies of all the sums
+          Products::add(band, codes, x_stride, sums);
+          band += step_bytes;
+          codes += 32;
+          k += 32;
+        } while (k < layout.group);
+        const float32x4_t scale = load_halves(scales);
+        scales += kRows * sizeof(std::uint16_t);
+#pragma GCC unroll 8
+        for (std::size_t t = 0; t < kTokens; ++t) {
+          const float input_scale = layout.scales(x + t * x_stride)[input_group];
+          totals[t] =
+              vfmaq_f32(totals[t], Products::to_float(sums, t), vmulq_n_f32(scale, input_scale));
+        }
+        if (grouped) ++input_group;
+      }
+      band = scales;
+    }
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      store(vmulq_n_f32(totals[t], 1.0F / Products::kUnit), y[t], y.cols);
+    }
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon

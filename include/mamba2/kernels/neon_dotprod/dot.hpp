@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums of dot products within a group of columns.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mamba2/kernels/neon/tile.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
+
+/// What the Products of neon::GroupTiles and neon::KTiles share here. Few tokens have a sum split
+/// into two chains, as SDOTs that add to the same one start 2 or 3 cycles apart.
+struct DotProducts {
+  static constexpr std::size_t kTokens = 8;
+  static constexpr float kUnit = 1.0F;
+  template <std::size_t kTokens>
+  using Sums = int32x4_t[kTokens][kTokens < 3 ? 2 : 1];
+
+  // The bits of the float 1.5 * 2^23 + i are those of 1.5 * 2^23, plus i, where |i| < 2^22: a sum
+  // that starts there becomes a float by a subtraction, which is exact, goes to both vector pipes
+  // and takes half as long there as SCVTF, which goes to one. The largest sums are those of 128
+  // INT4 codes, which count 16 times: 128 * (16 * 8) * 127 < 2^21.
+  static constexpr float kFloatZero = 0x1.8p23F;
+
+  template <std::size_t kTokens, std::size_t kChains>
+  static void clear(int32x4_t (&sums)[kTokens][kChains]) {
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      sums[t][0] = vreinterpretq_s32_f32(vdupq_n_f32(kFloatZero));
+#pragma GCC unroll 2
+      for (std::size_t c = 1; c < kChains; ++c) sums[t][c] = vdupq_n_s32(0);
+    }
+  }
+  template <std::size_t kTokens, std::size_t kChains>
+  static float32x4_t to_float(const int32x4_t (&sums)[kTokens][kChains], std::size_t t) {
+    return vsubq_f32(vreinterpretq_f32_s32(neon::sum_of(sums[t])), vdupq_n_f32(kFloatZero));
+  }
+
+  /// sums += 16 columns of 4 rows times the codes of tokens.
+  template <std::size_t kTokens, std::size_t kChains>
+  static void dot(const int8x16_t (&w)[4], const std::int8_t* codes, std::size_t x_stride,
+                  int32x4_t (&sums)[kTokens][kChains]) {
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const int8x16_t v = vld1q_s8(codes + t * x_stride);
+      sums[t][0] = vdotq_laneq_s32(sums[t][0], w[0], v, 0);
+      sums[t][1 % kChains] = vdotq_laneq_s32(sums[t][1 % kChains], w[1], v, 1);
+      sums[t][0] = vdotq_laneq_s32(sums[t][0], w[2], v, 2);
+      sums[t][1 % kChains] = vdotq_laneq_s32(sums[t][1 % kChains], w[3], v, 3);
+    }
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod

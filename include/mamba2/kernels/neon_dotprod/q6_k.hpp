@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q6_K products with SDOT by element: 4 rows x 4 columns of weights times 4 codes of a token.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/kernels/neon/k_tiles.hpp"
+#include "mamba2/kernels/neon/tile.hpp"
+#include "mamba2/kernels/neon_dotprod/dot.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
+
+struct Q6KProducts : DotProducts {
+  static constexpr std::size_t kGroup = 16;
+  static constexpr bool kMins = false;
+
+  template <std::size_t kTokens, std::size_t kChains>
+  static void add(const std::byte* band, const std::int8_t* codes, std::size_t x_stride,
+                  int32x4_t (&sums)[kTokens][kChains]) {
+    neon::prefetch(band);
+    int8x16_t w[4];
+    neon::load_six_bits(band, w);
+    dot(w, codes, x_stride, sums);
+    neon::pin(sums);
+  }
+};
+
+struct Q6_K : neon::KTiles<Q6KProducts> {
+  static constexpr std::string_view name = "neon_dotprod";
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the scalar Q4_K and Q6_K products share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mamba2/core/half.hpp"
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/k_layout.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+
+inline constexpr std::size_t kKRows = 4;
+
+/// A group of columns of one row.
+struct KGroup {
+  const std::uint8_t* codes;  ///< of the group: all rows
+  std::size_t row;
+  float d;
+  float dmin;
+  std::int8_t first;   ///< the byte of the group: its scale
+  std::int8_t second;  ///< that of two groups further on, in Q4_K the min
+
+  KGroup(const KLayout& layout, const std::byte* band, std::size_t row_in_band, std::size_t group)
+      : row(row_in_band) {
+    const std::size_t column = group * layout.group;
+    const std::byte* block =
+        band + column / KLayout::kSuperBlock * layout.super_block_bytes(kKRows);
+    const auto* halves = reinterpret_cast<const std::uint16_t*>(block);
+    d = fp16_to_float(halves[row]);
+    dmin = fp16_to_float(halves[kKRows + row]);
+    const std::byte* chunk =
+        block + 4 * kKRows +
+        column % KLayout::kSuperBlock / KLayout::kChunk * layout.chunk_bytes(kKRows);
+    const std::size_t index = column % KLayout::kChunk / layout.group;
+    const auto* bytes = reinterpret_cast<const std::int8_t*>(chunk);
+    first = bytes[index * kKRows + row];
+    second = bytes[(index + 2) % 4 * kKRows + row];
+    codes = reinterpret_cast<const std::uint8_t*>(chunk + 4 * kKRows +
+                                                  index * layout.group_bytes(kKRows));
+  }
+};
+
+/// y = x m^T, the sum over all groups of group_sum(KGroup, codes of the input, group).
+template <class GroupSum>
+void multiply_k(const KLayout& layout, const std::byte* bands, std::size_t rows, const Inputs& x,
+                const MutableRows& y, GroupSum group_sum) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::byte* band = bands + r / kKRows * layout.band_bytes(kKRows);
+    for (std::size_t t = 0; t < x.tokens; ++t) {
+      float sum = 0.0F;
+      for (std::size_t g = 0; g < layout.groups(); ++g) {
+        sum += group_sum(KGroup(layout, band, r % kKRows, g), x[t], g);
+      }
+      y[t][r] = sum;
+    }
+  }
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q4_K products without any vector instruction: what the others are compared with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/k_layout.hpp"
+#include "mamba2/kernels/scalar/k_groups.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+
+struct Q4_K {
+  static constexpr std::string_view name = "scalar";
+  static constexpr std::size_t kRows = kKRows;
+
+  /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
+  static void multiply(const KLayout& layout, const std::byte* bands, std::size_t rows,
+                       const Inputs& x, MutableRows y) {
+    multiply_k(layout, bands, rows, x, y,
+               [&layout](const KGroup& group, const std::byte* input, std::size_t g) {
+                 const std::int8_t* codes = KLayout::codes(input) + g * layout.group;
+                 std::int32_t sum = 0;
+                 for (std::size_t k = 0; k < layout.group; ++k) {
+                   const int both = group.codes[(k / 8 * kRows + group.row) * 4 + k % 4];
+                   sum += (k % 8 < 4 ? both & 15 : both >> 4) * codes[k];
+                 }
+                 const float scale = group.d * static_cast<float>(group.first);
+                 const float min = group.dmin * static_cast<float>(group.second);
+                 return scale * layout.scales(input)[g] * static_cast<float>(sum) -
+                        min * layout.value_sums(input)[g];
+               });
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar

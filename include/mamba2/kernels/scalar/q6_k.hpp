@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q6_K products without any vector instruction: what the others are compared with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/k_layout.hpp"
+#include "mamba2/kernels/scalar/k_groups.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+
+struct Q6_K {
+  static constexpr std::string_view name = "scalar";
+  static constexpr std::size_t kRows = kKRows;
+
+  /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
+  static void multiply(const KLayout& layout, const std::byte* bands, std::size_t rows,
+                       const Inputs& x, MutableRows y) {
+    multiply_k(layout, bands, rows, x, y,
+               [&layout](const KGroup& group, const std::byte* input, std::size_t g) {
+                 const std::int8_t* codes = KLayout::codes(input) + g * layout.group;
+                 const std::uint8_t* high_bits = group.codes + 8 * kRows;
+                 std::int32_t sum = 0;
+                 for (std::size_t k = 0; k < layout.group; ++k) {
+                   const int both = group.codes[(k / 8 * kRows + group.row) * 4 + k % 4];
+                   const int low = k % 8 < 4 ? both & 15 : both >> 4;
+                   const int high = high_bits[group.row * 4 + k % 4] >> k / 4 * 2 & 3;
+                   sum += ((low | high << 4) - 32) * codes[k];
+                 }
+                 const float scale = group.d * static_cast<float>(group.first);
+                 const std::size_t input_group = g * layout.group / layout.input_group;
+                 return scale * layout.scales(input)[input_group] * static_cast<float>(sum);
+               });
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q8_0 products without any vector instruction: what the others are compared with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/core/half.hpp"
+#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/group_layout.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+
+struct Q8_0 {
+  static constexpr std::string_view name = "scalar";
+  static constexpr std::size_t kRows = 4;
+  static constexpr int kBias = 0;
+
+  /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
+  static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
+                       const Inputs& x, MutableRows y) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::byte* band = bands + r / kRows * layout.band_bytes(kRows);
+      for (std::size_t t = 0; t < x.tokens; ++t) {
+        float sum = 0.0F;
+        for (std::size_t g = 0; g < layout.groups(); ++g) {
+          sum += group(layout, band, r % kRows, g, x[t]);
+        }
+        y[t][r] = sum;
+      }
+    }
+  }
+
+ private:
+  static float group(const GroupLayout& layout, const std::byte* band, std::size_t r, std::size_t g,
+                     const std::byte* input) {
+    const std::size_t first = g * layout.group;
+    const std::byte* chunk = band + first / layout.chunk() * layout.chunk_bytes(kRows);
+    const std::size_t begin = first % layout.chunk();
+    const auto* codes = reinterpret_cast<const std::int8_t*>(chunk);
+    const auto* scales =
+        reinterpret_cast<const std::uint16_t*>(chunk + layout.code_bytes(kRows, layout.chunk()));
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < layout.group; ++i) {
+      const std::size_t k = begin + i;
+      sum += codes[(k / 4 * kRows + r) * 4 + k % 4] * GroupLayout::codes(input)[first + i];
+    }
+    return fp16_to_float(scales[begin / layout.group * kRows + r]) *
+           layout.scales(input)[first / layout.input_group] * static_cast<float>(sum);
+  }
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q8_0 and Q4_0: weights with a scale for each 32 columns, as GGUF files have them, times
+// activations of 8 bits.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "mamba2/core/half.hpp"
+#include "mamba2/io/coded_groups.hpp"
+#include "mamba2/kernels/group_layout.hpp"
+#include "mamba2/kernels/native.hpp"
+#include "mamba2/linear/coded_inputs.hpp"
+#include "mamba2/linear/matrix.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// Weights with an FP16 scale for each 32 columns of a row; of a type in GGUF that has such, with
+/// the file's own codes and scales. Other weights are quantized: scale = max|w| / 127 (or / 7),
+/// rounded half to even. Activations are quantized to INT8 as they come, a scale for each 32
+/// columns, too: there are outliers among them, and files cannot be rotated.
+template <class Kernel, std::size_t kBits>
+struct BasicGroups {
+  static_assert(kBits == 4 || kBits == 8);
+  static constexpr std::string_view name = kBits == 4 ? "q4_0" : "q8_0";
+  using Head = BasicGroups;
+  static constexpr std::size_t kRotation = 0;
+  static constexpr std::size_t kBandRows = Kernel::kRows;
+  static constexpr std::size_t kGroup = 32;
+
+  [[nodiscard]] static constexpr kernels::GroupLayout layout(std::size_t cols) {
+    return kernels::GroupLayout::of(cols, kGroup, true, kBits);
+  }
+  [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
+    return layout(cols).band_bytes(kBandRows);
+  }
+
+  static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
+    const kernels::GroupLayout sizes = layout(cols);
+    const bool keep = detail::has_coded_groups(from.stored, kBits);
+    const std::size_t row_bytes =
+        cols / dtype_block(from.stored) * dtype_size(from.stored);  // where kept
+    std::fill_n(band, sizes.band_bytes(kBandRows), std::byte{0});
+    for (std::size_t r = 0; r < kBandRows; ++r) {
+      const bool stored = keep && r * row_bytes < from.data.size();
+      for (std::size_t g = 0; g < sizes.groups(); ++g) {
+        const std::size_t first = std::min(cols, g * kGroup);
+        const std::size_t count = std::min(kGroup, cols - first);
+        const detail::CodedGroup group =
+            stored && count > 0
+                ? detail::read_coded_group(from.stored, from.data.data() + r * row_bytes, g)
+                : quantized(from.values + r * cols + first, count);
+        const Place place(sizes, r, g * kGroup);
+        reinterpret_cast<std::uint16_t*>(band + place.scale)[0] = group.scale;
+        for (std::size_t i = 0; i < kGroup; ++i) {
+          constexpr unsigned kMask = (1U << kBits) - 1;
+          const unsigned code = static_cast<unsigned>(group.codes[i] + Kernel::kBias) & kMask;
+          band[place.byte(i)] |= static_cast<std::byte>(code << Place::shift(i));
+        }
+      }
+    }
+  }
+
+  static void row(const Matrix<BasicGroups>& m, std::size_t index, float* to) {
+    const kernels::GroupLayout sizes = layout(m.cols);
+    const std::byte* band = m.band(index / kBandRows);
+    for (std::size_t first = 0; first < m.cols; first += kGroup) {
+      const Place place(sizes, index % kBandRows, first);
+      const float scale =
+          fp16_to_float(reinterpret_cast<const std::uint16_t*>(band + place.scale)[0]);
+      for (std::size_t i = 0; i < std::min(kGroup, m.cols - first); ++i) {
+        constexpr int kRange = 1 << kBits;
+        const int bits = static_cast<int>(band[place.byte(i)]) >> Place::shift(i);
+        const int code = ((bits - Kernel::kBias + kRange / 2) & (kRange - 1)) - kRange / 2;
+        to[first + i] = scale * static_cast<float>(code);
+      }
+    }
+  }
+
+  [[nodiscard]] static constexpr std::size_t input_bytes(std::size_t cols) {
+    return layout(cols).input_bytes();
+  }
+  static void prepare(const float* x, std::size_t cols, std::byte* to) {
+    prepare_coded(layout(cols), x, cols, to);
+  }
+
+  static void multiply(const Matrix<BasicGroups>& m, std::size_t first, std::size_t count,
+                       const Inputs& x, MutableRows y) {
+    const std::size_t rows = m.rows_in(first, count);
+    Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+  }
+
+ private:
+  /// Where in a band the codes and the scale of one group of one row are.
+  struct Place {
+    static constexpr std::size_t kPerByte = 8 / kBits;
+
+    std::size_t codes;  // byte offset of the row's first 4 bytes in the group
+    std::size_t scale;
+
+    Place(const kernels::GroupLayout& sizes, std::size_t row, std::size_t first) {
+      const std::size_t chunk = first / sizes.chunk() * sizes.chunk_bytes(kBandRows);
+      const std::size_t begin = first % sizes.chunk();
+      codes = chunk + sizes.code_bytes(kBandRows, begin) + row * 4;
+      scale = chunk + sizes.code_bytes(kBandRows, sizes.chunk()) +
+              (begin / kGroup * kBandRows + row) * sizeof(std::uint16_t);
+    }
+    /// Of the group's i-th column, and the place of its code in it.
+    [[nodiscard]] std::size_t byte(std::size_t i) const {
+      return codes + i / (4 * kPerByte) * (kBandRows * 4) + i % 4;
+    }
+    [[nodiscard]] static constexpr std::size_t shift(std::size_t i) {
+      return i % (4 * kPerByte) / 4 * kBits;
+    }
+  };
+
+  /// A group of `count` weights that the checkpoint does not have in this form.
+  static detail::CodedGroup quantized(const float* w, std::size_t count) {
+    constexpr float kLargest = kBits == 4 ? 7.0F : 127.0F;
+    constexpr float kMostFp16 = 65504.0F;
+    float most = 0.0F;
+    for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::abs(w[i]));
+    detail::CodedGroup group;
+    group.scale = float_to_fp16(std::min(most / kLargest, kMostFp16));
+    const float scale = fp16_to_float(group.scale);
+    for (std::size_t i = 0; i < count && scale > 0.0F; ++i) {
+      const float code = std::nearbyint(w[i] / scale);
+      group.codes[i] = static_cast<std::int8_t>(std::clamp(code, -kLargest, kLargest));
+    }
+    return group;
+  }
+};
+
+using Q8_0 = BasicGroups<kernels::Q8_0Native, 8>;
+using Q4_0 = BasicGroups<kernels::Int4Native, 4>;
+
+static_assert(MatrixFormat<Q8_0> && MatrixFormat<Q4_0>);
+
+}  // namespace mamba2::inline MAMBA2_ISA
