@@ -30,6 +30,10 @@ sys.path.insert(0, str(ROOT / "tools"))
 from make_golden_gguf import (  # noqa: E402
     HALVES, MATRICES, random_blocks, random_tensors, write_gguf)
 
+# What mixed weights may differ by: their products round the activations to 8 bits. Models of random
+# blocks are chaotic, and no bound could be set for them.
+MIXED = {"bundled": 0.3, "random": float("inf")}
+
 TEXTS = ["Once upon a time", "a<|endoftext|>b",
          "  Tabs\tand\n\nlines, 12345 numbers; it's d\u00e9j\u00e0 vu: \u4e2d\u6587 e\u0301"]
 
@@ -72,18 +76,22 @@ def compare(bin_folder, folder, name, config, tensors, blocks, tokenizer=None):
     reference.mkdir(exist_ok=True)
     (reference / "config.json").write_text(json.dumps(config))
     save_file(floats, reference / "model.safetensors")
-    ids = ("--ids", ",".join(str(i * 7 % config["vocab_size"]) for i in range(24)), "--all",
-           "--weights", "fp32")
-    found = logits(bin_folder, path, folder / "found", *ids)["logits"]
+    ids = ("--ids", ",".join(str(i * 7 % config["vocab_size"]) for i in range(24)), "--all")
     expected = logits(bin_folder, reference, folder / "expected", *ids)["logits"]
-    difference = float(numpy.abs(found - expected).max() / expected.std())
+
+    def difference_with(weights):
+        found = logits(bin_folder, path, folder / "found", *ids, "--weights", weights)["logits"]
+        return float(numpy.abs(found - expected).max() / expected.std())
+
+    kind = "bundled" if tokenizer else "random"
+    difference, mixed = difference_with("fp32"), difference_with("mixed")
     run(bin_folder / "mamba2-inspect", path, "--json", folder / "report.json")
     report = json.loads((folder / "report.json").read_text())
     types = {t["dtype"] for t in report["tensors"] if t["name"].endswith(("_proj.weight",
                                                                         "embedding.weight"))}
-    good = difference < 1e-4 and types == {name.removeprefix("random-")}
+    good = difference < 1e-4 and mixed < MIXED[kind] and types == {name.removeprefix("random-")}
     print(f"{'ok  ' if good else 'FAIL'} {name}: largest difference {difference:.1e} standard "
-          f"deviations of the logits, matrices {' '.join(sorted(types))}")
+          f"deviations of the logits, as mixed {mixed:.1e}, matrices {' '.join(sorted(types))}")
     return good
 
 
