@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
@@ -44,7 +45,6 @@ struct BasicGroups {
     const bool keep = detail::has_coded_groups(from.stored, kBits);
     const std::size_t row_bytes =
         cols / dtype_block(from.stored) * dtype_size(from.stored);  // where kept
-    std::fill_n(band, sizes.band_bytes(kBandRows), std::byte{0});
     for (std::size_t r = 0; r < kBandRows; ++r) {
       const bool stored = keep && r * row_bytes < from.data.size();
       for (std::size_t g = 0; g < sizes.groups(); ++g) {
@@ -56,10 +56,9 @@ struct BasicGroups {
                 : quantized(from.values + r * cols + first, count);
         const Place place(sizes, r, g * kGroup);
         reinterpret_cast<std::uint16_t*>(band + place.scale)[0] = group.scale;
-        for (std::size_t i = 0; i < kGroup; ++i) {
-          constexpr unsigned kMask = (1U << kBits) - 1;
-          const unsigned code = static_cast<unsigned>(group.codes[i] + Kernel::kBias) & kMask;
-          band[place.byte(i)] |= static_cast<std::byte>(code << Place::shift(i));
+        for (std::size_t i = 0; i < kGroup; i += Place::kColumns) {
+          const auto bytes = joined(&group.codes[i]);
+          std::memcpy(band + place.byte(i), bytes.data(), bytes.size());
         }
       }
     }
@@ -97,7 +96,7 @@ struct BasicGroups {
  private:
   /// Where in a band the codes and the scale of one group of one row are.
   struct Place {
-    static constexpr std::size_t kPerByte = 8 / kBits;
+    static constexpr std::size_t kColumns = 32 / kBits;  // in 4 bytes
 
     std::size_t codes;  // byte offset of the row's first 4 bytes in the group
     std::size_t scale;
@@ -111,12 +110,23 @@ struct BasicGroups {
     }
     /// Of the group's i-th column, and the place of its code in it.
     [[nodiscard]] std::size_t byte(std::size_t i) const {
-      return codes + i / (4 * kPerByte) * (kBandRows * 4) + i % 4;
+      return codes + i / kColumns * (kBandRows * 4) + i % 4;
     }
     [[nodiscard]] static constexpr std::size_t shift(std::size_t i) {
-      return i % (4 * kPerByte) / 4 * kBits;
+      return i % kColumns / 4 * kBits;
     }
   };
+
+  /// The codes of kColumns columns, as they are stored.
+  static std::array<std::byte, 4> joined(const std::int8_t* codes) {
+    constexpr unsigned kMask = (1U << kBits) - 1;
+    std::array<std::byte, 4> bytes{};
+    for (std::size_t i = 0; i < Place::kColumns; ++i) {
+      const unsigned code = static_cast<unsigned>(codes[i] + Kernel::kBias) & kMask;
+      bytes[i % 4] |= static_cast<std::byte>(code << Place::shift(i));
+    }
+    return bytes;
+  }
 
   /// A group of `count` weights that the checkpoint does not have in this form.
   static detail::CodedGroup quantized(const float* w, std::size_t count) {

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
@@ -137,11 +139,21 @@ struct BasicSuperBlocks {
       const std::size_t column = i / 4 * kernels::KLayout::kChunk;
       band[place.scale(column, i % 4)] = static_cast<std::byte>(block.scales[i]);
     }
-    for (std::size_t k = 0; k < block.codes.size(); ++k) {
-      const unsigned code = block.codes[k];
-      band[place.low(k)] |= static_cast<std::byte>((code & 15U) << Place::low_shift(k));
+    for (std::size_t k = 0; k < block.codes.size(); k += kGroup) {
+      for (std::size_t i = k; i < k + kGroup; i += 8) {
+        std::array<std::byte, 4> low;
+        for (std::size_t j = 0; j < 4; ++j) {
+          const unsigned both = (block.codes[i + j] & 15U) | (block.codes[i + j + 4] & 15U) << 4;
+          low[j] = static_cast<std::byte>(both);
+        }
+        std::memcpy(band + place.low(i), low.data(), low.size());
+      }
       if constexpr (kBits == 6) {
-        band[place.high(k)] |= static_cast<std::byte>(code >> 4 << Place::high_shift(k));
+        std::array<std::byte, 4> high{};
+        for (std::size_t i = 0; i < kGroup; ++i) {
+          high[i % 4] |= static_cast<std::byte>(block.codes[k + i] >> 4 << Place::high_shift(i));
+        }
+        std::memcpy(band + place.high(k), high.data(), high.size());
       }
     }
   }
