@@ -51,6 +51,10 @@ struct CodedGroup {
   std::memcpy(bytes.data(), row + index * 32 / block * size, size);
   CodedGroup group;
   std::memcpy(&group.scale, &bytes[at], sizeof group.scale);
+  if (dtype == DType::Q8_0) {  // which has them as they are
+    std::memcpy(group.codes.data(), &bytes[2], group.codes.size());
+    return group;
+  }
   std::memcpy(&bytes[at], &kOne, sizeof kOne);
   std::array<float, 32> values;
   read_quantized(dtype, bytes.data(), index * 32 % block, values);

@@ -42,6 +42,7 @@ struct Q6KProducts : Vectors {
   MAMBA2_INLINE static void add_products(const std::byte* weights, std::size_t band_bytes,
                                          const std::byte* x, std::size_t x_stride, std::size_t,
                                          Sums (&sums)[1][kBands][kTokens]) {
+    prefetch_inputs<kTokens>(x, x_stride);
     __m256i w[kBands][4];
     unroll<kBands>([&](auto b) MAMBA2_INLINE { load_six_bits(weights + b * band_bytes, w[b]); });
     unroll<kTokens, 2>([&](auto t, auto half) MAMBA2_INLINE {
