@@ -8,9 +8,9 @@
   python3 bench/vs_llama_cpp.py --model a.gguf --model b.gguf --threads 4 --plot ab.svg
 
 Both read the same GGUF files: yours, or random weights in a published shape, which mamba2-convert
-writes. mamba2 takes the weights in the precision that has about as many bits. Every measurement is
-a process of its own, with as many threads, mamba2 and llama.cpp in turn; shown are medians, and the
-ratio of mamba2's to llama.cpp's.
+writes, and both keep the weights as these have them, unless --weights says otherwise for mamba2.
+Every measurement is a process of its own, with as many threads, mamba2 and llama.cpp in turn; shown
+are medians, and the ratio of mamba2's to llama.cpp's.
 
 decode   tokens per second, one after the other. of: how many times as fast as llama.cpp decoding
          could be with its weights. That is what the memory can give, which mamba2-bench measures
@@ -42,9 +42,8 @@ import time
 from vs_report import compare, draw, plural, print_row, write
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# What mamba2 takes the weights of a type as, and how many bits each has in a file, at most.
-TYPES = {"f32": ("fp32", 32.1), "f16": ("fp16", 16.1), "bf16": ("bf16", 16.1),
-         "q8_0": ("int8", 8.6), "q4_0": ("int4", 5.3)}
+# What mamba2-convert writes, and how many bits a weight has in such a file, at most.
+TYPES = {"f32": 32.1, "f16": 16.1, "bf16": 16.1, "q8_0": 8.6, "q4_0": 5.3}
 SHAPES = {  # how many weights they have
     "mamba2-130m": 129e6, "mamba2-370m": 369e6, "mamba2-780m": 781e6, "mamba2-1.3b": 1344e6,
     "mamba2-2.7b": 2703e6}
@@ -130,11 +129,8 @@ def inspect(args, path, scratch):
         if tensor["name"] != "embedding.weight" or report["config"]["tie_embeddings"]:
             kind = tensor["dtype"].lower()
             sizes[kind] = sizes.get(kind, 0) + tensor["bytes"]
-    kind = max(sizes, key=sizes.get)
-    if kind not in TYPES and not args.weights:
-        fail(f"{path}: mamba2 has no precision of its own for {kind}; --weights says which to take")
-    return {"model": path.stem, "path": path, "type": kind,
-            "weights": args.weights or TYPES[kind][0],
+    return {"model": path.stem, "path": path, "type": max(sizes, key=sizes.get),
+            "weights": args.weights,
             "bytes_per_token": sum(sizes.values()) + 2 * report["memory"]["fp32"]["state"]}
 
 
@@ -152,7 +148,7 @@ def check_memory(size):
 
 def write_random(args, work):
     """The files of --random; what is there is not written again."""
-    sizes = {work / f"{args.random}-{kind}.gguf": SHAPES[args.random] * TYPES[kind][1] / 8
+    sizes = {work / f"{args.random}-{kind}.gguf": SHAPES[args.random] * TYPES[kind] / 8
              for kind in args.types}
     check_memory(max(sizes.values()))
     missing = [path for path in sizes if not path.exists()]
@@ -172,8 +168,7 @@ def measure(args, scratch):
     small = scratch / "small.gguf"
     run(args.bin / "mamba2-convert", ROOT / "examples/models/tales-14m", small, "--type", "q8_0")
     versions = {"llama.cpp": run_llama_cpp(args, small, 1, SLICES, 2)["versions"]}
-    if args.weights:
-        run_mamba2(args, {"path": small, "weights": args.weights}, 1, scratch)
+    run_mamba2(args, {"path": small, "weights": args.weights}, 1, scratch)
     paths = args.model or write_random(args, args.work or scratch)
     check_memory(max(path.stat().st_size for path in paths))
     rows = []
@@ -251,8 +246,8 @@ def parse():
     model.add_argument("--random", choices=SHAPES, help="random weights in a published shape")
     parser.add_argument("--types", type=types, default=["f16", "q8_0", "q4_0"],
                         help=f"with --random: of {','.join(TYPES)} [f16,q8_0,q4_0]")
-    parser.add_argument("--weights", metavar="W", help="what mamba2 takes the weights as [" +
-                        ", ".join(f"{kind}: {policy}" for kind, (policy, _) in TYPES.items()) + "]")
+    parser.add_argument("--weights", metavar="W", default="mixed",
+                        help="what mamba2 takes the weights as [mixed: as the file has them]")
     parser.add_argument("--threads", type=lambda text: [whole(part) for part in text.split(",")],
                         default=[1, 2], help="one number after the other [1,2]")
     parser.add_argument("--repeat", type=whole, default=3, metavar="N",

@@ -177,7 +177,7 @@ class Test:
         assert found["llama.cpp"]["llama-cpp-python"] == "0.0.1", found
         assert [row["threads"] for row in found["rows"]] == [1, 1], found
         row = found["rows"][0]
-        assert (row["type"], row["weights"], len(row["runs"])) == ("q8_0", "int8", 2), row
+        assert (row["type"], row["weights"], len(row["runs"])) == ("q8_0", "mixed", 2), row
         ours, theirs = row["mamba2"], row["llama.cpp"]
         for key in ("decode_tokens_per_s", "prefill_tokens_per_s", "load_s", "peak_bytes"):
             assert ours[key] > 0, row
