@@ -11,25 +11,15 @@ Exits 0 if all is well, 1 if not, 77 if a package is not there.
 """
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
-try:
-    import gguf
-    import numpy
-    from safetensors import safe_open
-    from tokenizers import Tokenizer
-except ImportError as missing:
-    print(f"{missing.name}-missing")
-    sys.exit(77)
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "examples/models/tales-14m"
-sys.path.insert(0, str(ROOT / "tools"))
-sys.path.insert(0, str(ROOT / "tests"))
-from make_golden_gguf import MATRICES, gguf_name, write_gguf  # noqa: E402
-from referee_gguf import TEXTS, load_floats  # noqa: E402
+from referees import MODEL, TEXTS, convert, load_floats
+import gguf
+import numpy
+from make_golden_gguf import MATRICES, gguf_name, write_gguf
+from safetensors import safe_open
+from tokenizers import Tokenizer
 
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
 # What the writer of the referee leaves out, or has another opinion of.
@@ -48,11 +38,6 @@ class Referee:
 
     def same(self, found, expected, what):
         self.check(found == expected, f"{what}: {found}, expected {expected}")
-
-
-def convert(bin_folder, *arguments):
-    subprocess.run([bin_folder / "mamba2-convert", *map(str, arguments)], check=True,
-                   stdout=subprocess.DEVNULL)
 
 
 def expected_types(name, tensors):

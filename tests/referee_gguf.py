@@ -12,57 +12,18 @@ package is not there.
 """
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
-try:
-    import gguf
-    import numpy
-    from safetensors.numpy import load_file, save_file
-except ImportError as missing:
-    print(f"{missing.name}-missing")
-    sys.exit(77)
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "examples/models/tales-14m"
-sys.path.insert(0, str(ROOT / "tools"))
-from make_golden_gguf import (  # noqa: E402
-    HALVES, MATRICES, random_blocks, random_tensors, write_gguf)
+from referees import MODEL, TEXTS, load_floats, logits, run
+import gguf
+import numpy
+from make_golden_gguf import HALVES, MATRICES, random_blocks, random_tensors, write_gguf
+from safetensors.numpy import save_file
 
 # What mixed weights may differ by: their products round the activations to 8 bits. Models of random
 # blocks are chaotic, and no bound could be set for them.
 MIXED = {"bundled": 0.3, "random": float("inf")}
-
-TEXTS = ["Once upon a time", "a<|endoftext|>b",
-         "  Tabs\tand\n\nlines, 12345 numbers; it's d\u00e9j\u00e0 vu: \u4e2d\u6587 e\u0301"]
-
-
-def load_floats(folder):
-    """All tensors of a folder as float32; numpy has no bfloat16."""
-    tensors = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        raw = path.read_bytes()
-        length = int.from_bytes(raw[:8], "little")
-        for name, entry in json.loads(raw[8:8 + length]).items():
-            if name == "__metadata__":
-                continue
-            begin, end = (8 + length + offset for offset in entry["data_offsets"])
-            data = raw[begin:end]
-            values = {"F32": lambda: numpy.frombuffer(data, numpy.float32),
-                      "BF16": lambda: (numpy.frombuffer(data, numpy.uint16).astype(numpy.uint32)
-                                       << 16).view(numpy.float32)}[entry["dtype"]]()
-            tensors[name] = values.reshape(entry["shape"]).copy()
-    return tensors
-
-
-def run(program, *arguments):
-    subprocess.run([program, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
-
-
-def logits(bin_folder, model, out, *arguments):
-    run(bin_folder / "mamba2-logits", model, *arguments, "--out", out)
-    return load_file(out)
 
 
 def compare(bin_folder, folder, name, config, tensors, blocks, tokenizer=None):

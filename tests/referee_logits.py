@@ -7,47 +7,36 @@
 BIN is the folder of the programs. Exits 0 if all is well, 1 if not, 77 if a package is not there.
 """
 import pathlib
-import subprocess
 import sys
 import tempfile
 
-try:
-    import numpy
-    from safetensors.numpy import load_file
-except ImportError as missing:
-    print(f"{missing.name}-missing")
-    sys.exit(77)
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "examples/models/tales-14m"
-
-
-def logits(program, *arguments):
-    with tempfile.TemporaryDirectory() as folder:
-        out = pathlib.Path(folder) / "out.safetensors"
-        subprocess.run([program, MODEL, *arguments, "--out", out], check=True)
-        return load_file(out)
+from referees import MODEL, ROOT, logits
+import numpy
+from safetensors.numpy import load_file
 
 
 def main():
-    program = pathlib.Path(sys.argv[1]) / "mamba2-logits"
+    bin_folder = pathlib.Path(sys.argv[1])
     golden = load_file(ROOT / "tests/golden/tales-14m.safetensors")
     ids = golden["ids"].reshape(-1)
     expected = golden["logits"].reshape(len(ids), -1)
     listed = ",".join(str(i) for i in ids)
 
-    every = logits(program, "--ids", listed, "--all")
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "out.safetensors"
+        every = logits(bin_folder, MODEL, out, "--ids", listed, "--all")
+        last = logits(bin_folder, MODEL, out, "--ids", listed)
+        text = logits(bin_folder, MODEL, out, "--text", "The sea was calm")
+
     assert every["logits"].dtype == numpy.float32 and every["logits"].shape == expected.shape
     assert (every["ids"] == ids).all()
     difference = float(numpy.abs(every["logits"] - expected).max())
     print(f"{len(ids)} positions, largest difference {difference:.2e}")
     assert difference < 1e-3
 
-    last = logits(program, "--ids", listed)
     assert last["logits"].shape == (1, expected.shape[1])
     assert numpy.abs(last["logits"][0] - expected[-1]).max() < 1e-3
 
-    text = logits(program, "--text", "The sea was calm")
     assert text["logits"].shape == (1, expected.shape[1]) and len(text["ids"]) > 2
 
 

@@ -166,7 +166,7 @@ step_referees() {
   build release
   [ -x build/venv/bin/pip ] || python3 -m venv build/venv
   build/venv/bin/pip install --quiet --requirement tests/requirements.txt
-  # Where it cannot be compiled, its referee is skipped. The part for images is not needed.
+  # Where it cannot be compiled, its referees are skipped. The part for images is not needed.
   CMAKE_ARGS=-DLLAVA_BUILD=OFF \
     build/venv/bin/pip install --quiet --requirement tests/requirements_llama_cpp.txt || true
   for referee in tests/referee_*.py; do
