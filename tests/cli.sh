@@ -71,6 +71,12 @@ grep -q '"perplexity": ' p.json || die "p.json: the perplexity"
 expect 0 'same most likely token [0-9.]+ %' mamba2-perplexity --context 16 --windows 1 -w int8 \
   --state fp16 --batch 1 --reference "$model" --json p.json "$model" text.txt
 grep -q '"kl_mean": ' p.json || die "p.json: the divergence"
+expect 0 'of a word [0-9.]+, of a byte [0-9.]+; [0-9]+ words, 1500 bytes' mamba2-perplexity --rolling \
+  --context 100 "$model" text.txt --json p.json
+grep -q '"word_perplexity": ' p.json || die "p.json: the words"
+expect 2 'excludes' mamba2-perplexity "$model" text.txt --rolling --windows 3
+: >empty.txt
+expect 1 'empty.txt: must have at least 2 tokens, found ' mamba2-perplexity --rolling "$model" empty.txt
 
 # What is no file is written to, and stays what it is.
 ln -s target.json link.json

@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
-#include "cli.hpp"
-#include "score.hpp"
-#include "weights.hpp"
+#include "tools/cli.hpp"
+#include "tools/perplexity/predictor.hpp"
+#include "tools/perplexity/windows.hpp"
+#include "tools/score.hpp"
+#include "tools/weights.hpp"
 
 namespace {
 
@@ -21,6 +23,8 @@ using mamba2::Error;
 using mamba2::ErrorCode;
 using mamba2::Result;
 using mamba2::Token;
+using perplexity::Predictor;
+using perplexity::Window;
 
 struct Options {
   std::string model, text, json_file;
@@ -28,84 +32,53 @@ struct Options {
   cli::WeightsOption weights = {.usual = std::string(mamba2::Fp32::name)};
   std::string reference_weights = std::string(mamba2::Fp32::name);
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
-  std::size_t context = 512;
+  std::size_t context = 0;  ///< 0: the usual one
+  bool rolling = false;
   std::size_t windows = std::numeric_limits<std::size_t>::max();
   std::size_t batch = mamba2::SessionOptions().prefill_batch;
 };
-
-/// A model with weights of any policy.
-class Predictor {
- public:
-  Predictor() = default;
-  Predictor(const Predictor&) = delete;
-  Predictor& operator=(const Predictor&) = delete;
-  virtual ~Predictor() = default;
-  [[nodiscard]] virtual const mamba2::Config& config() const = 0;
-  /// The logits after each token of the second half of a window, (half, vocab_size), valid until
-  /// the next call.
-  [[nodiscard]] virtual Result<std::span<const float>> predict(std::span<const Token> window) = 0;
-};
-
-template <class WeightT>
-class ModelPredictor final : public Predictor {
- public:
-  explicit ModelPredictor(mamba2::Session<WeightT> session) : session_(std::move(session)) {}
-
-  const mamba2::Config& config() const override { return session_.config(); }
-
-  Result<std::span<const float>> predict(std::span<const Token> window) override {
-    const std::size_t half = window.size() / 2;
-    logits_.resize((window.size() - half) * config().vocab_size);
-    session_.reset();
-    if (const auto read = session_.prefill(window.first(half)); !read) return read.error();
-    if (const auto read = session_.prefill(window.subspan(half), logits_); !read) {
-      return read.error();
-    }
-    return std::span<const float>(logits_);
-  }
-
- private:
-  mamba2::Session<WeightT> session_;
-  std::vector<float> logits_;
-};
-
-Result<std::unique_ptr<Predictor>> open_model(const std::string& path, const std::string& weights,
-                                              const mamba2::SessionOptions& options) {
-  std::unique_ptr<Predictor> predictor;
-  const Result<void> opened = cli::with_weights(weights, [&]<class WeightT>() -> Result<void> {
-    cli::Progress progress("loading");
-    const auto model = mamba2::Mamba2Model<WeightT>::load(
-        path, {.workers = options.workers,
-               .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }});
-    if (!model) return model.error();
-    auto session = model->session(options);
-    if (!session) return session.error();
-    predictor = std::make_unique<ModelPredictor<WeightT>>(*std::move(session));
-    return {};
-  });
-  if (!opened) return opened.error();
-  return predictor;
-}
 
 /// The models to compare, the text, and what is found.
 struct Study {
   std::unique_ptr<Predictor> model;
   std::unique_ptr<Predictor> reference;  ///< or nullptr
   mamba2::Tokenizer tokenizer;
-  std::vector<Token> tokens;
+  std::string text;
+  std::vector<Token> tokens;  ///< with --rolling after the one that ends a text
   cli::Loss loss;
   cli::Loss reference_loss;
   cli::Divergence divergence;
 };
 
+/// The text's tokens. Error: invalid_argument, if there are too few.
+Result<void> encode(const Options& o, Study& study) {
+  study.tokens = study.tokenizer.encode(study.text);
+  std::size_t needed = o.context;
+  if (o.rolling) {
+    const std::vector<Token>& ends = study.model->config().eos_token_ids;
+    if (ends.empty()) {
+      return Error{ErrorCode::unsupported,
+                   o.model + ": names no token that ends a text, which --rolling starts with"};
+    }
+    study.tokens.insert(study.tokens.begin(), ends.front());
+    needed = 3;  // as a mean of one has no standard error
+  }
+  if (study.tokens.size() >= needed) return {};
+  return Error{ErrorCode::invalid_argument, o.text + ": must have at least " +
+                                                std::to_string(needed - (o.rolling ? 1 : 0)) +
+                                                " tokens" + (o.rolling ? "" : " (--context)") +
+                                                ", found " + std::to_string(study.tokens.size())};
+}
+
 Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
   constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
-  const Result<std::string> text = mamba2::read_text_file(o.text, kMaxBytes);
-  if (!text) return text.error();
+  Result<std::string> text = mamba2::read_text_file(o.text, kMaxBytes);
+  if (!text) return std::move(text).error();
   auto tokenizer = mamba2::Tokenizer::load(o.model);
   if (!tokenizer) return std::move(tokenizer).error();
-  auto model = open_model(o.model, o.weights.of(o.model),
-                          {.prefill_batch = o.batch, .state = o.state, .workers = workers});
+  auto model =
+      perplexity::open_predictor(o.model, o.weights.of(o.model),
+                                 {.prefill_batch = o.batch, .state = o.state, .workers = workers});
   if (!model) return std::move(model).error();
   const mamba2::Config& config = (*model)->config();
   if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, config); !fits) {
@@ -114,18 +87,15 @@ Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
   Study study{.model = *std::move(model),
               .reference = nullptr,
               .tokenizer = *std::move(tokenizer),
+              .text = *std::move(text),
               .tokens = {},
               .loss = {},
               .reference_loss = {},
               .divergence = {}};
-  study.tokens = study.tokenizer.encode(*text);
-  if (study.tokens.size() < o.context) {
-    return Error{ErrorCode::invalid_argument,
-                 o.text + ": must have at least " + std::to_string(o.context) +
-                     " tokens (--context), found " + std::to_string(study.tokens.size())};
-  }
+  if (Result<void> encoded = encode(o, study); !encoded) return std::move(encoded).error();
   if (o.reference.empty()) return study;
-  auto reference = open_model(o.reference, o.reference_weights, {.workers = workers});
+  auto reference =
+      perplexity::open_predictor(o.reference, o.reference_weights, {.workers = workers});
   if (!reference) return std::move(reference).error();
   study.reference = *std::move(reference);
   const std::size_t vocab_size = study.reference->config().vocab_size;
@@ -137,53 +107,50 @@ Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
   return study;
 }
 
-/// One window: the first half is context, the tokens of the second half are scored but for the
-/// first, which the first half predicts: as llama.cpp counts.
-Result<void> score_window(Study& study, std::span<const Token> window) {
-  const std::size_t half = window.size() / 2;
+/// Scores some of a window's tokens: what predicts them, and with what.
+void score(Study& study, std::span<const Token> next, std::span<const float> logits,
+           std::span<const float> expected) {
   const std::size_t vocab_size = study.model->config().vocab_size;
-  const auto logits = study.model->predict(window);
-  if (!logits) return logits.error();
-  Result<std::span<const float>> expected = std::span<const float>();
-  if (study.reference) expected = study.reference->predict(window);
-  if (!expected) return expected.error();
-  for (std::size_t i = half; i + 1 < window.size(); ++i) {
-    const auto next = static_cast<std::size_t>(window[i + 1]);
-    const std::size_t bytes = study.tokenizer.token_bytes(window[i + 1]).size();
-    const auto score = [&](std::span<const float> all, cli::Loss& loss) {
-      const auto row = all.subspan((i - half) * vocab_size, vocab_size);
-      loss.add(cli::log_sum_exp(row) - static_cast<double>(row[next]), bytes);
+  for (std::size_t i = 0; i < next.size(); ++i) {
+    const auto token = static_cast<std::size_t>(next[i]);
+    const std::size_t bytes = study.tokenizer.token_bytes(next[i]).size();
+    const auto add = [&](std::span<const float> all, cli::Loss& loss) {
+      const auto row = all.subspan(i * vocab_size, vocab_size);
+      loss.add(cli::log_sum_exp(row) - static_cast<double>(row[token]), bytes);
       return row;
     };
-    const auto q = score(*logits, study.loss);
-    if (study.reference) {
-      study.divergence.add(score(*expected, study.reference_loss), q, next);
-    }
+    const auto q = add(logits, study.loss);
+    if (study.reference) study.divergence.add(add(expected, study.reference_loss), q, token);
+  }
+}
+
+Result<void> score_window(Study& study, const Window& window) {
+  constexpr std::size_t kPiece = 512;  // tokens whose logits are kept at a time
+  const auto context = window.tokens.first(window.first - 1);
+  if (auto started = study.model->start(context); !started) return started;
+  if (study.reference) {
+    if (auto started = study.reference->start(context); !started) return started;
+  }
+  for (std::size_t i = window.first; i < window.tokens.size(); i += kPiece) {
+    const std::size_t count = std::min(kPiece, window.tokens.size() - i);
+    const auto read = window.tokens.subspan(i - 1, count);
+    const auto logits = study.model->predict(read);
+    if (!logits) return logits.error();
+    Result<std::span<const float>> expected = std::span<const float>();
+    if (study.reference) expected = study.reference->predict(read);
+    if (!expected) return expected.error();
+    score(study, window.tokens.subspan(i, count), *logits, *expected);
   }
   return {};
 }
 
-Result<void> run(const Options& o, const cli::WorkerOptions& workers) {
-  if (auto writable = cli::check_writable(o.json_file); !writable) return writable;
-  const auto started = workers.start();
-  if (!started) return started.error();
-  Result<Study> study = prepare(o, *started);
-  if (!study) return study.error();
-  const std::size_t windows = std::min(o.windows, study->tokens.size() / o.context);
-  cli::Progress progress("scoring");
-  for (std::size_t w = 0; w < windows; ++w) {
-    const auto window = std::span(study->tokens).subspan(w * o.context, o.context);
-    if (Result<void> scored = score_window(*study, window); !scored) return scored;
-    progress.update(w + 1, windows);
-  }
-  const cli::Loss& loss = study->loss;
-  if (!std::isfinite(loss.mean())) {
-    return mamba2::Error{mamba2::ErrorCode::malformed,
-                         o.model + ": gives logits that are not finite"};
-  }
+/// Prints what was found.
+nlohmann::ordered_json report_loss(const Options& o, const Study& study) {
+  const cli::Loss& loss = study.loss;
+  const std::size_t bytes = o.rolling ? study.text.size() : loss.bytes();
+  const double bits_per_byte = loss.nats() / std::log(2.0) / static_cast<double>(bytes);
   std::printf("perplexity %.4f +- %.4f, %.4f nats per token, %.4f bits per byte, %zu tokens\n",
-              loss.perplexity(), loss.standard_error(), loss.mean(), loss.bits_per_byte(),
-              loss.tokens());
+              loss.perplexity(), loss.standard_error(), loss.mean(), bits_per_byte, loss.tokens());
   nlohmann::ordered_json json = {{"model", o.model},
                                  {"text", o.text},
                                  {"weights", o.weights.of(o.model)},
@@ -194,26 +161,59 @@ Result<void> run(const Options& o, const cli::WorkerOptions& workers) {
                                  {"perplexity", loss.perplexity()},
                                  {"perplexity_stderr", loss.standard_error()},
                                  {"nats_per_token", loss.mean()},
-                                 {"bits_per_byte", loss.bits_per_byte()}};
-  if (study->reference) {
-    const cli::Divergence& d = study->divergence;
-    std::printf(
-        "reference's perplexity %.4f; KL divergence from it: mean %.3g, median %.3g, 99th "
-        "percentile "
-        "%.3g, most %.3g nats; same most likely token %.2f %%; probability of the token that came: "
-        "RMS change %.2f %%\n",
-        study->reference_loss.perplexity(), d.kl_mean(), d.kl_quantile(0.5), d.kl_quantile(0.99),
-        d.kl_quantile(1.0), 100.0 * d.same_top1(), 100.0 * d.rms_change());
-    json.update({{"reference", o.reference},
-                 {"reference_weights", o.reference_weights},
-                 {"reference_perplexity", study->reference_loss.perplexity()},
-                 {"kl_mean", d.kl_mean()},
-                 {"kl_median", d.kl_quantile(0.5)},
-                 {"kl_p99", d.kl_quantile(0.99)},
-                 {"kl_max", d.kl_quantile(1.0)},
-                 {"same_top1", d.same_top1()},
-                 {"rms_change", d.rms_change()}});
+                                 {"bits_per_byte", bits_per_byte}};
+  if (o.rolling) {
+    const std::size_t words = perplexity::count_words(study.text);
+    const double word = std::exp(loss.nats() / static_cast<double>(words));
+    const double byte = std::exp(loss.nats() / static_cast<double>(bytes));
+    std::printf("of a word %.4f, of a byte %.6f; %zu words, %zu bytes\n", word, byte, words, bytes);
+    json.update(
+        {{"word_perplexity", word}, {"byte_perplexity", byte}, {"words", words}, {"bytes", bytes}});
   }
+  return json;
+}
+
+nlohmann::ordered_json report_divergence(const Options& o, const Study& study) {
+  const cli::Divergence& d = study.divergence;
+  const double expected = study.reference_loss.perplexity();
+  const double change = study.loss.perplexity() / expected - 1.0;
+  std::printf(
+      "reference's perplexity %.4f, this one's %+.2f %%\n"
+      "KL divergence, nats: mean %.3g, median %.3g, 90 %% %.3g, 99 %% %.3g, 99.9 %% %.3g, most "
+      "%.3g\n"
+      "same most likely token %.2f %%; probability of the token that came: mean change %+.3f, "
+      "RMS %.3f points\n",
+      expected, 100.0 * change, d.kl_mean(), d.kl_quantile(0.5), d.kl_quantile(0.9),
+      d.kl_quantile(0.99), d.kl_quantile(0.999), d.kl_quantile(1.0), 100.0 * d.same_top1(),
+      100.0 * d.mean_change(), 100.0 * d.rms_change());
+  return {{"reference", o.reference},         {"reference_weights", o.reference_weights},
+          {"reference_perplexity", expected}, {"perplexity_change", change},
+          {"kl_mean", d.kl_mean()},           {"kl_median", d.kl_quantile(0.5)},
+          {"kl_p90", d.kl_quantile(0.9)},     {"kl_p95", d.kl_quantile(0.95)},
+          {"kl_p99", d.kl_quantile(0.99)},    {"kl_p999", d.kl_quantile(0.999)},
+          {"kl_max", d.kl_quantile(1.0)},     {"same_top1", d.same_top1()},
+          {"mean_change", d.mean_change()},   {"rms_change", d.rms_change()}};
+}
+
+Result<void> run(const Options& o, const cli::WorkerOptions& workers) {
+  if (auto writable = cli::check_writable(o.json_file); !writable) return writable;
+  const auto started = workers.start();
+  if (!started) return started.error();
+  Result<Study> study = prepare(o, *started);
+  if (!study) return study.error();
+  std::vector<Window> windows = o.rolling ? perplexity::rolling(study->tokens, o.context)
+                                          : perplexity::halves(study->tokens, o.context);
+  windows.resize(std::min(o.windows, windows.size()));
+  cli::Progress progress("scoring");
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    if (Result<void> scored = score_window(*study, windows[i]); !scored) return scored;
+    progress.update(i + 1, windows.size());
+  }
+  if (!std::isfinite(study->loss.mean())) {
+    return Error{ErrorCode::malformed, o.model + ": gives logits that are not finite"};
+  }
+  nlohmann::ordered_json json = report_loss(o, *study);
+  if (study->reference) json.update(report_divergence(o, *study));
   return cli::write_json(o.json_file, json);
 }
 
@@ -223,12 +223,16 @@ void add_options(CLI::App& app, Options& o) {
       ->required();
   app.add_option("TEXT", o.text, "The text, a file in UTF-8")->required();
   app.add_option("--context", o.context, "Tokens of a window")
-      ->capture_default_str()
+      ->default_str("512; 2048 with --rolling")
       ->check(CLI::Range(4, 1 << 20));
-  app.add_option("--windows", o.windows, "Use so many windows of the text at most")
-      ->default_str("all")
-      ->transform(cli::kWhole)
-      ->check(CLI::PositiveNumber);
+  auto* windows = app.add_option("--windows", o.windows, "Use so many windows of the text at most")
+                      ->default_str("all")
+                      ->transform(cli::kWhole)
+                      ->check(CLI::PositiveNumber);
+  app.add_flag("--rolling", o.rolling,
+               "Score every token, and tell the perplexity of words and bytes, too, as\n"
+               "lm-evaluation-harness does for a text")
+      ->excludes(windows);
   o.weights.add(app);
   cli::add_state(app, o.state);
   app.add_option("--batch", o.batch,
@@ -261,6 +265,10 @@ int main(int argc, char** argv) {
       "  mamba2-perplexity examples/models/tales-14m book.txt\n"
       "  mamba2-perplexity model book.txt --weights int8 --reference model\n"
       "  mamba2-perplexity model book.txt --state fp16 --reference model --context 4096 --batch 1\n"
+      "  mamba2-perplexity model book.txt --rolling\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
-  return cli::run(app, argc, argv, [&] { return run(options, workers); });
+  return cli::run(app, argc, argv, [&] {
+    if (options.context == 0) options.context = options.rolling ? 2048 : 512;
+    return run(options, workers);
+  });
 }

@@ -38,9 +38,9 @@ class Loss {
     const double variance = squares_ / n - mean() * mean();
     return perplexity() * std::sqrt(std::max(0.0, variance) / (n - 1.0));
   }
-  [[nodiscard]] double bits_per_byte() const {
-    return sum_ / std::log(2.0) / static_cast<double>(bytes_);
-  }
+  [[nodiscard]] double nats() const { return sum_; }
+  /// Of the scored tokens.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
   std::size_t tokens_ = 0;
@@ -65,6 +65,7 @@ class Divergence {
     kl_.push_back(std::max(0.0, kl));  // rounding can leave it below
     const double change = std::exp(static_cast<double>(q[token]) - log_q) -
                           std::exp(static_cast<double>(p[token]) - log_p);
+    changes_ += change;
     squares_ += change * change;
     const auto best = [](std::span<const float> v) {
       return std::ranges::max_element(v) - v.begin();
@@ -86,13 +87,15 @@ class Divergence {
   }
   /// The share of positions where both have the same most likely token.
   [[nodiscard]] double same_top1() const { return static_cast<double>(same_top_) / count(); }
-  /// Root mean square change of the probability of the token that came.
+  /// Mean change of the probability of the token that came, and the root of its mean square.
+  [[nodiscard]] double mean_change() const { return changes_ / count(); }
   [[nodiscard]] double rms_change() const { return std::sqrt(squares_ / count()); }
 
  private:
   [[nodiscard]] double count() const { return static_cast<double>(kl_.size()); }
 
   std::vector<double> kl_;
+  double changes_ = 0.0;
   double squares_ = 0.0;
   std::size_t same_top_ = 0;
 };
