@@ -33,7 +33,8 @@ std::vector<float> run_mixer(const mamba2::Weights<Fp32>& weights, const std::ve
   const auto input = reference::to_float(u);
   std::copy(input.begin(), input.end(), a.u.data);
   mamba2::SerialExecutor executor;
-  mamba2::Block<Fp32>(c, weights.blocks[0], a, executor).mixer(state, 0);
+  const mamba2::Part part = {&state, 0, tokens};
+  mamba2::Block<Fp32>(c, weights.blocks[0], a, std::span(&part, 1), executor).mixer(0);
   return {a.u.data, a.u.data + tokens * c.d_model};
 }
 

@@ -15,6 +15,7 @@ namespace mamba2::inline MAMBA2_ISA {
   extern template Result<Weights<WeightT>> load_weights<WeightT>(const Checkpoint&,   \
                                                                  const LoadOptions&); \
   extern template class Session<WeightT>;                                             \
+  extern template class Batch<WeightT>;                                               \
   extern template class Mamba2Model<WeightT>;
 MAMBA2_COMPILED_ELSEWHERE(Fp32)
 MAMBA2_COMPILED_ELSEWHERE(Fp16)

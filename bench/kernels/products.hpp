@@ -69,19 +69,28 @@ void gemv(benchmark::State& state, std::size_t bytes) {
   });
 }
 
-/// `tokens` tokens times `rows` rows, cut into panels as in a model.
+/// Tokens of one sequence.
+struct Tokens {
+  std::size_t first;
+  std::size_t count;
+};
+
+/// `tokens` tokens, each time `alone` of them of one sequence, times `rows` rows, cut into panels
+/// as in a model.
 template <class W, class Unit>
-void gemm(benchmark::State& state, std::size_t tokens, std::size_t rows) {
+void gemm(benchmark::State& state, std::size_t tokens, std::size_t alone, std::size_t rows) {
   const std::size_t bands = (rows + W::kBandRows - 1) / W::kBandRows;
   mamba2::Matrix<W> m = random_matrix<W>(large_memory().first(bands * W::band_bytes(kCols)));
   m.rows = rows;
   const ReadyInputs<W> x(tokens);
   std::vector<float> y(tokens * rows);
+  std::vector<Tokens> parts;
+  for (std::size_t t = 0; t < tokens; t += alone) parts.push_back({t, alone});
   mamba2::SerialExecutor serial;
   const double operations = 2.0 * static_cast<double>(tokens * rows * kCols);
   Report<Calculating<Unit>>(state).run(operations, [&] {
-    mamba2::multiply(serial, m, x.get(), mamba2::MutableRows(y.data(), tokens, rows),
-                     mamba2::kNothing);
+    mamba2::multiply(serial, m, std::span<const Tokens>(parts), x.get(),
+                     mamba2::MutableRows(y.data(), tokens, rows), mamba2::kNothing);
   });
 }
 
@@ -103,8 +112,13 @@ void add_products(const std::string& name, bool slow = false) {
   add("gemv/" + name, [slow](benchmark::State& state) {
     gemv<W>(state, slow ? std::size_t{8} << 20 : large_memory().size());
   });
-  add("gemm/" + name,
-      [slow](benchmark::State& state) { gemm<W, Unit>(state, slow ? 8 : 512, slow ? 128 : 512); });
+  add("gemm/" + name, [slow](benchmark::State& state) {
+    gemm<W, Unit>(state, slow ? 8 : 512, slow ? 8 : 512, slow ? 128 : 512);
+  });
+  add("decode_16/" + name,
+      [slow](benchmark::State& state) { gemm<W, Unit>(state, 16, 1, slow ? 128 : 4096); });
+  add("prefill_16/" + name,
+      [slow](benchmark::State& state) { gemm<W, Unit>(state, 16, 16, slow ? 128 : 4096); });
   add("prepare/" + name, prepare<W>);
 }
 

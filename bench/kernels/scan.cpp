@@ -31,7 +31,8 @@ struct Block {
         dt_bias(kHeads, -3.0F),
         x(random_floats(tokens * kConvDim, 0.5F)),
         delta(tokens * kHeads, 1e-4F),
-        CB(kernels::chunk_count(tokens) * kernels::kChunk * kernels::kChunk),
+        products(tokens * kernels::kChunk),
+        CB(products.data(), tokens, kernels::kChunk),
         rows{mamba2::MutableRows(x.data(), tokens, kChannels, kConvDim),
              mamba2::ConstRows(&x[kChannels], tokens, kStateSize, kConvDim),
              mamba2::ConstRows(&x[kChannels + kStateSize], tokens, kStateSize, kConvDim),
@@ -41,7 +42,8 @@ struct Block {
     return {kHeads, kHeadDim, kStateSize, 1, A.data(), D.data(), dt_bias.data(), 0.0F, 1e9F};
   }
 
-  std::vector<float> A, D, dt_bias, x, delta, CB;
+  std::vector<float> A, D, dt_bias, x, delta, products;
+  mamba2::MutableRows CB;
   kernels::ScanRows rows;
 };
 
@@ -67,9 +69,7 @@ void scan_chunks(benchmark::State& state) {
   const auto tokens = static_cast<std::size_t>(state.range(0));
   Block block(tokens);
   std::vector<Element> S(kChannels * kStateSize, Element{0});
-  for (std::size_t task = 0; task < kernels::product_tasks(tokens, 1); ++task) {
-    kernels::chunk_products(block.ssm(), block.rows, task, block.CB.data());
-  }
+  kernels::chunk_products(block.ssm(), block.rows, 0, 0, tokens, block.CB);
   double pairs = 0.0;
   for (std::size_t done = 0; done < tokens; done += kernels::kChunk) {
     const auto length = static_cast<double>(std::min(kernels::kChunk, tokens - done));
@@ -80,7 +80,7 @@ void scan_chunks(benchmark::State& state) {
       static_cast<double>(tokens) * kStateOperations + 2.0 * pairs * kChannels;
   Report<Calculating<FmaUnit>>(state).run(operations, [&] {
     for (std::size_t head = 0; head < kHeads; ++head) {
-      kernels::scan_head_in_chunks(block.ssm(), head, block.rows, block.CB.data(),
+      kernels::scan_head_in_chunks(block.ssm(), head, block.rows, block.CB,
                                    &S[head * kHeadDim * kStateSize]);
     }
   });
@@ -91,9 +91,7 @@ void chunk_products(benchmark::State& state) {
   Block block(kernels::kChunk);
   constexpr double kPairs = kernels::kChunk * (kernels::kChunk + 1) / 2.0;
   const auto all_tasks = [&] {
-    for (std::size_t task = 0; task < kernels::product_tasks(kernels::kChunk, 1); ++task) {
-      kernels::chunk_products(block.ssm(), block.rows, task, block.CB.data());
-    }
+    kernels::chunk_products(block.ssm(), block.rows, 0, 0, kernels::kChunk, block.CB);
   };
   Report<Calculating<FmaUnit>>(state).run(2.0 * kPairs * kStateSize, all_tasks, kManyTimes);
 }

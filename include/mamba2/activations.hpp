@@ -12,7 +12,7 @@
 
 namespace mamba2::inline MAMBA2_ISA {
 
-/// The activations of a batch of consecutive tokens on their way through a block. A row to a token.
+/// The activations of a batch of tokens on their way through a block. A row to a token.
 struct Activations {
   MutableRows residual;  ///< (tokens, d_model): the running sum that blocks add to
   MutableRows u;         ///< (tokens, d_model): its norm; later the output of out_proj
@@ -27,7 +27,7 @@ struct Activations {
   MutableRows C;         ///< (tokens, ngroups * d_state)
   MutableRows dt;        ///< (tokens, nheads): later the step sizes
   MutableRows squares;   ///< (tokens, nheads): each head's share in the gated norm
-  float* CB;             ///< (chunks, ngroups, kChunk, kChunk): see kernels::chunk_products
+  MutableRows CB;        ///< (tokens, ngroups * kChunk): see kernels::chunk_products
   std::byte* input;      ///< (tokens, input_bytes): the input of a product, made ready
   std::size_t input_bytes;
 
@@ -46,8 +46,8 @@ struct Activations {
         C(xBC.columns(c.d_ssm + c.ngroups * c.d_state, c.ngroups * c.d_state)),
         dt(zxbcdt.columns(c.d_in_proj() - c.nheads(), c.nheads())),
         squares(carver.take<float>(tokens * c.nheads()), tokens, c.nheads()),
-        CB(carver.take<float>(kernels::chunk_count(tokens) * c.ngroups * kernels::kChunk *
-                              kernels::kChunk)),
+        CB(carver.take<float>(tokens * c.ngroups * kernels::kChunk), tokens,
+           c.ngroups * kernels::kChunk),
         input(carver.take<std::byte>(tokens * bytes_per_input)),
         input_bytes(bytes_per_input) {}
 
@@ -61,7 +61,7 @@ struct Activations {
     Activations part = *this;
     for (MutableRows* rows :
          {&part.residual, &part.u, &part.zxbcdt, &part.z0, &part.x0, &part.z, &part.gated,
-          &part.xBC, &part.x, &part.B, &part.C, &part.dt, &part.squares}) {
+          &part.xBC, &part.x, &part.B, &part.C, &part.dt, &part.squares, &part.CB}) {
       rows->rows = tokens;
     }
     return part;

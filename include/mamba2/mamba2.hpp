@@ -2,6 +2,7 @@
 // Everything: include this one.
 #pragma once
 
+#include "mamba2/batch.hpp"
 #include "mamba2/config.hpp"
 #include "mamba2/core/executor.hpp"
 #include "mamba2/core/platform.hpp"

@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "mamba2/batch.hpp"
 #include "mamba2/load_weights.hpp"
 #include "mamba2/session.hpp"
 
@@ -73,6 +74,18 @@ class Mamba2Model {
   /// A new, empty sequence. Errors: invalid_argument, out_of_memory.
   [[nodiscard]] Result<Session<WeightT>> session(const SessionOptions& options = {}) const {
     return Session<WeightT>::create(weights_, options);
+  }
+
+  /// What reads tokens of many sequences at a time. Errors: invalid_argument, out_of_memory.
+  [[nodiscard]] Result<Batch<WeightT>> batch(const BatchOptions& options = {}) const {
+    return Batch<WeightT>::create(weights_, options);
+  }
+
+  /// The memory that a Batch of a model of this shape takes, besides the states. The weights are
+  /// those of the model: see memory_required().
+  [[nodiscard]] static std::size_t batch_bytes(const Config& config,
+                                               const BatchOptions& options = {}) {
+    return Batch<WeightT>::scratch_bytes(Weights<WeightT>::planned(config), options);
   }
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }

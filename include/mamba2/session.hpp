@@ -8,8 +8,8 @@
 #include <span>
 #include <utility>
 
-#include "mamba2/block.hpp"
 #include "mamba2/core/workers.hpp"
+#include "mamba2/reader.hpp"
 #include "mamba2/state.hpp"
 #include "mamba2/weights.hpp"
 
@@ -22,6 +22,9 @@ struct SessionOptions {
   StatePrecision state = StatePrecision::fp32;
   Workers workers = {};
 };
+
+template <WeightPolicy WeightT>
+class Batch;
 
 /// One sequence of tokens. Made by Mamba2Model::session(); shares the weights, so that it may
 /// outlive the model object. Not for two threads at a time; different Sessions are independent.
@@ -53,7 +56,7 @@ class Session {
   /// weights: planned, at least.
   [[nodiscard]] static std::size_t scratch_bytes(const Weights<WeightT>& weights,
                                                  const SessionOptions& options) {
-    return Scratch(Carver(), weights, std::min(options.prefill_batch, kMaxBatch)).bytes;
+    return Scratch(Carver(), weights, std::min(options.prefill_batch, Reader::kMaxTokens)).bytes;
   }
 
   /// What has been read so far. Copy it to fork the sequence or to come back to it.
@@ -64,8 +67,8 @@ class Session {
   void reset() noexcept { state_.reset(); }
 
  private:
-  /// Past this size nothing is gained, and sizes could overflow.
-  static constexpr std::size_t kMaxBatch = 4096;
+  friend class Batch<WeightT>;
+  using Reader = detail::Reader<WeightT>;
 
   Session(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
           State state, Arena arena, const SessionOptions& options)
@@ -77,23 +80,21 @@ class Session {
 
   /// What a Session needs besides the state.
   struct Scratch {
-    Activations activations;
+    Reader reader;
     float* logits;  // (vocab_size)
 
     Scratch(Carver&& carver, const Weights<WeightT>& weights, std::size_t prefill_batch)
-        : activations(carver, weights.config, prefill_batch, weights.input_bytes()),
+        : reader(carver, weights, prefill_batch, prefill_batch),
           logits(carver.take<float>(weights.config.vocab_size)),
           bytes(carver.used()) {}
     std::size_t bytes;
   };
 
   [[nodiscard]] Result<void> check(std::span<const Token> tokens) const;
-  /// How many of so many tokens to take next.
-  [[nodiscard]] std::size_t next_batch(std::size_t tokens) const;
-  /// Takes tokens through all blocks; the result is in the residual of the returned activations.
-  Activations forward(std::span<const Token> tokens);
-  /// The tokens [first, first + count) of a to logits: (count, vocab_size).
-  void head(const Activations& a, std::size_t first, std::size_t count, float* logits);
+  void read(std::span<const Token> tokens, std::span<float> logits) {
+    const Reading reading = {&state_, tokens, logits};
+    scratch_.reader.read(std::span(&reading, 1), *executor_);
+  }
 
   std::shared_ptr<const Weights<WeightT>> weights_;
   std::shared_ptr<Executor> executor_;
@@ -105,10 +106,10 @@ class Session {
 template <WeightPolicy WeightT>
 Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<WeightT>> weights,
                                                   const SessionOptions& options) {
-  if (options.prefill_batch < 1 || options.prefill_batch > kMaxBatch) {
+  if (options.prefill_batch < 1 || options.prefill_batch > Reader::kMaxTokens) {
     return Error{ErrorCode::invalid_argument,
-                 detail::concat("session: prefill_batch must be in 1..", kMaxBatch, ", found ",
-                                options.prefill_batch)};
+                 detail::concat("session: prefill_batch must be in 1..", Reader::kMaxTokens,
+                                ", found ", options.prefill_batch)};
   }
   Result<State> state = State::create(weights->config, options.state);
   if (!state) return std::move(state).error();
@@ -122,65 +123,17 @@ Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<
 
 template <WeightPolicy WeightT>
 Result<void> Session<WeightT>::check(std::span<const Token> tokens) const {
-  const auto invalid = [](auto... parts) {
-    return Error{ErrorCode::invalid_argument, detail::concat(parts...)};
-  };
-  if (tokens.empty()) return invalid("prefill: no tokens: the prompt is empty");
-  const std::size_t vocab_size = config().vocab_size;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || static_cast<std::size_t>(tokens[i]) >= vocab_size) {
-      return invalid("prefill: token ", i, " must be in 0..", vocab_size - 1, ", found ",
-                     tokens[i]);
-    }
-  }
-  return {};
-}
-
-template <WeightPolicy WeightT>
-std::size_t Session<WeightT>::next_batch(std::size_t tokens) const {
-  // Batches of about the same size: one of a few tokens would cost as much as one of many.
-  const std::size_t most = scratch_.activations.residual.rows;
-  const std::size_t batches = (tokens + most - 1) / most;
-  const std::size_t even = (tokens + batches - 1) / batches;
-  return std::min({tokens, most, detail::round_up(even, kernels::kChunk)});
-}
-
-template <WeightPolicy WeightT>
-Activations Session<WeightT>::forward(std::span<const Token> tokens) {
-  const Activations a = scratch_.activations.first(tokens.size());
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    weights_->embedding.row(static_cast<std::size_t>(tokens[t]), a.residual[t]);
-  }
-  for (std::size_t i = 0; i < config().n_layer; ++i) {
-    Block<WeightT>(config(), weights_->blocks[i], a, *executor_).forward(state_, i);
-  }
-  state_.count(tokens.size());
-  return a;
-}
-
-template <WeightPolicy WeightT>
-void Session<WeightT>::head(const Activations& a, std::size_t first, std::size_t count,
-                            float* logits) {
-  const Config& c = config();
-  for (std::size_t t = 0; t < count; ++t) {
-    kernels::rms_norm(a.residual[first + t], weights_->norm_f, c.d_model, c.norm_eps, a.u[t]);
-    weights_->lm_head.prepare(a.u[t], a.input + t * a.input_bytes);
-  }
-  multiply(*executor_, weights_->lm_head, Inputs{a.input, count, a.input_bytes},
-           MutableRows(logits, count, c.vocab_size), kNothing);
+  const Result<void> checked = scratch_.reader.check(tokens);
+  if (checked) return {};
+  return Error{checked.error().code, detail::concat("prefill: ", checked.error().message)};
 }
 
 template <WeightPolicy WeightT>
 Result<std::span<const float>> Session<WeightT>::prefill(std::span<const Token> tokens) {
   if (Result<void> checked = check(tokens); !checked) return std::move(checked).error();
-  std::size_t batch = next_batch(tokens.size());
-  for (; batch < tokens.size(); batch = next_batch(tokens.size())) {
-    forward(tokens.first(batch));
-    tokens = tokens.subspan(batch);
-  }
-  const Activations a = forward(tokens);
-  head(a, tokens.size() - 1, 1, scratch_.logits);
-  return std::span<const float>(scratch_.logits, config().vocab_size);
+  const std::span<float> logits(scratch_.logits, config().vocab_size);
+  read(tokens, logits);
+  return std::span<const float>(logits);
 }
 
 template <WeightPolicy WeightT>
@@ -192,11 +145,7 @@ Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<
                  detail::concat("prefill: logits must hold ", tokens.size(), " x ", vocab_size,
                                 " values, found ", logits.size())};
   }
-  for (std::size_t done = 0; done < tokens.size();) {
-    const Activations a = forward(tokens.subspan(done, next_batch(tokens.size() - done)));
-    head(a, 0, a.tokens(), logits.data() + done * vocab_size);
-    done += a.tokens();
-  }
+  read(tokens, logits);
   return {};
 }
 

@@ -81,6 +81,12 @@ class State {
            arena_.size() == other.arena_.size();
   }
 
+  /// Whether it belongs to a model of this shape.
+  [[nodiscard]] bool fits(const Config& config) const noexcept {
+    return conv_size_ == conv_size(config) && ssm_size_ == config.d_ssm * config.d_state &&
+           ssm_offset_ == ssm_offset(config) && arena_.size() == bytes(config, precision_);
+  }
+
   /// Bytes of a State for a model of this shape.
   [[nodiscard]] static std::size_t bytes(const Config& config,
                                          StatePrecision precision = StatePrecision::fp32) noexcept {

@@ -123,16 +123,17 @@ TEST_CASE("scan_head_in_chunks agrees with the oracle at any length, from any st
       CAPTURE(s.d_state);
       CAPTURE(s.tokens);
       Case c(s, strong);
-      const std::size_t chunks = mamba2::kernels::chunk_count(s.tokens);
       // Unwritten memory must not count, whatever is in it.
-      std::vector<float> CB(chunks * s.ngroups * kChunk * kChunk,
-                            std::numeric_limits<float>::quiet_NaN());
-      for (std::size_t task = 0; task < mamba2::kernels::product_tasks(s.tokens, s.ngroups);
-           ++task) {
-        mamba2::kernels::chunk_products(c.ssm(), c.rows(), task, CB.data());
+      std::vector<float> memory(s.tokens * s.ngroups * kChunk,
+                                std::numeric_limits<float>::quiet_NaN());
+      const MutableRows CB(memory.data(), s.tokens, s.ngroups * kChunk);
+      for (std::size_t group = 0; group < s.ngroups; ++group) {
+        const std::size_t some = s.tokens / 3;
+        mamba2::kernels::chunk_products(c.ssm(), c.rows(), group, some, s.tokens, CB);
+        mamba2::kernels::chunk_products(c.ssm(), c.rows(), group, 0, some, CB);
       }
       for (std::size_t h = 0; h < s.nheads; ++h) {
-        mamba2::kernels::scan_head_in_chunks(c.ssm(), h, c.rows(), CB.data(),
+        mamba2::kernels::scan_head_in_chunks(c.ssm(), h, c.rows(), CB,
                                              &c.state[h * s.headdim * s.d_state]);
       }
       c.check(c.state);
@@ -144,14 +145,13 @@ TEST_CASE("scan_head_in_chunks keeps an FP16 state: rounded, never infinite, a N
   using mamba2::kernels::kChunk;
   const Shape s = {2, 3 * mamba2::kernels::kLanes, 19, 1, kChunk + 9};
   const auto run = [&](Case& c) {
-    std::vector<float> CB(mamba2::kernels::chunk_count(s.tokens) * kChunk * kChunk);
-    for (std::size_t task = 0; task < mamba2::kernels::product_tasks(s.tokens, 1); ++task) {
-      mamba2::kernels::chunk_products(c.ssm(), c.rows(), task, CB.data());
-    }
+    std::vector<float> memory(s.tokens * kChunk);
+    const MutableRows CB(memory.data(), s.tokens, kChunk);
+    mamba2::kernels::chunk_products(c.ssm(), c.rows(), 0, 0, s.tokens, CB);
     std::vector<std::uint16_t> half;
     for (const float v : c.state) half.push_back(mamba2::float_to_fp16(v));
     for (std::size_t h = 0; h < s.nheads; ++h) {
-      mamba2::kernels::scan_head_in_chunks(c.ssm(), h, c.rows(), CB.data(),
+      mamba2::kernels::scan_head_in_chunks(c.ssm(), h, c.rows(), CB,
                                            &half[h * s.headdim * s.d_state]);
     }
     return half;

@@ -52,6 +52,10 @@ struct Inputs {
   [[nodiscard]] const std::byte* operator[](std::size_t token) const noexcept {
     return data + token * stride;
   }
+  /// The tokens [first, first + count).
+  [[nodiscard]] Inputs middle(std::size_t first, std::size_t count) const noexcept {
+    return {data + first * stride, count, stride};
+  }
 };
 
 namespace detail {

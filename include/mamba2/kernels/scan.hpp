@@ -35,6 +35,12 @@ struct ScanRows {
   ConstRows B;      ///< (tokens, ngroups * d_state)
   ConstRows C;      ///< (tokens, ngroups * d_state)
   ConstRows delta;  ///< (tokens, nheads)
+
+  /// The tokens [first, first + count).
+  [[nodiscard]] ScanRows middle(std::size_t first, std::size_t count) const {
+    return {x.middle(first, count), B.middle(first, count), C.middle(first, count),
+            delta.middle(first, count)};
+  }
 };
 
 /// dt becomes the step size delta = clamp(softplus(dt + dt_bias), dt_min, dt_max), for the heads

@@ -59,47 +59,22 @@ void for_each_tile_backwards(std::size_t rows, Body body) {
   while (end > 0) body(Constant<kTileRows>(), end -= kTileRows);
 }
 
-[[nodiscard]] constexpr std::size_t chunk_count(std::size_t tokens) {
-  return (tokens + kChunk - 1) / kChunk;
-}
-
 /// Whether chunks are faster than the recurrence, and possible.
 [[nodiscard]] inline bool chunks_pay(const Ssm& ssm, std::size_t tokens) {
   return tokens >= kTileRows && ssm.headdim % kLanes == 0;
 }
 
-/// The tokens of a chunk.
-[[nodiscard]] inline ScanRows chunk_rows(const ScanRows& rows, std::size_t chunk) {
-  const std::size_t first = chunk * kChunk;
-  const std::size_t count = std::min(kChunk, rows.x.rows - first);
-  return {rows.x.middle(first, count), rows.B.middle(first, count), rows.C.middle(first, count),
-          rows.delta.middle(first, count)};
-}
-
-/// Rows of CB that a task of chunk_products() fills.
-inline constexpr std::size_t kProductRows = 16;
-static_assert(kChunk % kProductRows == 0);
-
-/// Tasks of chunk_products() for a batch of tokens.
-[[nodiscard]] constexpr std::size_t product_tasks(std::size_t tokens, std::size_t ngroups) {
-  return chunk_count(tokens) * ngroups * (kChunk / kProductRows);
-}
-
-/// The products of a chunk that all heads of a group share: C_i . B_j for j <= i, and 0 beyond.
-/// CB (chunks, ngroups, kChunk, kChunk), of which a task fills kProductRows rows, as far as there
-/// are tokens.
-inline void chunk_products(const Ssm& ssm, const ScanRows& all, std::size_t task,
-                           float* CB) noexcept {
+/// The products that all heads of a group share, for the tokens [first, end): C_i . B_j for all j
+/// <= i of i's chunk, and 0 beyond. CB (tokens, ngroups * kChunk).
+inline void chunk_products(const Ssm& ssm, const ScanRows& rows, std::size_t group,
+                           std::size_t first, std::size_t end, MutableRows CB) noexcept {
   constexpr std::size_t kColumns = 4;
-  const std::size_t product = task / (kChunk / kProductRows);  // chunk * ngroups + group
-  const std::size_t first = task % (kChunk / kProductRows) * kProductRows;
-  const std::size_t group = product % ssm.ngroups * ssm.d_state;
-  const ScanRows rows = chunk_rows(all, product / ssm.ngroups);
-  const ConstRows B = rows.B.columns(group, ssm.d_state);
-  const ConstRows C = rows.C.columns(group, ssm.d_state);
-  CB += product * kChunk * kChunk;
-  for (std::size_t i = first; i < std::min(first + kProductRows, C.rows); ++i) {
-    for (std::size_t j = 0; j <= i; j += kColumns) {
+  const ConstRows B = rows.B.columns(group * ssm.d_state, ssm.d_state);
+  const ConstRows C = rows.C.columns(group * ssm.d_state, ssm.d_state);
+  for (std::size_t i = first; i < end; ++i) {
+    const std::size_t chunk = i / kChunk * kChunk;
+    float* products = CB[i] + group * kChunk;
+    for (std::size_t j = chunk; j <= i; j += kColumns) {
       Floats sums[kColumns];
       const float* columns[kColumns];
       unroll<kColumns>([&](auto k) MAMBA2_INLINE {
@@ -112,18 +87,18 @@ inline void chunk_products(const Ssm& ssm, const ScanRows& all, std::size_t task
           sums[k] = xsimd::fma(c, lanes.load(columns[k] + n), sums[k]);
         });
       });
-      unroll<kColumns>([&](auto k) MAMBA2_INLINE { CB[i * kChunk + j + k] = sum(sums[k]); });
+      unroll<kColumns>([&](auto k) MAMBA2_INLINE { products[j - chunk + k] = sum(sums[k]); });
     }
-    std::fill(CB + i * kChunk + i + 1, CB + (i + 1) * kChunk, 0.0F);
+    std::fill(products + (i - chunk) + 1, products + kChunk, 0.0F);
   }
 }
 
-/// The tokens of a chunk for one head. rows as for scan_head, with at most kChunk tokens; CB of the
-/// head's group; headdim a multiple of kLanes.
+/// The tokens of a chunk for one head. rows as for scan_head, with at most kChunk tokens; CB
+/// (tokens, kChunk) of the head's group; headdim a multiple of kLanes.
 template <class Element>
 class ChunkHead {
  public:
-  ChunkHead(const Ssm& ssm, std::size_t head, const ScanRows& rows, const float* CB,
+  ChunkHead(const Ssm& ssm, std::size_t head, const ScanRows& rows, ConstRows CB,
             Element* state) noexcept
       : headdim_(ssm.headdim),
         d_state_(ssm.d_state),
@@ -148,7 +123,7 @@ class ChunkHead {
   /// M[i][j] = CB[i][j] delta_j prod(a_{j+1} .. a_i), 0 for j > i, where a_t = exp(delta_t A).
   /// The products of decays grow from row to row. They are not exp(cs_i - cs_j) of prefix sums cs:
   /// behind a strong decay the difference of two large sums would be all rounding.
-  void decays(ConstRows delta, std::size_t head, float A, const float* CB) noexcept {
+  void decays(ConstRows delta, std::size_t head, float A, ConstRows CB) noexcept {
     alignas(64) std::array<float, kChunk> steps{};
     alignas(64) std::array<float, kChunk> factors{};
     const std::size_t tokens = x_.rows;
@@ -169,7 +144,7 @@ class ChunkHead {
         L = xsimd::select(L > Floats(1e-30F), L, Floats(0.0F));
         if (j + kLanes > i) L = xsimd::fma(load(&unit[kLanes - (i - j)]), Floats(steps[i]), L);
         store(L, &since_[j]);
-        store(L * load(CB + i * kChunk + j), &M_[i * kChunk + j]);
+        store(L * load(CB[i] + j), &M_[i * kChunk + j]);
       }
       // As far as a tile of rows reads.
       const std::size_t filled = detail::round_up(i + 1, kLanes);
@@ -246,22 +221,24 @@ class ChunkHead {
   alignas(64) std::array<float, kChunk * kChunk> M_;
 };
 
-/// What scan_head does, in chunks. CB as chunk_products() leaves it, for all chunks.
+/// What scan_head does, in chunks. CB as chunk_products() leaves it, for all tokens and groups.
 template <class Element>
-void scan_head_in_chunks(const Ssm& ssm, std::size_t head, const ScanRows& rows, const float* CB,
+void scan_head_in_chunks(const Ssm& ssm, std::size_t head, const ScanRows& rows, ConstRows CB,
                          Element* state) noexcept {
   const std::size_t group = head / (ssm.nheads / ssm.ngroups);
-  for (std::size_t chunk = 0; chunk < chunk_count(rows.x.rows); ++chunk) {
-    const float* products = CB + (chunk * ssm.ngroups + group) * kChunk * kChunk;
-    ChunkHead<Element>(ssm, head, chunk_rows(rows, chunk), products, state).run();
+  const ConstRows products = CB.columns(group * kChunk, kChunk);
+  for (std::size_t first = 0; first < rows.x.rows; first += kChunk) {
+    const std::size_t count = std::min(kChunk, rows.x.rows - first);
+    ChunkHead<Element>(ssm, head, rows.middle(first, count), products.middle(first, count), state)
+        .run();
   }
 }
 
 #if defined(MAMBA2_SEPARATE)
 MAMBA2_INSTANTIATION void scan_head_in_chunks<float>(const Ssm&, std::size_t, const ScanRows&,
-                                                     const float*, float*) noexcept;
+                                                     ConstRows, float*) noexcept;
 MAMBA2_INSTANTIATION void scan_head_in_chunks<std::uint16_t>(const Ssm&, std::size_t,
-                                                             const ScanRows&, const float*,
+                                                             const ScanRows&, ConstRows,
                                                              std::uint16_t*) noexcept;
 #endif
 

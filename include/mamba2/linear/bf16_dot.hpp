@@ -71,6 +71,9 @@ struct Bf16Dot {
     std::transform(exact + k, exact + padded(cols), rounded + k, float_to_bf16);
   }
 
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
+    return Kernel::arithmetic(tokens);
+  }
   static void multiply(const Matrix<Bf16Dot>& m, std::size_t first, std::size_t count,
                        const Inputs& x, MutableRows y) {
     const std::size_t rows = m.rows_in(first, count);

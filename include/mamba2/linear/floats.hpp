@@ -73,6 +73,9 @@ struct BasicFloat {
     std::copy_n(x, cols, reinterpret_cast<float*>(to));
   }
 
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
+    return chains(tokens);
+  }
   static void multiply(const Matrix<BasicFloat>& m, std::size_t first, std::size_t count,
                        const Inputs& x, MutableRows y) {
     using kernels::kLanes;
@@ -97,14 +100,17 @@ struct BasicFloat {
     return kernels::load(reinterpret_cast<const float*>(band + scales_offset(cols)));
   }
 
-  /// kBands bands times kTokens tokens. Few tokens split every sum into chains, so that an addition
-  /// need not wait for the one before; how many must not depend on kBands, or the bits of a row
-  /// would.
+  /// Few tokens split every sum into chains, so that an addition need not wait for the one before.
+  [[nodiscard]] static constexpr std::size_t chains(std::size_t tokens) {
+    return tokens >= 4 ? 1 : (tokens == 1 ? 8 : 2);
+  }
+
+  /// kBands bands times kTokens tokens.
   template <std::size_t kBands, std::size_t kTokens>
   static void tile(const std::byte* bands, std::size_t bytes, std::size_t cols, const Inputs& x,
                    const MutableRows& y) {
     using kernels::Floats;
-    constexpr std::size_t kChains = kTokens >= 4 ? 1 : (kTokens == 1 ? 8 : 2);
+    constexpr std::size_t kChains = chains(kTokens);
     Floats sums[kChains][kBands][kTokens];
     kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
       kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c][b][t] = Floats(0.0F); });

@@ -72,6 +72,8 @@ struct BasicInt4 {
     prepare_coded(layout(cols), x, cols, to);
   }
 
+  /// Sums of integers are exact, in whatever order: all alike.
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
   static void multiply(const Matrix<BasicInt4>& m, std::size_t first, std::size_t count,
                        const Inputs& x, MutableRows y) {
     const std::size_t rows = m.rows_in(first, count);

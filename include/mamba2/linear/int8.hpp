@@ -87,6 +87,8 @@ struct BasicInt8 {
     }
   }
 
+  /// Sums of integers are exact, in whatever order: all alike.
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
   static void multiply(const Matrix<BasicInt8>& m, std::size_t first, std::size_t count,
                        const Inputs& x, MutableRows y) {
     const std::size_t rows = m.rows_in(first, count);

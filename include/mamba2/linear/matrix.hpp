@@ -58,6 +58,10 @@ struct Matrix {
   [[nodiscard]] std::size_t input_bytes() const { return W::input_bytes(cols); }
   /// Makes one input x (cols) ready.
   void prepare(const float* x, std::byte* to) const { W::prepare(x, cols, to); }
+  /// The same value for numbers of tokens that multiply() works on in the same way, to the bit.
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
+    return W::arithmetic(tokens);
+  }
   /// y = x m^T for the rows in the bands [first, first + count): x (tokens, cols) made ready, y
   /// (tokens, rows), of which other columns are left alone. What is computed for a row depends
   /// neither on first nor on count.
@@ -86,13 +90,14 @@ concept WeightPolicy = requires(Matrix<W>& m, const BandRows& rows, const Inputs
   { m.row(n, to) } -> std::same_as<void>;
   { m.input_bytes() } -> std::same_as<std::size_t>;
   { m.prepare(from, bytes) } -> std::same_as<void>;
+  { m.arithmetic(n) } -> std::same_as<std::size_t>;
   { m.multiply(n, n, x, y) } -> std::same_as<void>;
 };
 
 /// A policy with a single format for all matrices says by functions what Matrix needs to know:
 ///   band_bytes(cols)           bytes of a band
 ///   pack_band(rows, cols, to), row(m, index, to), input_bytes(cols), prepare(x, cols, to),
-///   multiply(m, first, count, x, y)
+///   arithmetic(tokens), multiply(m, first, count, x, y)
 ///                              as those of Matrix
 template <class W>
 concept MatrixFormat = requires(const Matrix<W>& m, const BandRows& rows, const Inputs& x,
@@ -103,6 +108,7 @@ concept MatrixFormat = requires(const Matrix<W>& m, const BandRows& rows, const 
   { W::row(m, n, to) } -> std::same_as<void>;
   { W::input_bytes(n) } -> std::same_as<std::size_t>;
   { W::prepare(from, n, bytes) } -> std::same_as<void>;
+  { W::arithmetic(n) } -> std::same_as<std::size_t>;
   { W::multiply(m, n, n, x, y) } -> std::same_as<void>;
 };
 

@@ -118,6 +118,9 @@ struct Matrix<Mixed> {
   void prepare(const float* x, std::byte* to) const {
     visit([&](const auto& m) { m.prepare(x, to); });
   }
+  [[nodiscard]] std::size_t arithmetic(std::size_t tokens) const {
+    return visit([&](const auto& m) { return m.arithmetic(tokens); });
+  }
   void multiply(std::size_t first, std::size_t count, const Inputs& x, MutableRows y) const {
     visit([&](const auto& m) { m.multiply(first, count, x, y); });
   }

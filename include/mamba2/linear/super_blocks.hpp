@@ -85,6 +85,8 @@ struct BasicSuperBlocks {
     }
   }
 
+  /// Sums of integers are exact, in whatever order: all alike.
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
   static void multiply(const Matrix<BasicSuperBlocks>& m, std::size_t first, std::size_t count,
                        const Inputs& x, MutableRows y) {
     const std::size_t rows = m.rows_in(first, count);

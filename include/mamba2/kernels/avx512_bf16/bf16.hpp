@@ -42,12 +42,22 @@ struct Bf16 {
         });
   }
 
+  /// The same for numbers of tokens that are multiplied alike, to the bit.
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
+    return tokens <= kFewTokens ? chains(tokens) : 0;
+  }
+
  private:
+  /// Into how many each of the two sums of a product with few tokens is split.
+  [[nodiscard]] static constexpr std::size_t chains(std::size_t tokens) {
+    return tokens == 1 ? 4 : 2;
+  }
+
   /// One band times kTokens tokens, FP32 activations.
   template <std::size_t kTokens>
   static void exact(std::size_t cols, const std::byte* band, const Inputs& x,
                     const MutableRows& y) {
-    constexpr std::size_t kChains = kTokens == 1 ? 4 : 2;  // of each of the two sums
+    constexpr std::size_t kChains = chains(kTokens);
     __m512 sums[kChains][2][kTokens];
     unroll<2, kTokens>([&](auto i, auto t) MAMBA2_INLINE {
       unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c][i][t] = _mm512_setzero_ps(); });
