@@ -91,7 +91,7 @@ TEST_CASE("prompts are those of the harness") {
 TEST_CASE("a line that is no question is refused, by place and field") {
   const std::string choices = R"("choices": ["a", "b"])";
   const std::vector<std::pair<std::string, std::string>> lines = {
-      {"{\"gold\": 1", ": expected JSON, found a syntax error"},
+      {"{\"gold\": 1", " at the key \"gold\": expected JSON, found a syntax error"},
       {R"({"gold": 1, "gold": 1})", ": the key \"gold\" occurs twice in one object"},
       {"[1]", " must be an object, found a list of 1"},
       {"{" + choices + R"(, "gold": 0})", ": question must be a text, found no such key"},
@@ -255,9 +255,8 @@ std::vector<Request> eval_requests(const mamba2::Tokenizer& tokenizer) {
   for (const auto& [context, choices] : texts) {
     const eval::Question q{
         .place = {}, .id = {}, .context = context, .choices = choices, .gold = 0};
-    for (auto& request : eval::encode_question(tokenizer, 0, q, 100).value()) {
-      requests.push_back(std::move(request));
-    }
+    const auto more = eval::encode_question(tokenizer, 0, q, 100).value();
+    requests.insert(requests.end(), more.begin(), more.end());
   }
   return requests;
 }

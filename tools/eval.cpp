@@ -13,13 +13,14 @@
 #include <utility>
 #include <vector>
 
-#include "cli.hpp"
+#include "tools/cli.hpp"
 #include "tools/eval/encode.hpp"
 #include "tools/eval/metrics.hpp"
+#include "tools/eval/model.hpp"
 #include "tools/eval/report.hpp"
 #include "tools/eval/scorer.hpp"
 #include "tools/eval/tasks.hpp"
-#include "weights.hpp"
+#include "tools/weights.hpp"
 
 namespace {
 
@@ -27,6 +28,7 @@ using eval::Error;
 using eval::ErrorCode;
 using eval::Request;
 using eval::Result;
+using eval::Subject;
 using eval::TaskFile;
 using eval::TaskResult;
 using mamba2::Token;
@@ -45,60 +47,6 @@ struct Options {
 
   [[nodiscard]] bool compares() const { return !compare_model.empty() || !compare_weights.empty(); }
 };
-
-/// What answers: a model in some precision.
-struct Subject {
-  std::string model, weights;
-
-  [[nodiscard]] nlohmann::ordered_json to_json() const {
-    return {{"model", model}, {"weights", weights}};
-  }
-};
-
-/// A model with weights of any policy.
-class Evaluator {
- public:
-  Evaluator() = default;
-  Evaluator(const Evaluator&) = delete;
-  Evaluator& operator=(const Evaluator&) = delete;
-  virtual ~Evaluator() = default;
-  [[nodiscard]] virtual const mamba2::Config& config() const = 0;
-  /// Fills in the scores.
-  [[nodiscard]] virtual Result<void> score(std::span<Request> requests) = 0;
-};
-
-template <class WeightT>
-class ModelEvaluator final : public Evaluator {
- public:
-  explicit ModelEvaluator(eval::Scorer<WeightT> scorer) : scorer_(std::move(scorer)) {}
-  const mamba2::Config& config() const override { return scorer_.config(); }
-  Result<void> score(std::span<Request> requests) override { return scorer_.score(requests); }
-
- private:
-  eval::Scorer<WeightT> scorer_;
-};
-
-Result<std::unique_ptr<Evaluator>> open_model(const Subject& subject, const Options& o,
-                                              const mamba2::Workers& workers) {
-  std::unique_ptr<Evaluator> evaluator;
-  const Result<void> opened =
-      cli::with_weights(subject.weights, [&]<class WeightT>() -> Result<void> {
-        cli::Progress progress("loading");
-        const auto model = mamba2::Mamba2Model<WeightT>::load(
-            subject.model, {.workers = workers, .progress = [&](std::size_t done, std::size_t all) {
-                              progress.update(done, all);
-                            }});
-        if (!model) return model.error();
-        auto executor = workers.get();
-        if (!executor) return executor.error();
-        auto scorer = eval::Scorer<WeightT>::create(*model, o.scorer, *std::move(executor));
-        if (!scorer) return std::move(scorer).error();
-        evaluator = std::make_unique<ModelEvaluator<WeightT>>(*std::move(scorer));
-        return {};
-      });
-  if (!opened) return opened.error();
-  return evaluator;
-}
 
 Result<TaskFile> read_file(const Options& o, const std::string& path) {
   constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
@@ -119,7 +67,7 @@ Result<TaskFile> read_file(const Options& o, const std::string& path) {
 }
 
 Result<TaskResult> answer(const TaskFile& file, const Options& o,
-                          const mamba2::Tokenizer& tokenizer, Evaluator& model,
+                          const mamba2::Tokenizer& tokenizer, eval::Evaluator& model,
                           const std::string& model_name) {
   const auto& ends = model.config().eos_token_ids;
   const Token empty = ends.empty() ? Token{0} : ends.front();
@@ -163,7 +111,7 @@ Result<std::vector<TaskResult>> answer_all(const std::vector<TaskFile>& files,
                                            const mamba2::Workers& workers) {
   const auto tokenizer = mamba2::Tokenizer::load(subject.model);
   if (!tokenizer) return tokenizer.error();
-  const auto model = open_model(subject, o, workers);
+  const auto model = eval::open_model(subject, o.scorer, workers);
   if (!model) return model.error();
   if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, (*model)->config()); !fits) {
     return fits.error();

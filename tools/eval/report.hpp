@@ -55,8 +55,9 @@ inline void print(const TaskFile& file, const TaskResult& result) {
   std::printf("%-15s %6zu questions", std::string(file.task->name).c_str(), result.outcomes.size());
   for (const Metric& metric : metrics(*file.task, result)) {
     const int digits = metric.name == "perplexity" ? 3 : 4;
-    std::printf("  %s %.*f +- %.*f", metric.name.c_str(), digits, metric.estimate.value, digits,
-                metric.estimate.standard_error);
+    const Estimate& e = metric.estimate;
+    std::printf("  %s %.*f", metric.name.c_str(), digits, e.value);
+    if (std::isfinite(e.standard_error)) std::printf(" +- %.*f", digits, e.standard_error);
   }
   std::printf("  %.1f s, %.1f questions/s\n", result.seconds,
               static_cast<double>(result.outcomes.size()) / result.seconds);

@@ -27,7 +27,8 @@ namespace eval {
   if (logits.size() >= kLanes) {
     Floats most = mamba2::kernels::load(logits.data());
     for (; i + kLanes <= logits.size(); i += kLanes) {
-      most = xsimd::max(most, mamba2::kernels::load(&logits[i]));
+      const Floats some = mamba2::kernels::load(&logits[i]);
+      most = xsimd::select(some > most, some, most);
     }
     std::array<float, kLanes> lanes;
     mamba2::kernels::store(most, lanes.data());
@@ -118,7 +119,7 @@ class Scorer {
   [[nodiscard]] std::size_t fitting(std::span<const Request> requests) const {
     std::size_t contexts = 1;
     for (std::size_t i = 1; i < requests.size(); ++i) {
-      contexts += requests[i].context == requests[i - 1].context ? 0 : 1;
+      if (requests[i].context != requests[i - 1].context) ++contexts;
       if (contexts > options_.sequences) return i;
     }
     return requests.size();

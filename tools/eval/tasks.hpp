@@ -2,9 +2,11 @@
 // The questions of a task, from JSON lines.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <mamba2/io/json_fields.hpp>
 #include <mamba2/mamba2.hpp>
 #include <string>
 #include <string_view>
