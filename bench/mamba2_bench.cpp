@@ -31,12 +31,14 @@ double megabytes(std::size_t bytes) { return 1e-6 * static_cast<double>(bytes); 
 
 void print_row(const bench::Row& row, bool first) {
   if (first) {
-    std::printf("%-13s %-7s %7s  %-7s %9s | %6s %6s | %7s %7s | %-12s | %8s %8s\n", "model",
+    std::printf("%-13s %-7s %7s  %-9s %9s | %6s %6s | %7s %7s | %-12s | %8s %8s\n", "model",
                 "weights", "threads", "phase", "tokens/s", "GB/s", "roof", "GOP/s", "roof",
                 "share (%)", "peak MB", "foretold");
   }
-  std::printf("%-13s %-7s %7zu  %-7s %9.1f | ", row.model.c_str(), std::string(row.weights).c_str(),
-              row.threads, std::string(row.phase).c_str(), row.tokens_per_s.median);
+  std::string phase(row.phase);
+  if (phase == "batch") phase += " " + std::to_string(row.sequences);
+  std::printf("%-13s %-7s %7zu  %-9s %9.1f | ", row.model.c_str(), std::string(row.weights).c_str(),
+              row.threads, phase.c_str(), row.tokens_per_s.median);
   std::printf("%6.1f %6.1f | %7.1f %7.1f | ", giga(row.bytes_per_s()), giga(row.roof_bytes_per_s),
               giga(row.operations_per_s()), giga(row.roof_operations_per_s));
   std::printf("%3.0f %3.0f..%-3.0f | ", percent(row.share.median), percent(row.share.least),
@@ -118,6 +120,12 @@ void add_options(CLI::App& app, Arguments& a) {
       ->transform(cli::kWhole);
   app.add_option("--decode", a.request.decode, "Measure decoding, so many tokens one by one [64]")
       ->check(tokens);
+  app.add_option("--batch", a.request.batch,
+                 "Measure decoding by so many sequences at a time, tokens/s in all: 1,2,4,8,16,32")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->default_str("")
+      ->check(CLI::Range(1, 4096));
   app.add_option("--prefill", a.request.prefill,
                  "Measure the reading of a prompt of so many tokens [512]")
       ->check(tokens);
@@ -151,7 +159,7 @@ void complete(Arguments& a) {
   if (a.request.context > 0 && a.request.decode == 0 && a.request.prefill > 0) {
     throw CLI::ValidationError("--context is what decoding starts from: it needs --decode");
   }
-  if (a.request.decode == 0 && a.request.prefill == 0) {
+  if (a.request.decode == 0 && a.request.prefill == 0 && a.request.batch.empty()) {
     a.request.decode = 64;
     a.request.prefill = 512;
   }
@@ -166,7 +174,9 @@ int main(int argc, char** argv) {
       "(a prompt at once: bound by arithmetic). Beside every measurement, with the same threads "
       "and\n"
       "in between, it measures what the machine can do at best, so that results of a busy machine\n"
-      "mean something, too: look at the share. Without --decode and --prefill it measures both.");
+      "mean something, too: look at the share. Without --decode, --prefill and --batch it measures "
+      "the\n"
+      "first two.");
   Arguments arguments;
   add_options(app, arguments);
   app.callback([&] { complete(arguments); });
@@ -175,6 +185,7 @@ int main(int argc, char** argv) {
       "  mamba2-bench examples/models/tales-14m\n"
       "  mamba2-bench --random mamba2-780m --weights int8,int4 --threads 1,2 --json 780m.json\n"
       "  mamba2-bench --random mamba2-130m --decode 64 --context 8192\n"
+      "  mamba2-bench --random mamba2-780m --batch 1,2,4,8,16,32 --state fp16\n"
       "bench/plot.py draws the JSON files.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
   return cli::run(app, argc, argv, [&] { return run(arguments); });

@@ -123,6 +123,11 @@ class Measurement {
     if (!threads) return threads.error();
     const mamba2::SessionOptions options = {.state = request_.state,
                                             .workers = {.executor = threads->executor}};
+    for (const std::size_t sequences : request_.batch) {
+      const auto row = decode_batch(sequences, *threads);
+      if (!row) return row.error();
+      sink(*row);
+    }
     for (const bool decoding : {true, false}) {
       if ((decoding ? request_.decode : request_.prefill) == 0) continue;
       auto session = model_->session(options);
@@ -171,6 +176,54 @@ class Measurement {
     });
     if (!slices) return slices.error();
     row.bytes_per_token = static_cast<double>(model_->bytes_per_token(request_.state));
+    summarize(*slices, operations, row);
+    row.share = spread(*slices, [&](const Slice& s) {
+      return row.bytes_per_token / s.bytes_per_s / s.seconds_per_token;
+    });
+    return row;
+  }
+
+  /// Many sequences decode a token each at a time.
+  [[nodiscard]] mamba2::Result<Row> decode_batch(std::size_t sequences, const Threads& threads) {
+    auto batch = model_->batch({.tokens = sequences, .workers = {.executor = threads.executor}});
+    if (!batch) return std::move(batch).error();
+    auto empty = mamba2::State::create(model_->config(), request_.state);
+    if (!empty) return std::move(empty).error();
+    std::vector<mamba2::State> states(sequences, *empty);
+    const std::vector<mamba2::Token> tokens = random_tokens(sequences);
+    const std::size_t vocab_size = model_->config().vocab_size;
+    std::vector<float> logits(sequences * vocab_size);
+    std::vector<mamba2::Reading> readings;
+    for (std::size_t i = 0; i < sequences; ++i) {
+      const auto row = std::span(logits).subspan(i * vocab_size, vocab_size);
+      readings.push_back({&states[i], Tokens(tokens).subspan(i, 1), row});
+    }
+    const auto step = [&] { return batch->prefill(readings) && std::isfinite(logits.back()); };
+    for (std::size_t i = 0; i < 2; ++i) step();
+    const std::size_t steps =
+        std::max<std::size_t>(1, request_.batch_tokens / sequences / request_.repeat);
+    const double once = seconds([&] { step(); });
+
+    Row row = describe("batch", threads);
+    row.sequences = sequences;
+    row.memory_required =
+        std::max(memory_required_, row.weight_bytes + sequences * row.state_bytes +
+                                       mamba2::Mamba2Model<W>::batch_bytes(
+                                           model_->config(), {.tokens = sequences}));
+    row.tokens = steps * request_.repeat * sequences;
+    const Operations operations = decode_operations(model_->config());
+    const double expected = once * static_cast<double>(steps);
+    const auto slices = slice(threads, row, operations, expected, [&](std::size_t) {
+      bool finite = true;
+      const double time = seconds([&] {
+        for (std::size_t i = 0; i < steps; ++i) finite &= step();
+      });
+      return std::pair(time / static_cast<double>(steps * sequences), finite);
+    });
+    if (!slices) return slices.error();
+    const auto state = 2.0 * static_cast<double>(row.state_bytes);
+    const auto weights = static_cast<double>(model_->bytes_per_token(request_.state)) - state;
+    row.bytes_per_token = weights / static_cast<double>(sequences) + state;
     summarize(*slices, operations, row);
     row.share = spread(*slices, [&](const Slice& s) {
       return row.bytes_per_token / s.bytes_per_s / s.seconds_per_token;

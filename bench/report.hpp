@@ -19,6 +19,8 @@ struct Request {
   std::vector<int> cpus;             ///< that threads are confined to; empty: the library's choice
   std::size_t decode = 0;            ///< tokens; 0: decoding is not measured
   std::size_t prefill = 0;           ///< likewise
+  std::vector<std::size_t> batch;    ///< numbers of sequences that decode at a time
+  std::size_t batch_tokens = 1024;   ///< that they decode in all
   std::size_t context = 0;           ///< tokens that are read before decoding starts
   std::size_t repeat = 5;            ///< slices that a measurement is cut into
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
@@ -36,9 +38,10 @@ struct Row {
   std::string model;
   std::string_view weights;
   std::size_t threads = 0;
-  std::string_view phase;  ///< "decode" or "prefill"
+  std::string_view phase;  ///< "decode", "batch" or "prefill"
   std::size_t tokens = 0;  ///< that were measured: decode in all, prefill at a time
   std::size_t context = 0;
+  std::size_t sequences = 1;  ///< at a time
   std::size_t repeat = 0;
   std::string_view state;  ///< "fp32" or "fp16"
 
@@ -72,6 +75,7 @@ inline nlohmann::ordered_json to_json(const Row& row, const std::string& cpu) {
           {"phase", row.phase},
           {"tokens", row.tokens},
           {"context", row.context},
+          {"sequences", row.sequences},
           {"repeat", row.repeat},
           {"state", row.state},
           {"isa", mamba2::isa()},

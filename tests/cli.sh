@@ -78,6 +78,47 @@ expect 2 'excludes' mamba2-perplexity "$model" text.txt --rolling --windows 3
 : >empty.txt
 expect 1 'empty.txt: must have at least 2 tokens, found ' mamba2-perplexity --rolling "$model" empty.txt
 
+# Questions.
+cat >arc_easy.jsonl <<'END'
+{"id": 0, "question": "What do cows drink?", "choices": ["Water.", "Sand.", "Stones."], "gold": 0}
+{"id": 2, "question": "What is warm?", "choices": ["Ice", "Fire", "Snow", "Rain", "Night"], "gold": 1}
+END
+cat >hellaswag.jsonl <<'END'
+{"id": 0, "query": "Cooking: A man stands in a kitchen. He", "choices": ["cuts bread.", "swims."], "gold": 0}
+END
+printf '{"text": "The king loved the queen and the queen loved the king"}\n' >lambada_openai.jsonl
+cat >piqa.jsonl <<'END'
+{"goal": "To open a door,", "sol1": "turn the handle.", "sol2": "eat the handle.", "label": 0}
+END
+tasks=(arc_easy.jsonl hellaswag.jsonl lambada_openai.jsonl piqa.jsonl)
+expect 0 '^hellaswag +1 questions  acc [01]\.0000 ' mamba2-eval "$model" "${tasks[@]}" --json e.json \
+  --details e.jsonl --compare int8
+grep -q '"acc_norm_stderr": ' e.json || die "e.json: the standard error"
+grep -q '"wrong_to_right": ' e.json || die "e.json: the flips"
+[ "$(wc -l <e.jsonl)" -eq 10 ] || die "e.jsonl: a line for each question and model"
+grep -q '"id":2,.*"weights":"int8".*"picked":' e.jsonl || die "e.jsonl: what was picked"
+expect 0 '^lambada_openai +1 questions  acc [01]\.0000 .* perplexity [0-9.]+' \
+  mamba2-eval "$model" lambada_openai.jsonl -w fp16 --state fp16 --threads 1 --max-length 5
+expect 0 '^arc_easy +1 questions .* s, ' mamba2-eval --no-sharing --limit 1 "$model" arc_easy.jsonl
+expect 0 'acc_norm +0 right -> wrong, 0 wrong -> right, p = 1' \
+  mamba2-eval "$model" piqa.jsonl --compare-model "$model"
+cp piqa.jsonl other.jsonl
+expect 1 '^mamba2-eval: other.jsonl: the name must begin with a task' \
+  mamba2-eval "$model" other.jsonl
+expect 0 '^piqa ' mamba2-eval "$model" other.jsonl --task piqa
+expect 1 'other.jsonl: line 1: text must be a text, found no such key' \
+  mamba2-eval "$model" other.jsonl --task lambada_openai
+echo '{' >>other.jsonl
+expect 1 'other.jsonl: line 2: expected JSON' mamba2-eval "$model" other.jsonl --task piqa --json x.json
+[ ! -e x.json ] || die "x.json: a failure left something"
+expect 1 'arc_easy.jsonl: line 1: a choice must have at most 1 tokens' \
+  mamba2-eval "$model" arc_easy.jsonl --max-length 1
+expect 1 'no-such-folder/e.json' mamba2-eval "$model" piqa.jsonl --json no-such-folder/e.json
+expect 2 . mamba2-eval "$model"
+expect 2 . mamba2-eval "$model" piqa.jsonl --task winogrande
+expect 2 . mamba2-eval "$model" piqa.jsonl --compare int3
+expect 2 'whole number' mamba2-eval "$model" piqa.jsonl --limit x
+
 # What is no file is written to, and stays what it is.
 ln -s target.json link.json
 expect 0 . mamba2-inspect "$model" --json link.json
@@ -103,6 +144,7 @@ expect 0 'weights  mixed, ' generate "$toy" "The sea" -n 3 --ignore-eos --stats
 expect 0 'weights  int8, ' generate "$toy" "The sea" -n 3 --ignore-eos --stats -w int8
 expect 0 'mixed +1 +decode' mamba2-bench "$toy" --threads 1 --decode 4 --repeat 1
 expect 2 'mixed' mamba2-bench --random mamba2-130m -w mixed
+expect 0 'mixed +1 +batch 3 ' mamba2-bench "$toy" --threads 1 --batch 1,3 --repeat 1
 expect 0 '' mamba2-logits "$toy" --text "The sea" --out toy.safetensors
 head -c 3000 "$toy" >cut.gguf
 expect 1 'cut.gguf: ' mamba2-inspect cut.gguf
@@ -172,7 +214,8 @@ for key in model weights threads tokens_per_s bytes_per_token gb_per_s gop_per_s
 done
 
 # Help and usage.
-for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-convert mamba2-bench; do
+for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-eval mamba2-convert \
+  mamba2-bench; do
   expect 0 'Exit status' "$name" --help
   expect 2 . "$name"
   expect 2 . "$name" "$model" --no-such-option

@@ -24,3 +24,24 @@ TEST_CASE("the README's example of a State") {
   logits = session.decode(mamba2::Token{12}).value();
   CHECK(std::vector<float>(logits.begin(), logits.end()) == first);
 }
+
+TEST_CASE("the README's example of a Batch") {
+  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+  const auto model = mamba2::Mamba2Model<mamba2::Int8>::load(path).value();
+  auto alice = model.session().value();
+  auto bob = model.session().value();
+
+  // clang-format off
+  auto batch = model.batch({.tokens = 32}).value();        // rows of scratch; it holds no sequence
+  std::vector<mamba2::Session<mamba2::Int8>*> users = {&alice, &bob};
+  std::vector<mamba2::Token> tokens = {12, 34};            // one each
+  std::vector<float> logits(users.size() * model.config().vocab_size);
+  batch.decode(users, tokens, logits).value();             // as alice.decode(12), bob.decode(34)
+  // clang-format on
+
+  auto alone = model.session().value();
+  const auto expected = alone.decode(mamba2::Token{34}).value();
+  CHECK(std::vector<float>(expected.begin(), expected.end()) ==
+        std::vector<float>(logits.end() - static_cast<std::ptrdiff_t>(expected.size()),
+                           logits.end()));
+}

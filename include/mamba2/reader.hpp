@@ -173,10 +173,9 @@ void Reader<WeightT>::head(const Activations& a, Executor& executor) const {
       // Outputs whose logits follow each other in memory.
       const Output* end = begin + 1;
       while (end != last && end->logits == end[-1].logits + end[-1].count * c.vocab_size) ++end;
-      for_equals(lm_head, std::span(begin, end), [&](std::size_t first, std::size_t count) {
-        const MutableRows y(begin->logits + (first - begin->first) * c.vocab_size, count,
-                            c.vocab_size);
-        lm_head.multiply(band, bands, inputs.middle(first, count), y);
+      for_equals(lm_head, std::span(begin, end), inputs, [&](const Inputs& x, std::size_t first) {
+        float* logits = begin->logits + (first - begin->first) * c.vocab_size;
+        lm_head.multiply(band, bands, x, MutableRows(logits, x.tokens, c.vocab_size));
       });
       begin = end;
     }

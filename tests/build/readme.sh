@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # readme.sh SOURCE: what README.md shows as C++ is compiled, to the letter: the first block is all of
-# examples/hello.cpp but the comment at its top, the second is part of tests/readme_test.cpp, there
+# examples/hello.cpp but the comment at its top, the others are parts of tests/readme_test.cpp, there
 # indented.
 set -euo pipefail
 cd "$1"
@@ -14,11 +14,11 @@ compare() { # BLOCK FILE: with the file's text on standard input
   diff --label README.md --label "$2" -u <(echo "$1") -
 }
 
-[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -z "$(block 3)" ] || {
-  echo "README.md does not have two \`\`\`cpp blocks" >&2
+[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -n "$(block 3)" ] && [ -z "$(block 4)" ] || {
+  echo "README.md does not have three \`\`\`cpp blocks" >&2
   exit 1
 }
 awk '!begun && (/^\/\// || /^$/) { next } { begun = 1; print }' examples/hello.cpp |
   compare "$(block 1)" examples/hello.cpp
 awk '/clang-format on/ { shown = 0 } shown { sub(/^  /, ""); print } /clang-format off/ { shown = 1 }' \
-  tests/readme_test.cpp | compare "$(block 2)" tests/readme_test.cpp
+  tests/readme_test.cpp | compare "$(block 2 && block 3)" tests/readme_test.cpp

@@ -48,13 +48,14 @@ struct Inputs {
   const std::byte* data;
   std::size_t tokens;
   std::size_t stride;
+  bool alone = false;  ///< each token gets the bits of a product with it alone
 
   [[nodiscard]] const std::byte* operator[](std::size_t token) const noexcept {
     return data + token * stride;
   }
   /// The tokens [first, first + count).
   [[nodiscard]] Inputs middle(std::size_t first, std::size_t count) const noexcept {
-    return {data + first * stride, count, stride};
+    return {data + first * stride, count, stride, alone};
   }
 };
 

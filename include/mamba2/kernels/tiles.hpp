@@ -2,6 +2,7 @@
 // How a product is cut into tiles of rows and tokens that fit into registers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "mamba2/core/views.hpp"
@@ -18,10 +19,24 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 ///
 /// A product with few tokens is bound by memory: a tile is one band and all tokens, and the weights
 /// are one stream. With more, a tile has kBands bands, which stay in the L2 cache while they meet
-/// kTokens tokens at a time.
-template <std::size_t kRows, std::size_t kBands, std::size_t kTokens, class Tile>
+/// kTokens tokens at a time. Tokens that are alone meet a band kAlone at a time; the tile is told
+/// by its x.
+template <std::size_t kRows, std::size_t kBands, std::size_t kTokens, std::size_t kAlone = 1,
+          class Tile>
 void for_tiles(const std::byte* bands, std::size_t band_bytes, std::size_t rows, const Inputs& x,
                const MutableRows& y, const Tile& tile) {
+  if (x.alone) {
+    for (std::size_t r = 0; r < rows; r += kRows, bands += band_bytes) {
+      for (std::size_t t = 0; t < x.tokens; t += kAlone) {
+        const std::size_t count = std::min(kAlone, x.tokens - t);
+        with_few_tokens(count, [&](auto tokens) {
+          tile(Constant<1>(), tokens, bands, x.middle(t, count),
+               y.middle(t, count).columns(r, rows - r));
+        });
+      }
+    }
+    return;
+  }
   if (x.tokens <= kFewTokens) {
     for (std::size_t r = 0; r < rows; r += kRows, bands += band_bytes) {
       with_few_tokens(x.tokens, [&](auto tokens) {
@@ -33,7 +48,7 @@ void for_tiles(const std::byte* bands, std::size_t band_bytes, std::size_t rows,
   for (std::size_t r = 0; r < rows;) {
     const bool whole = rows - r > (kBands - 1) * kRows;
     for_token_tiles<kTokens>(x.tokens, [&](auto tokens, std::size_t first) {
-      const Inputs from = {x[first], tokens, x.stride};
+      const Inputs from = x.middle(first, tokens);
       const MutableRows to = y.middle(first, tokens).columns(r, rows - r);
       if (whole) {
         tile(Constant<kBands>(), tokens, bands, from, to);

@@ -83,12 +83,19 @@ struct BasicFloat {
     constexpr bool kManyRegisters = kLanes == 16 || isa().starts_with("neon");
     constexpr std::size_t kBands = kManyRegisters && kLanes < 16 ? 4 : 2;
     constexpr std::size_t kTokens = kLanes == 16 ? 12 : 4;
+    // As many as have room for the sums of one in all their chains.
+    constexpr std::size_t kAlone = kManyRegisters || kLanes == 16 ? 3 : 1;
     const std::size_t rows = m.rows_in(first, count);
     const std::size_t bytes = band_bytes(m.cols);
-    kernels::for_tiles<kBandRows, kBands, kTokens>(
+    kernels::for_tiles<kBandRows, kBands, kTokens, kAlone>(
         m.band(first), bytes, rows, x, y.columns(first * kBandRows, rows),
         [&](auto bands, auto tokens, const std::byte* band, const Inputs& from,
-            const MutableRows& to) { tile<bands, tokens>(band, bytes, m.cols, from, to); });
+            const MutableRows& to) {
+          if constexpr (bands == 1 && tokens <= kAlone) {
+            if (from.alone) return tile<1, tokens, chains(1)>(band, bytes, m.cols, from, to);
+          }
+          tile<bands, tokens, chains(tokens)>(band, bytes, m.cols, from, to);
+        });
   }
 
  private:
@@ -106,11 +113,10 @@ struct BasicFloat {
   }
 
   /// kBands bands times kTokens tokens.
-  template <std::size_t kBands, std::size_t kTokens>
+  template <std::size_t kBands, std::size_t kTokens, std::size_t kChains>
   static void tile(const std::byte* bands, std::size_t bytes, std::size_t cols, const Inputs& x,
                    const MutableRows& y) {
     using kernels::Floats;
-    constexpr std::size_t kChains = chains(kTokens);
     Floats sums[kChains][kBands][kTokens];
     kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
       kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c][b][t] = Floats(0.0F); });

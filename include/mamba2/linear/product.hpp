@@ -29,23 +29,28 @@ void for_panels(Executor& executor, const Matrix<WeightT>& m, Body body) {
   });
 }
 
-/// Calls body(first, count) for ranges of tokens that together cover those of all parts, which
-/// follow each other; Part has first and count. A product over such a range gives each part the
-/// bits that it has alone: where the number of tokens matters, parts are multiplied one by one,
-/// with weights that the first has brought into the cache.
+/// Calls body(some, first) for ranges of tokens that together cover those of all parts, which
+/// follow each other: some are the inputs x from the token `first` on. Part has first and count.
+/// Products over such ranges give each part the bits that it has alone. Where the number of tokens
+/// matters, there are several ranges, the later ones for weights that the first has brought into
+/// the cache.
 template <WeightPolicy WeightT, class Part, class Body>
-void for_equals(const Matrix<WeightT>& m, std::span<const Part> parts, Body body) {
-  for (std::size_t i = 0; i < parts.size();) {
-    const std::size_t arithmetic = m.arithmetic(parts[i].count);
-    const std::size_t first = parts[i].first;
-    std::size_t count = parts[i].count;
-    std::size_t end = i + 1;
-    while (end < parts.size() && m.arithmetic(parts[end].count) == arithmetic &&
-           m.arithmetic(count + parts[end].count) == arithmetic) {
-      count += parts[end++].count;
+void for_equals(const Matrix<WeightT>& m, std::span<const Part> parts, const Inputs& x, Body body) {
+  for (auto part = parts.begin(); part != parts.end();) {
+    const std::size_t arithmetic = m.arithmetic(part->count);
+    const bool single = part->count == 1;
+    const std::size_t first = part->first;
+    std::size_t count = part->count;
+    for (++part; part != parts.end(); ++part) {
+      const bool both_single = single && part->count == 1;
+      const bool equal = m.arithmetic(part->count) == arithmetic &&
+                         m.arithmetic(count + part->count) == arithmetic;
+      if (!both_single && !equal) break;
+      count += part->count;
     }
-    body(first, count);
-    i = end;
+    Inputs some = x.middle(first, count);
+    some.alone = m.arithmetic(count) != arithmetic;
+    body(some, first);
   }
 }
 
@@ -56,8 +61,8 @@ template <WeightPolicy WeightT, class Part, class Then>
 void multiply(Executor& executor, const Matrix<WeightT>& m, std::span<const Part> parts,
               const Inputs& x, MutableRows y, Then then) {
   for_panels(executor, m, [&](std::size_t first, std::size_t count) {
-    for_equals(m, parts, [&](std::size_t token, std::size_t tokens) {
-      m.multiply(first, count, x.middle(token, tokens), y.middle(token, tokens));
+    for_equals(m, parts, x, [&](const Inputs& some, std::size_t token) {
+      m.multiply(first, count, some, y.middle(token, some.tokens));
     });
     then(first * WeightT::kBandRows, m.rows_in(first, count));
   });

@@ -32,11 +32,15 @@ struct Bf16 {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(std::size_t cols, const std::byte* bands, std::size_t rows, const Inputs& x,
                        MutableRows y) {
-    for_tiles<kRows, 2, 12>(
+    constexpr std::size_t kAlone = 3;  // as many as have room for the sums of one in all chains
+    for_tiles<kRows, 2, 12, kAlone>(
         bands, band_bytes(cols), rows, x, y,
         [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
+          if constexpr (n == 1 && tokens <= kAlone) {
+            if (x.alone) return exact<tokens, chains(1)>(cols, band, from, to);
+          }
           if constexpr (n == 1 && tokens <= kFewTokens) {
-            if (x.tokens <= kFewTokens) return exact<tokens>(cols, band, from, to);
+            if (x.tokens <= kFewTokens) return exact<tokens, chains(tokens)>(cols, band, from, to);
           }
           dot<n, tokens>(cols, band, from, to);
         });
@@ -54,10 +58,9 @@ struct Bf16 {
   }
 
   /// One band times kTokens tokens, FP32 activations.
-  template <std::size_t kTokens>
+  template <std::size_t kTokens, std::size_t kChains>
   static void exact(std::size_t cols, const std::byte* band, const Inputs& x,
                     const MutableRows& y) {
-    constexpr std::size_t kChains = chains(kTokens);
     __m512 sums[kChains][2][kTokens];
     unroll<2, kTokens>([&](auto i, auto t) MAMBA2_INLINE {
       unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c][i][t] = _mm512_setzero_ps(); });

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model with weights of any policy, to ask questions.
+#pragma once
+
+#include <cstddef>
+#include <mamba2/mamba2.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "tools/cli.hpp"
+#include "tools/eval/scorer.hpp"
+#include "tools/weights.hpp"
+
+namespace eval {
+
+/// What answers: a model in some precision.
+struct Subject {
+  std::string model, weights;
+
+  [[nodiscard]] nlohmann::ordered_json to_json() const {
+    return {{"model", model}, {"weights", weights}};
+  }
+};
+
+/// It is loaded.
+class Evaluator {
+ public:
+  Evaluator() = default;
+  Evaluator(const Evaluator&) = delete;
+  Evaluator& operator=(const Evaluator&) = delete;
+  virtual ~Evaluator() = default;
+  [[nodiscard]] virtual const mamba2::Config& config() const = 0;
+  /// Fills in the scores.
+  [[nodiscard]] virtual Result<void> score(std::span<Request> requests) = 0;
+};
+
+template <class WeightT>
+class ModelEvaluator final : public Evaluator {
+ public:
+  explicit ModelEvaluator(Scorer<WeightT> scorer) : scorer_(std::move(scorer)) {}
+  const mamba2::Config& config() const override { return scorer_.config(); }
+  Result<void> score(std::span<Request> requests) override { return scorer_.score(requests); }
+
+ private:
+  Scorer<WeightT> scorer_;
+};
+
+/// Errors: those of Mamba2Model::load and Scorer::create.
+[[nodiscard]] inline Result<std::unique_ptr<Evaluator>> open_model(const Subject& subject,
+                                                                   const ScorerOptions& options,
+                                                                   const mamba2::Workers& workers) {
+  auto executor = workers.get();
+  if (!executor) return executor.error();
+  std::unique_ptr<Evaluator> evaluator;
+  const auto opened = cli::with_weights(subject.weights, [&]<class WeightT>() -> Result<void> {
+    cli::Progress progress("loading");
+    const auto model = mamba2::Mamba2Model<WeightT>::load(
+        subject.model, {.workers = workers, .progress = [&](std::size_t done, std::size_t all) {
+                          progress.update(done, all);
+                        }});
+    if (!model) return model.error();
+    auto scorer = Scorer<WeightT>::create(*model, options, *executor);
+    if (!scorer) return std::move(scorer).error();
+    evaluator = std::make_unique<ModelEvaluator<WeightT>>(*std::move(scorer));
+    return {};
+  });
+  if (!opened) return opened.error();
+  return evaluator;
+}
+
+}  // namespace eval
