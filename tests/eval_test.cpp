@@ -111,7 +111,9 @@ TEST_CASE("a line that is no question is refused, by place and field") {
        ": gold must be a whole number in 0..1, found \"0\""},
       {R"({"question": "q", "id": [], "gold": 0, )" + choices + "}",
        ": id must be a whole number or a text, found a list of 0"}};
-  for (const auto& [line, message] : lines) {
+  for (const auto& one : lines) {
+    const std::string& line = one.first;
+    const std::string& message = one.second;
     CAPTURE(line);
     const auto outcome = parsed("arc_easy", line);
     REQUIRE(!outcome);
