@@ -13,7 +13,6 @@
 #include <span>
 #include <string>
 #include <thread>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,33 +22,11 @@
 #include "bench/report.hpp"
 #include "bench/roof.hpp"
 #include "bench/shapes.hpp"
+#include "bench/slices.hpp"
 #include "tools/cli.hpp"
 #include "tools/weights.hpp"
 
 namespace bench {
-
-/// The instructions that products with these weights can be made of.
-template <class W>
-using MatrixUnit =
-    std::conditional_t<W::name == "int8" || W::name == "int4" || W::name.starts_with("q"), Int8Unit,
-                       std::conditional_t<W::name == "bf16", Bf16Unit, FmaUnit>>;
-
-/// How many operations a second they do at best.
-template <class W>
-double matrix_peak(const mamba2::Matrix<W>&, const Threads& threads, double at_least) {
-  return peak<MatrixUnit<W>>(threads, at_least);
-}
-inline double matrix_peak(const mamba2::Matrix<mamba2::Mixed>& m, const Threads& threads,
-                          double at_least) {
-  return m.visit([&](const auto& one) { return matrix_peak(one, threads, at_least); });
-}
-
-/// Tokens with their time, and the roof beside it.
-struct Slice {
-  double seconds_per_token;
-  double bytes_per_s;
-  double operations_per_s;
-};
 
 /// One model with weights of policy W.
 template <class W>
@@ -207,9 +184,9 @@ class Measurement {
     Row row = describe("batch", threads);
     row.sequences = sequences;
     row.memory_required =
-        std::max(memory_required_, row.weight_bytes + sequences * row.state_bytes +
-                                       mamba2::Mamba2Model<W>::batch_bytes(
-                                           model_->config(), {.tokens = sequences}));
+        std::max(memory_required_,
+                 row.weight_bytes + sequences * row.state_bytes +
+                     mamba2::Mamba2Model<W>::batch_bytes(model_->config(), {.tokens = sequences}));
     row.tokens = steps * request_.repeat * sequences;
     const Operations operations = decode_operations(model_->config());
     const double expected = once * static_cast<double>(steps);
@@ -306,19 +283,8 @@ class Measurement {
     return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + ssm)};
   }
 
-  template <class Rate>
-  [[nodiscard]] static Spread spread(const std::vector<Slice>& slices, Rate rate) {
-    std::vector<double> values;
-    for (const Slice& one : slices) values.push_back(rate(one));
-    return {median(values), std::ranges::min(values), std::ranges::max(values)};
-  }
-
   void summarize(const std::vector<Slice>& slices, const Operations& operations, Row& row) const {
-    row.operations_per_token = operations.total();
-    row.tokens_per_s = spread(slices, [](const Slice& s) { return 1.0 / s.seconds_per_token; });
-    row.roof_bytes_per_s = spread(slices, [](const Slice& s) { return s.bytes_per_s; }).median;
-    row.roof_operations_per_s =
-        spread(slices, [](const Slice& s) { return s.operations_per_s; }).median;
+    bench::summarize(slices, operations, row);
     row.peak_rss = baseline_rss_ == 0 ? 0 : peak_rss();
   }
 

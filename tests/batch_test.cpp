@@ -56,10 +56,10 @@ bool same_bits(const State& a, const State& b, const Config& config) {
 /// The options of every session and batch below: small, so that prompts are cut.
 constexpr std::size_t kPiece = 70;
 
-mamba2::SessionOptions alone(StatePrecision state = StatePrecision::fp32) {
+mamba2::SessionOptions alone_options(StatePrecision state = StatePrecision::fp32) {
   return {.prefill_batch = kPiece, .state = state, .workers = {.threads = 1}};
 }
-mamba2::BatchOptions together(std::size_t threads = 1) {
+mamba2::BatchOptions together_options(std::size_t threads = 1) {
   return {.tokens = 96, .prefill_batch = kPiece, .workers = {.threads = threads}};
 }
 
@@ -79,7 +79,8 @@ template <class WeightT>
 std::vector<Session<WeightT>> sessions(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
                                        StatePrecision state = StatePrecision::fp32) {
   std::vector<Session<WeightT>> all;
-  for (std::size_t i = 0; i < count; ++i) all.push_back(model.session(alone(state)).value());
+  for (std::size_t i = 0; i < count; ++i)
+    all.push_back(model.session(alone_options(state)).value());
   return all;
 }
 
@@ -96,7 +97,7 @@ void check_decode(const mamba2::Mamba2Model<WeightT>& model, std::size_t count, 
     users[i].set_state(singly[i].state()).value();
     all.push_back(&users[i]);
   }
-  auto batch = model.batch(together(threads)).value();
+  auto batch = model.batch(together_options(threads)).value();
   std::vector<float> logits(count * vocab_size);
   for (std::size_t step = 0; step < 2; ++step) {
     const auto tokens = reference::Random(50 + step).tokens(count, vocab_size);
@@ -123,8 +124,8 @@ void check_prefill(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
     logits[i].resize((i % 3 == 0 ? texts[i].size() : i % 3 - 1) * vocab_size);
     readings.push_back({&states[i], texts[i], logits[i]});
   }
-  model.batch(together(threads)).value().prefill(readings).value();
-  auto session = model.session(alone(precision)).value();
+  model.batch(together_options(threads)).value().prefill(readings).value();
+  auto session = model.session(alone_options(precision)).value();
   for (std::size_t i = 0; i < count; ++i) {
     CAPTURE(i);
     session.reset();
@@ -181,7 +182,7 @@ TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {
   const auto model = batch_model<mamba2::Fp32>();
   const std::size_t vocab_size = model.config().vocab_size;
   const auto texts = prompts(3, vocab_size);
-  auto batch = model.batch(together()).value();
+  auto batch = model.batch(together_options()).value();
   std::vector<State> states(3, State::create(model.config()).value());
   // The third's come first, and before the second's there is a gap.
   std::vector<float> logits(9 * vocab_size, 7.0F);
@@ -194,7 +195,7 @@ TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {
   batch.prefill(readings).value();
   for (std::size_t i = 0; i < 3; ++i) {
     CAPTURE(i);
-    auto session = model.session(alone()).value();
+    auto session = model.session(alone_options()).value();
     const auto all = tests::all_logits(session, texts[i]);
     const std::span<const float> expected =
         std::span(all).last(std::min(all.size(), readings[i].logits.size()));
@@ -206,7 +207,7 @@ TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {
 TEST_CASE("what a batch refuses changes nothing in any sequence") {
   const auto model = batch_model<mamba2::Fp32>();
   const Config& config = model.config();
-  auto batch = model.batch(together()).value();
+  auto batch = model.batch(together_options()).value();
   auto users = sessions(model, 3);
   const std::vector<Session<mamba2::Fp32>*> all = {&users[0], &users[1], &users[2]};
   std::vector<float> logits(3 * config.vocab_size);
@@ -225,7 +226,7 @@ TEST_CASE("what a batch refuses changes nothing in any sequence") {
           "3 sessions need as many tokens and x 900 logits, found 3 and 1");
   refused(batch.decode(std::vector{&users[0], &users[1], &users[0]}, good, logits),
           "sequence 2: is there twice");
-  auto stranger = batch_model<mamba2::Fp32>().session(alone()).value();
+  auto stranger = batch_model<mamba2::Fp32>().session(alone_options()).value();
   refused(batch.decode(std::vector{&users[0], &users[1], &stranger}, good, logits),
           "sequence 2: must be a session of the same model");
   refused(batch.decode(std::vector<Session<mamba2::Fp32>*>{&users[0], &users[1], nullptr}, good,

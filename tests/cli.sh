@@ -102,14 +102,14 @@ expect 0 '^lambada_openai +1 questions  acc [01]\.0000 .* perplexity [0-9.]+' \
 expect 0 '^arc_easy +1 questions .* s, ' mamba2-eval --no-sharing --limit 1 "$model" arc_easy.jsonl
 expect 0 'acc_norm +0 right -> wrong, 0 wrong -> right, p = 1' \
   mamba2-eval "$model" piqa.jsonl --compare-model "$model"
-cp piqa.jsonl other.jsonl
-expect 1 '^mamba2-eval: other.jsonl: the name must begin with a task' \
-  mamba2-eval "$model" other.jsonl
-expect 0 '^piqa ' mamba2-eval "$model" other.jsonl --task piqa
-expect 1 'other.jsonl: line 1: text must be a text, found no such key' \
-  mamba2-eval "$model" other.jsonl --task lambada_openai
-echo '{' >>other.jsonl
-expect 1 'other.jsonl: line 2: expected JSON' mamba2-eval "$model" other.jsonl --task piqa --json x.json
+cp piqa.jsonl mine.jsonl
+expect 1 '^mamba2-eval: mine.jsonl: the name must begin with a task' \
+  mamba2-eval "$model" mine.jsonl
+expect 0 '^piqa ' mamba2-eval "$model" mine.jsonl --task piqa
+expect 1 'mine.jsonl: line 1: text must be a text, found no such key' \
+  mamba2-eval "$model" mine.jsonl --task lambada_openai
+echo '{' >>mine.jsonl
+expect 1 'mine.jsonl: line 2: expected JSON' mamba2-eval "$model" mine.jsonl --task piqa --json x.json
 [ ! -e x.json ] || die "x.json: a failure left something"
 expect 1 'arc_easy.jsonl: line 1: a choice must have at most 1 tokens' \
   mamba2-eval "$model" arc_easy.jsonl --max-length 1
@@ -282,6 +282,19 @@ wait "$job" || status=$?
 [ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
 grep -q 'tokens/s' err || die "Ctrl-C: statistics expected"
 [ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] || die "Ctrl-C: a last newline expected"
+
+# Nor is anything written of tasks that are not answered.
+for _ in $(seq 2000); do cat hellaswag.jsonl; done >hellaswag_long.jsonl
+"${emulator[@]}" "$bin/mamba2-eval" "$model" hellaswag_long.jsonl --json long.json >out 2>err &
+job=$!
+for _ in $(seq 600); do
+  kill -INT "$job" 2>/dev/null || break
+  sleep 0.2
+done
+status=0
+wait "$job" || status=$?
+[ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
+[ -z "$(find . -name 'long.json*')" ] || die "Ctrl-C: the questions left something"
 
 # Nothing is left of a conversion.
 "${emulator[@]}" "$bin/mamba2-convert" --random mamba2-2.7b big.gguf --type q4_0 >out 2>err &

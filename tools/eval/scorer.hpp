@@ -102,10 +102,12 @@ class Scorer {
   }
 
  private:
-  /// A request, and the number of its context.
+  /// A request, and the number of its context; the last one that needs the context's state takes it
+  /// instead of a copy.
   struct Fork {
     Request* request;
     std::size_t context;
+    bool is_last = false;
   };
 
   Scorer(mamba2::Batch<WeightT> batch, mamba2::State empty, const ScorerOptions& options,
@@ -130,13 +132,18 @@ class Scorer {
     std::size_t contexts = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
       if (i == 0 || requests[i].context != requests[i - 1].context) ++contexts;
-      forks.push_back({&requests[i], contexts - 1});
+      forks.push_back({&requests[i], contexts - 1, false});
     }
     if (Result<void> read = read_contexts(forks, contexts); !read) return read;
     std::erase_if(forks, [](const Fork& fork) { return fork.request->continuation.size() == 1; });
     // Products of about as many tokens are best neighbours.
     std::ranges::stable_sort(forks, {},
                              [](const Fork& f) { return f.request->continuation.size(); });
+    std::vector<Fork*> last(contexts, nullptr);
+    for (Fork& fork : forks) last[fork.context] = &fork;
+    for (Fork* fork : last) {
+      if (fork != nullptr) fork->is_last = true;
+    }
     for (std::size_t i = 0; i < forks.size(); i += options_.sequences) {
       const std::size_t count = std::min(options_.sequences, forks.size() - i);
       Result<void> read = read_continuations(std::span<const Fork>(forks).subspan(i, count));
@@ -166,7 +173,9 @@ class Scorer {
   /// Scores the other tokens.
   [[nodiscard]] Result<void> read_continuations(std::span<const Fork> forks) {
     forks_.resize(std::max(forks.size(), forks_.size()), empty_);
-    executor_->run(forks.size(), [&](std::size_t i) { forks_[i] = contexts_[forks[i].context]; });
+    executor_->run(forks.size(), [&](std::size_t i) {
+      if (!forks[i].is_last) forks_[i] = contexts_[forks[i].context];
+    });
     std::size_t count = 0;
     for (const Fork& fork : forks) count += fork.request->continuation.size() - 1;
     const std::span<float> logits = rows(count);
@@ -176,8 +185,9 @@ class Scorer {
       const std::span<const Token> tokens = forks[i].request->continuation;
       const std::size_t read = tokens.size() - 1;
       const std::size_t size = config().vocab_size;
+      mamba2::State& state = forks[i].is_last ? contexts_[forks[i].context] : forks_[i];
       readings.push_back(
-          {&forks_[i], tokens.first(read), logits.subspan(targets.size() * size, read * size)});
+          {&state, tokens.first(read), logits.subspan(targets.size() * size, read * size)});
       targets.insert(targets.end(), tokens.begin() + 1, tokens.end());
     }
     if (Result<void> read = batch_.prefill(readings); !read) return read;
