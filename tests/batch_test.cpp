@@ -200,7 +200,9 @@ TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {
     const auto all = tests::all_logits(session, texts[i]);
     const std::span<const float> expected =
         std::span(all).last(std::min(all.size(), readings[i].logits.size()));
-    CHECK(reference::max_abs_difference(readings[i].logits, expected) < 1e-4);
+    // Not the same bits: the head adds up in another order for as many tokens as `all` has.
+    CHECK(reference::max_abs_difference(readings[i].logits, expected) <
+          1e-5 * reference::max_abs(expected));
   }
   CHECK(std::ranges::all_of(rows(5, 3), [](float value) { return value == 7.0F; }));
 }
