@@ -4,6 +4,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <iterator>
 #include <limits>
 #include <mamba2/mamba2.hpp>
 #include <memory>
@@ -195,6 +196,7 @@ Result<void> run(const Options& o, const cli::WorkerOptions& worker_options) {
 
 void add_options(CLI::App& app, Options& o) {
   std::vector<std::string> tasks;
+  tasks.reserve(std::size(eval::kTasks));
   for (const eval::Task& task : eval::kTasks) tasks.emplace_back(task.name);
   app.add_option("MODEL", o.model,
                  "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
