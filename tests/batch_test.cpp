@@ -29,10 +29,10 @@ namespace {
 /// Matrices of several panels, groups, heads that are scanned in chunks.
 Config batch_config() {
   Config c;
-  c.d_model = 320;
+  c.d_model = 128;
   c.n_layer = 2;
   c.vocab_size = 900;
-  c.d_inner = c.d_ssm = 640;
+  c.d_inner = c.d_ssm = 256;
   c.headdim = 32;
   c.d_state = 20;
   c.ngroups = 2;
@@ -268,7 +268,7 @@ TEST_CASE("the memory of a batch is known beforehand, and grows with its tokens"
   using Model = mamba2::Mamba2Model<mamba2::Int8>;
   const std::size_t small = Model::batch_bytes(batch_config(), {.tokens = 8});
   const std::size_t large = Model::batch_bytes(batch_config(), {.tokens = 64});
-  CHECK(small > 8 * 4 * (2 * 320 + 640));
+  CHECK(small > 8 * 4 * (2 * 128 + 256));
   CHECK(large > 7 * small);
   CHECK(large < 9 * small);
   const auto needed = Model::memory_required(batch_config(), {.prefill_batch = 64});
