@@ -198,7 +198,7 @@ quantize 1 'int8: is not empty; --force' "$model" int8
 quantize 1 'embedding, which is this model.s head' "$model" other --keep lm_head=int8
 quantize 1 'parts of one cannot be named' "$model" other --keep in_proj.dt=fp16
 quantize 1 'a type of int4, int8, fp16, bf16 or fp32' "$model" other --keep in_proj=int3
-quantize 1 'text.txt: must have at least 512 tokens' "$model" other --gptq text.txt
+quantize 1 'prompt.txt: must have at least 512 tokens' "$model" other --gptq prompt.txt
 quantize 1 'must be another than the model' int8 ./int8 --force
 quantize 2 'must be 32 in a GGUF file' "$model" other.gguf --group 64
 quantize 2 'needs --calibrate or --gptq' "$model" other --budget 12
@@ -287,7 +287,18 @@ wait "$job" || status=$?
 grep -q 'tokens/s' err || die "Ctrl-C: statistics expected"
 [ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] || die "Ctrl-C: a last newline expected"
 
-# Nothing is left of a conversion.
+# Nothing is left of a conversion, or of quantizing.
+"${emulator[@]}" "$bin/mamba2-quantize" "$model" half --gptq "$source/README.md" >out 2>err &
+job=$!
+for _ in $(seq 600); do
+  [ -z "$(find . -path './half/*.partial' -size +0)" ] || break
+  sleep 0.1
+done
+kill -INT "$job"
+status=0
+wait "$job" || status=$?
+[ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
+[ ! -e half ] || die "Ctrl-C: mamba2-quantize left something"
 "${emulator[@]}" "$bin/mamba2-convert" --random mamba2-2.7b big.gguf --type q4_0 >out 2>err &
 job=$!
 for _ in $(seq 600); do

@@ -82,7 +82,25 @@ struct Calibration {
   std::unique_ptr<quantize::ObservedModel> model;
 };
 
-Result<Calibration> calibrate(const Arguments& a, const Input& input, const quantize::Plan& plan,
+/// A line on the terminal while there is work; false once the user has had enough.
+quantize::Report reporter(cli::Progress& progress) {
+  return [&progress](std::size_t done, std::size_t total) {
+    progress.update(done, total);
+    return convert::interrupted == 0;
+  };
+}
+
+Result<std::unique_ptr<quantize::ObservedModel>> load_model(const Input& input,
+                                                            const quantize::Plan& plan,
+                                                            const mamba2::Workers& workers) {
+  cli::Progress progress("loading");
+  return quantize::ObservedModel::load(
+      *input.source.checkpoint(), plan, workers,
+      [&progress](std::size_t done, std::size_t total) { progress.update(done, total); });
+}
+
+/// Reads the text and the model; with a budget the plan is made to keep to it.
+Result<Calibration> calibrate(const Arguments& a, const Input& input, quantize::Plan& plan,
                               const mamba2::Workers& workers) {
   const auto tokenizer = mamba2::Tokenizer::load(a.in);
   if (!tokenizer) return tokenizer.error();
@@ -91,20 +109,18 @@ Result<Calibration> calibrate(const Arguments& a, const Input& input, const quan
   }
   auto text = quantize::Text::read(a.text(), *tokenizer, a.tokens);
   if (!text) return text.error();
-  cli::Progress progress("loading");
-  auto model = quantize::ObservedModel::load(
-      *input.source.checkpoint(), plan, workers,
-      [&progress](std::size_t done, std::size_t total) { progress.update(done, total); });
+  auto model = load_model(input, plan, workers);
   if (!model) return std::move(model).error();
+  if (a.budget > 0.0) {
+    cli::Progress progress("measuring");
+    auto fitted =
+        quantize::fit_budget(input.source, **model, plan, *text,
+                             static_cast<std::size_t>(a.budget * 1e6), reporter(progress));
+    if (!fitted) return fitted.error();
+    model = load_model(input, plan, workers);  // it was changed
+    if (!model) return std::move(model).error();
+  }
   return Calibration{*std::move(text), *std::move(model)};
-}
-
-/// A line on the terminal while there is work; false once the user has had enough.
-quantize::Report reporter(cli::Progress& progress) {
-  return [&progress](std::size_t done, std::size_t total) {
-    progress.update(done, total);
-    return convert::interrupted == 0;
-  };
 }
 
 Json report(const Arguments& a, const std::vector<quantize::Outcome>& outcomes,
@@ -156,28 +172,16 @@ Result<void> run(const Arguments& a) {
   convert::catch_signals();
 
   std::optional<Calibration> calibration;
-  std::optional<cli::Progress> calibrating;
+  cli::Progress calibrating("calibrating");
   std::optional<quantize::Statistics> statistics;
   if (!a.text().empty()) {
     auto made = calibrate(a, *input, plan, {.executor = *executor});
     if (!made) return std::move(made).error();
     calibration = *std::move(made);
-    if (a.budget > 0.0) {
-      cli::Progress measuring("measuring");
-      auto fitted = quantize::fit_budget(
-          input->source, *calibration->model, plan, calibration->text,
-          static_cast<std::size_t>(a.budget * 1e6), reporter(measuring), reporter(measuring));
-      if (!fitted) return fitted;
-      // The model is no longer the original.
-      auto again = calibrate(a, *input, plan, {.executor = *executor});
-      if (!again) return std::move(again).error();
-      calibration = *std::move(again);
-    }
-    calibrating.emplace("calibrating");
     statistics.emplace(*calibration->model, plan, calibration->text,
                        a.gptq.empty() ? quantize::Statistics::Wanted::int4
                                       : quantize::Statistics::Wanted::int4_hessians,
-                       reporter(*calibrating));
+                       reporter(calibrating));
   }
   cli::Progress progress("quantizing");
   const convert::Job job = {input->source,

@@ -65,14 +65,14 @@ inline void print_choices(const Plan& plan, std::span<const Choices> all) {
 /// of Sensitivity; invalid_argument (there is no room).
 inline mamba2::Result<void> fit_budget(const convert::ModelSource& source, ObservedModel& model,
                                        Plan& plan, const Text& text, std::size_t bytes,
-                                       const Report& calibrating, const Report& measuring) {
+                                       const Report& report) {
   constexpr std::size_t kTokens = 2048;  // whose predictions are kept
   const std::size_t others = other_bytes(source.config(), plan);
-  Statistics statistics(model, plan, text, Statistics::Wanted::all, calibrating);
+  Statistics statistics(model, plan, text, Statistics::Wanted::all, report);
   auto predictions = Predictions::of(model, text.some(kTokens));
   if (!predictions) return predictions.error();
   Sensitivity sensitivity(source, model, plan, *predictions, statistics);
-  auto choices = sensitivity.measure(measuring);
+  auto choices = sensitivity.measure(report);
   if (!choices) return choices.error();
   const std::size_t room = bytes - std::min(bytes, others);
   const std::size_t used = choose(*choices, room);
