@@ -88,7 +88,7 @@ bool same_bands(const mamba2::Matrix<W>& a, const mamba2::Matrix<W>& b) {
 /// Whether the policy takes the file's codes as they are: packed like the original, which it rounds
 /// to nearest itself.
 template <class WeightT>
-void check_same(const Config& config, DType blocks) {
+void check_packed_alike(const Config& config, DType blocks) {
   const auto original = tests::with_checkpoint(
       config, reference::random_weights(config, 17), [](const auto& checkpoint) {
         return mamba2::load_weights<WeightT>(checkpoint.value(), {.workers = {.threads = 1}})
@@ -150,7 +150,7 @@ std::string refused_weights(Change change) {
 }
 
 template <class Value>
-void set(QuantizedModel::Tensor& tensor, std::size_t index, Value value) {
+void set_element(QuantizedModel::Tensor& tensor, std::size_t index, Value value) {
   std::memcpy(&tensor.data[index * sizeof value], &value, sizeof value);
 }
 
@@ -158,12 +158,12 @@ void set(QuantizedModel::Tensor& tensor, std::size_t index, Value value) {
 
 TEST_CASE(
     "quantized checkpoints: codes and scales as they are, packed as the original's would be") {
-  check_same<mamba2::Int8>(groups_config(), DType::INT8);
-  check_same<mamba2::Int8>(odd_config(), DType::INT8);
-  check_same<mamba2::Int4>(groups_config(), DType::INT4_G32);
-  check_same<mamba2::Int4>(wide_config(), DType::INT4_G32);
-  check_same<mamba2::Int4Groups<64>>(wide_config(), DType::INT4_G64);
-  check_same<mamba2::Int4Groups<128>>(wide_config(), DType::INT4_G128);
+  check_packed_alike<mamba2::Int8>(groups_config(), DType::INT8);
+  check_packed_alike<mamba2::Int8>(odd_config(), DType::INT8);
+  check_packed_alike<mamba2::Int4>(groups_config(), DType::INT4_G32);
+  check_packed_alike<mamba2::Int4>(wide_config(), DType::INT4_G32);
+  check_packed_alike<mamba2::Int4Groups<64>>(wide_config(), DType::INT4_G64);
+  check_packed_alike<mamba2::Int4Groups<128>>(wide_config(), DType::INT4_G128);
 }
 
 TEST_CASE("quantized checkpoints: Mixed models are those of the policies, to the bit") {
@@ -249,7 +249,7 @@ TEST_CASE("quantized checkpoints: a file of version 1 is the model that it was m
 TEST_CASE_TEMPLATE("quantized checkpoints: bad codes and scales are refused", WeightT, mamba2::Fp32,
                    mamba2::Int8, mamba2::Int4Groups<64>, Mixed) {
   CHECK(refused_weights<WeightT>([](QuantizedModel& model) {
-          set(model["embedding.weight"], 33 * 128 + 5, std::int8_t{-128});
+          set_element(model["embedding.weight"], 33 * 128 + 5, std::int8_t{-128});
         }) ==
         "shard 1 of 1: tensor embedding.weight: element 4229 must be in -127..127, found "
         "-128");
@@ -257,11 +257,12 @@ TEST_CASE_TEMPLATE("quantized checkpoints: bad codes and scales are refused", We
       "element 33 must be a finite value, and its products with codes, found ";
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), 1e37F, -std::numeric_limits<float>::infinity()}) {
-    CHECK(refused_weights<WeightT>(
-              [bad](QuantizedModel& model) { set(model["embedding.weight_scale"], 33, bad); }) ==
+    CHECK(refused_weights<WeightT>([bad](QuantizedModel& model) {
+            set_element(model["embedding.weight_scale"], 33, bad);
+          }) ==
           mamba2::detail::concat("shard 1 of 1: tensor embedding.weight_scale: ", scale, bad));
   }
   CHECK(refused_weights<WeightT>([](QuantizedModel& model) {
-          set(model["layers.1.mixer.out_proj.weight_scale"], 33, std::uint16_t{0xFC00});
+          set_element(model["layers.1.mixer.out_proj.weight_scale"], 33, std::uint16_t{0xFC00});
         }) == "shard 1 of 1: tensor layers.1.mixer.out_proj.weight_scale: " + scale + "-inf");
 }

@@ -47,7 +47,7 @@ QuantizedModel quantized_model() {
 }
 
 /// The message for a model with one thing changed.
-std::string refused(ErrorCode code, const std::function<void(QuantizedModel&)>& change) {
+std::string refused_checkpoint(ErrorCode code, const std::function<void(QuantizedModel&)>& change) {
   QuantizedModel model = quantized_model();
   change(model);
   return model.open([code](const auto& checkpoint) -> std::string {
@@ -60,7 +60,7 @@ std::string refused(ErrorCode code, const std::function<void(QuantizedModel&)>& 
 /// The same for a change of the entry of one matrix.
 std::string refused_entry(ErrorCode code, std::string_view matrix,
                           const std::function<void(nlohmann::json&)>& change) {
-  return refused(code, [&](QuantizedModel& model) {
+  return refused_checkpoint(code, [&](QuantizedModel& model) {
     model.change([&](nlohmann::json& all) { change(all["matrices"][std::string(matrix)]); });
   });
 }
@@ -195,7 +195,9 @@ TEST_CASE("quantization: formats that there are not are refused") {
 TEST_CASE("quantization: tensors that are missing or do not fit are refused") {
   const std::string weight = "layers.1.mixer.in_proj.weight";
   const std::string scale = weight + "_scale";
-  const auto mismatch = [](const auto& change) { return refused(ErrorCode::mismatch, change); };
+  const auto mismatch = [](const auto& change) {
+    return refused_checkpoint(ErrorCode::mismatch, change);
+  };
   const std::string prefix = "shard 1 of 1: tensor \"" + weight + "\"";
   CHECK(mismatch([&](auto& m) { m.erase(scale); }) ==
         prefix + " must have its \"_scale\" tensor, found none");
@@ -229,7 +231,7 @@ TEST_CASE("quantization: tensors that are missing or do not fit are refused") {
   const auto forgotten = [](auto& m) {
     m.change([](auto& all) { all["matrices"].erase("embedding"); });
   };
-  CHECK(refused(ErrorCode::unsupported, forgotten)
+  CHECK(refused_checkpoint(ErrorCode::unsupported, forgotten)
             .ends_with("dtype must be F64, F32, F16 or BF16, found I8"));
   CHECK(mismatch([&](auto& m) {
           m.tensors.push_back(m[scale]);
