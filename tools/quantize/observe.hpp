@@ -78,6 +78,9 @@ struct Matrix<Observed> {
   void row(std::size_t index, float* to) const { plain().row(index, to); }
   [[nodiscard]] std::size_t input_bytes() const { return plain().input_bytes(); }
   void prepare(const float* x, std::byte* to) const { plain().prepare(x, to); }
+  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
+    return Matrix<Fp16>::arithmetic(tokens);
+  }
 
   /// Of the tasks of a product, the one with the first bands takes note: the tokens are in their
   /// order, whatever the threads.
