@@ -147,7 +147,7 @@ void complete(Arguments& a) {
   }
   a.request.random = a.path.empty();
   a.request.model = a.request.random ? a.shape : a.path;
-  if (a.weights.empty()) a.weights = {cli::is_gguf_file(a.path) ? "mixed" : "int8"};
+  if (a.weights.empty()) a.weights = {cli::has_own_precision(a.path) ? "mixed" : "int8"};
   if (a.request.random && std::ranges::find(a.weights, "mixed") != a.weights.end()) {
     throw CLI::ValidationError("mixed weights are those of a file: they need MODEL");
   }

@@ -68,7 +68,7 @@ double difference(const Config& config) {
   if (!config.tie_embeddings) weights.lm_head = dequantized(packed.lm_head);
   for (std::size_t i = 0; i < config.n_layer; ++i) {
     weights.blocks[i].in_proj = dequantized(packed.blocks[i].in_proj);
-    weights.blocks[i].out_proj = dequantized(packed.blocks[i].out_proj, WeightT::kRotation);
+    weights.blocks[i].out_proj = dequantized(packed.blocks[i].out_proj, packed.blocks[i].rotation);
   }
   const auto tokens = reference::Random(12).tokens(70, config.vocab_size);
   const auto expected = reference::forward(config, weights, tokens);

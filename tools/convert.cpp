@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // mamba2-convert: a checkpoint as a GGUF file or as one of Hugging Face transformers.
-#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +12,7 @@
 
 #include "bench/shapes.hpp"
 #include "tools/cli.hpp"
+#include "tools/convert/output_path.hpp"
 #include "tools/convert/outputs.hpp"
 #include "tools/weights.hpp"
 
@@ -28,10 +28,8 @@ struct Arguments {
   bool no_tokenizer = false;
   bool force = false;
 
-  [[nodiscard]] bool to_gguf() const { return fs::path(out).extension() == ".gguf"; }
+  [[nodiscard]] bool to_gguf() const { return convert::is_gguf(out); }
 };
-
-volatile std::sig_atomic_t interrupted = 0;
 
 struct Type {
   const char* name;
@@ -44,10 +42,6 @@ constexpr Type kTypes[] = {{"f32", DType::F32},
                            {"q8_0", DType::Q8_0},
                            {"q4_0", DType::Q4_0}};
 
-mamba2::Error io_error(const std::string& path, std::string_view reason) {
-  return {mamba2::ErrorCode::io, path + ": " + std::string(reason)};
-}
-
 /// The type that was asked for; else that of the model if it can be written, but F16 for F32.
 DType choose_type(const Arguments& a, DType stored) {
   DType type = DType::F16;
@@ -59,52 +53,13 @@ DType choose_type(const Arguments& a, DType stored) {
   return type;
 }
 
-/// Whether the output may be written, asked before any work is done.
-Result<void> check_out(const Arguments& a) {
-  std::error_code error;
-  if (!fs::exists(a.out, error)) return a.to_gguf() ? cli::check_writable(a.out) : Result<void>();
-  if (!a.in.empty()) {
-    const fs::path in = a.in;
-    const bool is_shard = !a.to_gguf() && !fs::is_directory(in, error);
-    if (fs::equivalent(is_shard ? fs::absolute(in).parent_path() : in, a.out, error)) {
-      return io_error(a.out, "must be another than the model that is read");
-    }
-  }
-  if (a.to_gguf()) {
-    const bool is_file = fs::is_regular_file(a.out, error);
-    if (is_file && !a.force) return io_error(a.out, "exists; --force replaces it");
-    return cli::check_writable(a.out);
-  }
-  if (!fs::is_directory(a.out, error)) return io_error(a.out, "expected a directory, found a file");
-  if (!a.force && !fs::is_empty(a.out, error)) {
-    return io_error(a.out, "is not empty; --force replaces the model in it");
-  }
-  // It would no longer belong to what lies beside it.
-  if (fs::exists(fs::path(a.out) / "model.safetensors.index.json", error)) {
-    return io_error(a.out, "has a model in several parts, which --force does not replace");
-  }
-  return cli::check_writable(fs::path(a.out) / "model.safetensors");
-}
-
 Result<convert::ModelSource> open_source(const Arguments& a) {
   if (a.shape.empty()) return convert::ModelSource::open(a.in);
   return convert::ModelSource::random(bench::find_shape(a.shape).config());
 }
 
 std::string model_name(const Arguments& a) {
-  if (!a.shape.empty()) return a.shape + " (random weights)";
-  fs::path path = fs::absolute(a.in).lexically_normal();
-  if (path.filename().empty()) path = path.parent_path();
-  return (fs::is_directory(path) ? path.filename() : path.stem()).native();
-}
-
-void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int signal) { interrupted = signal; };
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
-  // A limit of the size of files is an error like a full disk, not the end.
-  action.sa_handler = SIG_IGN;
-  ::sigaction(SIGXFSZ, &action, nullptr);
+  return a.shape.empty() ? convert::name_of_model(a.in) : a.shape + " (random weights)";
 }
 
 void print_summary(const Arguments& a, DType type, bool has_tokenizer) {
@@ -117,7 +72,7 @@ void print_summary(const Arguments& a, DType type, bool has_tokenizer) {
 }
 
 Result<void> run(const Arguments& a) {
-  if (auto fine = check_out(a); !fine) return fine;
+  if (auto fine = convert::check_out(a.in, a.out, a.force); !fine) return fine;
   const auto source = open_source(a);
   if (!source) return source.error();
   auto companions = a.shape.empty() ? convert::Companions::open(a.in) : convert::Companions();
@@ -128,7 +83,7 @@ Result<void> run(const Arguments& a) {
   const auto executor = workers->get();
   if (!executor) return executor.error();
 
-  catch_signals();
+  convert::catch_signals();
   cli::Progress progress("writing");
   const DType type = choose_type(a, source->dtype());
   const convert::Job job = {*source,
@@ -139,7 +94,7 @@ Result<void> run(const Arguments& a) {
                             **executor,
                             [&progress](std::size_t done, std::size_t total) {
                               progress.update(done, total);
-                              return interrupted == 0;
+                              return convert::interrupted == 0;
                             }};
   auto written = a.to_gguf() ? convert::write_gguf(job) : convert::write_transformers(job);
   if (written) print_summary(a, type, companions->has_tokenizer());
@@ -204,5 +159,5 @@ int main(int argc, char** argv) {
   describe(app, arguments);
   app.callback([&] { sort_paths(app, arguments); });
   const int status = cli::run(app, argc, argv, [&] { return run(arguments); });
-  return status != 0 && interrupted != 0 ? 128 + interrupted : status;
+  return status != 0 && convert::interrupted != 0 ? 128 + convert::interrupted : status;
 }

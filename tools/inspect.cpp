@@ -96,7 +96,8 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
                        {"dtype", mamba2::dtype_name(tensor.dtype)},
                        {"mixed", mixed_format(tensor)},
                        {"shape", tensor.shape},
-                       {"bytes", tensor.data.size()},
+                       {"rotation", tensor.rotation},
+                       {"bytes", tensor.data.size() + tensor.scales.size()},
                        {"file", tensor.file}});
   }
   Json memory = Json::object();
@@ -126,7 +127,7 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
   struct Line {
     std::string name, shape;
     std::string_view dtype, mixed;
-    std::size_t count, elements;
+    std::size_t rotation, count, elements;
   };
   std::vector<Line> lines;
   for (const mamba2::TensorView& tensor : checkpoint.tensors()) {
@@ -134,10 +135,12 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
                        shape_of(tensor),
                        mamba2::dtype_name(tensor.dtype),
                        mixed_format(tensor),
+                       tensor.rotation,
                        1,
                        tensor.elements()};
     const auto same = std::find_if(lines.begin(), lines.end(), [&](const Line& other) {
-      return other.name == line.name && other.shape == line.shape && other.dtype == line.dtype;
+      return other.name == line.name && other.shape == line.shape && other.dtype == line.dtype &&
+             other.rotation == line.rotation;
     });
     if (same == lines.end()) {
       lines.push_back(line);
@@ -149,9 +152,11 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
   std::puts("\ntensors: their type in the file, and with mixed weights");
   for (const Line& line : lines) {
     const std::string times = line.count > 1 ? std::to_string(line.count) + " x" : "";
-    std::printf("  %-34s %6s %-18s %-6s %-5s %12zu\n", line.name.c_str(), times.c_str(),
+    const std::string rotated =
+        line.rotation > 1 ? ", rotated by " + std::to_string(line.rotation) : "";
+    std::printf("  %-34s %6s %-18s %-9s %-9s %12zu%s\n", line.name.c_str(), times.c_str(),
                 line.shape.c_str(), std::string(line.dtype).c_str(),
-                std::string(line.mixed).c_str(), line.elements);
+                std::string(line.mixed).c_str(), line.elements, rotated.c_str());
   }
 }
 

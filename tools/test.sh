@@ -142,7 +142,10 @@ step_fuzz() {
       -Iinclude -o "build/fuzz/$name" "$source"
     case $name in
       gguf) cp "$golden/gguf/toy.gguf" "build/fuzz/$name.seeds" ;;
-      checkpoint) fuzz_seed "$golden"/transformers/plain/{config.json,model.safetensors} ;;
+      checkpoint)
+        fuzz_seed "$golden"/transformers/plain/{config.json,model.safetensors}
+        fuzz_seed "$golden"/quantized/{config.json,model.safetensors}
+        ;;
       tokenizer) fuzz_seed "$golden"/tokenizer/neox{,-cases}.json ;;
     esac
     "build/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=131072 -timeout=20 \
@@ -157,7 +160,9 @@ step_fuzz() {
 }
 
 # fuzz_seed TEXT BYTES: one input of both, as the program of that name takes it.
-fuzz_seed() { (cat "$1" && printf '\0' && cat "$2") >"build/fuzz/$name.seeds/seed"; }
+fuzz_seed() {
+  (cat "$1" && printf '\0' && cat "$2") >"build/fuzz/$name.seeds/$(cksum <"$2" | tr -d ' ')"
+}
 
 # tests/referee_NAME.py BIN compares the programs in BIN with another implementation; exit status 77
 # means that it could not be asked here.

@@ -6,6 +6,8 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <mamba2/io/checkpoint_files.hpp>
+#include <mamba2/io/quantization.hpp>
 #include <mamba2/mamba2.hpp>
 #include <span>
 #include <string>
@@ -22,7 +24,7 @@ namespace cli {
 /// The policies that programs offer.
 inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8", "int4", "mixed"};
 
-/// Whether a model is a GGUF file, which chooses the precision of each matrix by itself.
+/// Whether a model is a GGUF file.
 [[nodiscard]] inline bool is_gguf_file(const std::string& model) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(model, ignored)) return false;
@@ -31,21 +33,32 @@ inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8"
   return std::string_view(magic.data(), magic.size()) == "GGUF";
 }
 
+/// Whether a model has a precision for each matrix: a GGUF file, or a quantized checkpoint.
+[[nodiscard]] inline bool has_own_precision(const std::string& model) {
+  if (is_gguf_file(model)) return true;
+  const auto files = mamba2::detail::locate_checkpoint(model);
+  if (!files || files->is_single) return false;
+  const auto text = mamba2::read_text_file(files->config, mamba2::detail::kMaxConfigBytes);
+  if (!text) return false;
+  const auto quantization = mamba2::parse_quantization(*text);
+  return quantization && !quantization->empty();
+}
+
 /// --weights.
 struct WeightsOption {
-  std::string usual;  ///< where a model is not a GGUF file
+  std::string usual;  ///< where a model has no precision of its own
   std::string given = {};
 
   void add(CLI::App& app) {
     app.add_option("-w,--weights", given,
                    "Precision of the weights, converted while loading; mixed: as the file has them")
-        ->default_str(usual + ", mixed for GGUF files")
+        ->default_str(usual + ", mixed for GGUF files and quantized models")
         ->check(CLI::IsMember(kWeights));
   }
   /// The one for a model.
   [[nodiscard]] std::string of(const std::string& model) const {
     if (!given.empty()) return given;
-    return is_gguf_file(model) ? "mixed" : usual;
+    return has_own_precision(model) ? "mixed" : usual;
   }
 };
 

@@ -85,9 +85,7 @@ class Block {
     each_token([&](std::size_t t) {
       if (c_.d_mlp() > 0) kernels::gate(a_.x0[t], a_.z0[t], c_.d_mlp(), a_.x0[t]);
       kernels::gated_norm(gated_norm(), a_.squares[t], a_.x[t], a_.z[t]);
-      if constexpr (WeightT::kRotation > 0) {
-        kernels::hadamard(a_.gated[t], c_.d_inner, WeightT::kRotation);
-      }
+      if (w_.rotation > 1) kernels::hadamard(a_.gated[t], c_.d_inner, w_.rotation);
       prepare(w_.out_proj, a_.gated[t], t);
     });
     multiply(executor_, w_.out_proj, parts_, a_.inputs(), a_.u,

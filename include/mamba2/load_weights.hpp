@@ -70,7 +70,7 @@ class WeightsLoader {
     decay(mixer, w.A);
     skip(mixer + "D", w.D);
     if (c.rmsnorm) vector(mixer + "norm.weight", w.gated_norm, c.d_ssm);
-    matrix(mixer + "out_proj.weight", w.out_proj, WeightT::kRotation);
+    matrix(mixer + "out_proj.weight", w.out_proj, w.rotation);
     if (c.bias) vector(mixer + "out_proj.bias", w.out_proj_bias, c.d_model);
   }
 
@@ -79,10 +79,11 @@ class WeightsLoader {
     loaded();
   }
 
-  /// rotation: the widest Hadamard blocks that rows are rotated in; 0: not rotated.
+  /// rotation: the width of the Hadamard blocks that rows are rotated in; 1: not rotated.
   template <class Policy>
-  void matrix(const std::string& name, const Matrix<Policy>& m, std::size_t rotation = 0) {
+  void matrix(const std::string& name, const Matrix<Policy>& m, std::size_t rotation = 1) {
     const TensorView& stored = checkpoint_.tensor(name);
+    const bool as_codes = m.takes_codes(stored.dtype) && stored.rotation == rotation;
     const std::size_t values = Policy::kBandRows * m.cols;  // of a band
     const std::size_t slab = slab_bands(values);
     rows_.resize(slab * values);
@@ -91,16 +92,21 @@ class WeightsLoader {
       const std::size_t count = std::min(slab, m.band_count() - first);
       executor_.run(count, [&](std::size_t i) {
         const std::size_t band = first + i;
-        const std::span<float> rows(&rows_[i * values], values);
-        const std::span<float> found = rows.first(m.rows_in(band, 1) * m.cols);
-        bad_[i] = read_finite(name, band * values, found);
+        const std::size_t row = band * Policy::kBandRows;
+        const std::size_t count_rows = m.rows_in(band, 1);
+        bad_[i] = check_codes(stored, row, count_rows);
         if (bad_[i]) return;
-        std::fill(rows.begin() + static_cast<std::ptrdiff_t>(found.size()), rows.end(), 0.0F);
-        for (std::size_t r = 0; r < found.size() && rotation > 0; r += m.cols) {
-          kernels::hadamard(&rows[r], m.cols, rotation);
+        BandRows from = {&rows_[i * values], stored.dtype,
+                         stored.part(row * m.cols, count_rows * m.cols),
+                         stored.scales_of(row, count_rows)};
+        if (!as_codes) {
+          const std::span<float> rows(&rows_[i * values], values);
+          bad_[i] = read_rows(name, row * m.cols, count_rows * m.cols, rows);
+          if (bad_[i]) return;
+          if (rotation > 1) kernels::hadamard(rows.data(), rows.size(), rotation);
+          if (has_scales(stored.dtype)) from = {rows.data()};
         }
-        m.pack_band({rows.data(), stored.dtype, stored.part(band * values, found.size())},
-                    writable(m.band(band)));
+        m.pack_band(from, writable(m.band(band)));
       });
       for (std::size_t i = 0; i < count; ++i) check(name, bad_[i]);
       release(name, first * values, m.rows_in(first, count) * m.cols);
@@ -151,11 +157,37 @@ class WeightsLoader {
     if (!failed_) check(name, read_finite(name, first, to));
   }
 
-  /// An element that is NaN or infinite.
+  /// An element that cannot be taken.
   struct Bad {
     std::size_t index;
     float value;
+    std::string_view expected = "a finite value";
+    bool is_scale = false;  // then the index is among the scales
   };
+
+  /// Reads `count` elements, and fills `rows` up with zeros.
+  std::optional<Bad> read_rows(const std::string& name, std::size_t first, std::size_t count,
+                               std::span<float> rows) const {
+    std::fill(rows.begin() + static_cast<std::ptrdiff_t>(count), rows.end(), 0.0F);
+    return read_finite(name, first, rows.first(count));
+  }
+
+  /// The first code or scale of some rows that is out of range.
+  static std::optional<Bad> check_codes(const TensorView& stored, std::size_t row,
+                                        std::size_t rows) {
+    if (!has_scales(stored.dtype)) return std::nullopt;
+    const std::size_t cols = stored.shape.back();
+    const std::span<const std::byte> scales = stored.scales_of(row, rows);
+    if (const auto bad = find_bad_scale(stored.dtype, scales)) {
+      const std::size_t before = row * (scales.size() / rows / scale_bytes(stored.dtype));
+      return Bad{before + *bad, read_scale(stored.dtype, scales.data(), *bad),
+                 "a finite value, and its products with codes", true};
+    }
+    if (const auto bad = find_bad_code(stored.dtype, stored.part(row * cols, rows * cols))) {
+      return Bad{row * cols + *bad, -128.0F, "in -127..127"};
+    }
+    return std::nullopt;
+  }
 
   /// Reads elements from `first` on, and returns the first bad one, if there is any.
   std::optional<Bad> read_finite(const std::string& name, std::size_t first,
@@ -172,7 +204,7 @@ class WeightsLoader {
   }
 
   void check(const std::string& name, const std::optional<Bad>& bad) {
-    if (bad) fail(name, bad->index, bad->value, "a finite value");
+    if (bad) fail(name, bad->index, bad->value, bad->expected, bad->is_scale ? "_scale" : "");
   }
 
   /// So that the file's pages do not pile up beside the packed weights.
@@ -180,12 +212,13 @@ class WeightsLoader {
     checkpoint_.release(checkpoint_.tensor(name).part(first, count));
   }
 
-  void fail(const std::string& name, std::size_t index, float found, std::string_view expected) {
+  void fail(const std::string& name, std::size_t index, float found, std::string_view expected,
+            std::string_view suffix = "") {
     if (failed_) return;
     failed_ = true;
     error_ = {ErrorCode::malformed,
               concat(checkpoint_.tensor(name).file, ": tensor ", checkpoint_.tensor(name).name,
-                     ": element ", index, " must be ", expected, ", found ", found)};
+                     suffix, ": element ", index, " must be ", expected, ", found ", found)};
   }
 
   void loaded() {
@@ -234,13 +267,15 @@ template <WeightPolicy WeightT>
   auto weights = Weights<WeightT>::planned(checkpoint.config());
   const auto choose = [&](auto& m, const std::string& name) {
     m.choose_format(checkpoint.tensor(name).dtype);
+    return checkpoint.tensor(name).rotation;
   };
   choose(weights.embedding, "embedding.weight");
   choose(weights.lm_head, weights.config.tie_embeddings ? "embedding.weight" : "lm_head.weight");
   for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
     const std::string mixer = detail::concat("layers.", i, ".mixer.");
     choose(weights.blocks[i].in_proj, mixer + "in_proj.weight");
-    choose(weights.blocks[i].out_proj, mixer + "out_proj.weight");
+    const std::size_t rotation = choose(weights.blocks[i].out_proj, mixer + "out_proj.weight");
+    if (WeightT::kRotation == kRotationAsStored) weights.blocks[i].rotation = rotation;
   }
   return weights;
 }

@@ -14,6 +14,7 @@
 #include "mamba2/io/encode.hpp"
 #include "mamba2/io/gguf_export.hpp"
 #include "mamba2/io/gguf_writer.hpp"
+#include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors_writer.hpp"
 #include "mamba2/io/transformers_export.hpp"
 #include "mamba2/linear/floats.hpp"

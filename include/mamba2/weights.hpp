@@ -9,6 +9,7 @@
 #include "mamba2/config.hpp"
 #include "mamba2/core/arena.hpp"
 #include "mamba2/kernels/conv1d.hpp"
+#include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/kernels/scan.hpp"
 #include "mamba2/linear/matrix.hpp"
@@ -28,8 +29,10 @@ struct BlockWeights {
   const float* A;              ///< (nheads): -exp(A_log)
   const float* D;              ///< (d_ssm): repeated over a head's channels
   const float* gated_norm;     ///< (d_ssm) or nullptr
-  Matrix<WeightT> out_proj;    ///< (d_model, d_inner), rotated as WeightT::kRotation says
+  Matrix<WeightT> out_proj;    ///< (d_model, d_inner)
   const float* out_proj_bias;  ///< (d_model) or nullptr
+  std::size_t rotation;        ///< width of the Hadamard blocks that the rows of out_proj, and its
+                               ///< inputs, are rotated by; 1: not rotated
 };
 
 /// All weights of a language model.
@@ -99,6 +102,8 @@ Weights<WeightT> Weights<WeightT>::planned(const Config& c) {
   for (BlockWeights<WeightT>& block : weights.blocks) {
     block.in_proj = {nullptr, c.d_in_proj(), c.d_model};
     block.out_proj = {nullptr, c.d_model, c.d_inner};
+    const std::size_t widest = WeightT::kRotation == kRotationAsStored ? 0 : WeightT::kRotation;
+    block.rotation = kernels::hadamard_width(c.d_inner, widest);
   }
   return weights;
 }

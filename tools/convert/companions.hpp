@@ -43,6 +43,9 @@ class Companions {
     return metadata_ ? &*metadata_ : nullptr;
   }
 
+  /// The text of config.json; empty if the checkpoint is GGUF.
+  [[nodiscard]] const std::string& config_text() const noexcept { return config_text_; }
+
   /// Whether there is a tokenizer, and what the file with it is called.
   [[nodiscard]] bool has_tokenizer() const noexcept { return !tokenizer_.empty(); }
   [[nodiscard]] const std::string& tokenizer_file() const noexcept { return tokenizer_.native(); }
@@ -115,6 +118,7 @@ class Companions {
       if (id == nullptr || *id > kMaxId) return std::nullopt;
       return static_cast<mamba2::Token>(*id);
     };
+    config_text_ = *text;
     special_ = {token("bos_token_id"), token("pad_token_id"), std::nullopt};
     const auto tokenizer = config.parent_path() / "tokenizer.json";
     if (mamba2::detail::file_exists(tokenizer)) tokenizer_ = tokenizer;
@@ -122,6 +126,7 @@ class Companions {
   }
 
   mamba2::SpecialTokens special_;
+  std::string config_text_;
   std::filesystem::path tokenizer_;  // the file that has it; empty: there is none
   std::optional<mamba2::MappedFile> file_;
   std::optional<mamba2::GgufMetadata> metadata_;

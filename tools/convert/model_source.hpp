@@ -2,6 +2,7 @@
 // Where the converter reads a model: a checkpoint, or random weights.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
@@ -36,6 +37,19 @@ class ModelSource {
   [[nodiscard]] mamba2::DType dtype() const {
     return checkpoint_ ? checkpoint_->tensor("layers.0.mixer.in_proj.weight").dtype
                        : mamba2::DType::F32;
+  }
+
+  /// Whether a matrix has lost precision already.
+  [[nodiscard]] bool is_quantized() const {
+    if (!checkpoint_) return false;
+    const auto tensors = checkpoint_->tensors();
+    return std::any_of(tensors.begin(), tensors.end(),
+                       [](const auto& tensor) { return mamba2::is_quantized(tensor.dtype); });
+  }
+
+  /// The checkpoint; nullptr where weights are random.
+  [[nodiscard]] const mamba2::Checkpoint* checkpoint() const {
+    return checkpoint_ ? &*checkpoint_ : nullptr;
   }
 
   /// Reads the elements [first, first + out.size()) of a tensor. "mixer.A" is -exp of

@@ -68,22 +68,29 @@ inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writ
   return set;
 }
 
-/// Writes a GGUF file.
-[[nodiscard]] inline mamba2::Result<void> write_gguf(const Job& job) {
+/// A writer of GGUF that knows all but the tensors. Errors: what the format cannot say of a model.
+[[nodiscard]] inline mamba2::Result<mamba2::GgufWriter> describe_gguf(const Job& job) {
   const mamba2::Config& config = job.source.config();
-  if (auto possible = mamba2::check_gguf_export(config); !possible) return possible;
+  if (auto possible = mamba2::check_gguf_export(config); !possible) return possible.error();
   mamba2::GgufWriter writer;
   writer.set_text("general.name", job.name);
   if (job.companions.metadata() != nullptr) {
     copy_metadata(job.companions, writer);
   } else if (auto set = set_tokenizer(job, writer); !set) {
-    return set;
+    return set.error();
   }
   mamba2::set_gguf_config(writer, config, job.companions.special(), job.matrices);
+  return writer;
+}
+
+/// Writes a GGUF file.
+[[nodiscard]] inline mamba2::Result<void> write_gguf(const Job& job) {
+  auto writer = describe_gguf(job);
+  if (!writer) return writer.error();
   auto file = mamba2::AtomicFile::create(job.out);
   if (!file) return file.error();
-  const auto tensors = mamba2::gguf_export(config, job.matrices);
-  auto written = write_tensors(job, tensors, writer, *file);
+  const auto tensors = mamba2::gguf_export(job.source.config(), job.matrices);
+  auto written = write_tensors(job, tensors, *writer, *file);
   return written ? file->commit() : written;
 }
 
@@ -117,10 +124,11 @@ class NewDirectory {
   return file;
 }
 
-/// Writes a directory as transformers has it. Its files get their names when all are complete.
-[[nodiscard]] inline mamba2::Result<void> write_transformers(const Job& job) {
-  const mamba2::Config& config = job.source.config();
-  if (auto possible = mamba2::check_transformers_export(config); !possible) return possible;
+/// Writes a directory: model.safetensors by write(file), config.json with this text, and the
+/// tokenizer. Its files get their names when all are complete.
+template <class Write>
+[[nodiscard]] mamba2::Result<void> write_folder(const Job& job, std::string_view config,
+                                                Write&& write) {
   std::string tokenizer;
   if (job.companions.has_tokenizer()) {
     auto text = job.companions.tokenizer_text();
@@ -133,15 +141,11 @@ class NewDirectory {
                          job.out.native() + ": cannot be made: " +
                              mamba2::detail::errno_text(directory.error().value())};
   }
-  const auto tensors = mamba2::transformers_export(config, job.matrices);
   auto weights = mamba2::AtomicFile::create(job.out / "model.safetensors");
   if (!weights) return weights.error();
-  mamba2::SafetensorsWriter writer;
-  auto outcome = write_tensors(job, tensors, writer, *weights);
+  mamba2::Result<void> outcome = write(*weights);
   if (!outcome) return outcome;
-  auto config_file =
-      text_file(job.out / "config.json",
-                mamba2::transformers_config(config, job.companions.special(), job.matrices));
+  auto config_file = text_file(job.out / "config.json", config);
   if (!config_file) return config_file.error();
   const auto tokenizer_path = job.out / "tokenizer.json";
   if (!tokenizer.empty()) {
@@ -155,6 +159,18 @@ class NewDirectory {
   if (outcome) outcome = weights->commit();
   if (outcome) directory.keep();
   return outcome;
+}
+
+/// Writes a directory as transformers has it.
+[[nodiscard]] inline mamba2::Result<void> write_transformers(const Job& job) {
+  const mamba2::Config& config = job.source.config();
+  if (auto possible = mamba2::check_transformers_export(config); !possible) return possible;
+  const std::string text =
+      mamba2::transformers_config(config, job.companions.special(), job.matrices);
+  return write_folder(job, text, [&](mamba2::AtomicFile& file) {
+    mamba2::SafetensorsWriter writer;
+    return write_tensors(job, mamba2::transformers_export(config, job.matrices), writer, file);
+  });
 }
 
 }  // namespace convert

@@ -25,6 +25,7 @@
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors.hpp"
 #include "mamba2/io/shard_index.hpp"
 #endif
@@ -34,7 +35,8 @@ namespace mamba2::inline MAMBA2_ISA {
 /// The weights of a Mamba-2 language model in safetensors or GGUF, and its Config. Once made, it
 /// holds exactly the tensors that the Config needs, under their canonical names
 /// ("embedding.weight", "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each
-/// of the right shape and of a type that read_floats reads. A tied model has no lm_head.weight. A
+/// of the right shape and of a type that read_floats reads; quantized matrices (quantization.hpp)
+/// with their scales. A tied model has no lm_head.weight. A
 /// model from GGUF has "mixer.A" = -exp(A_log), as it is stored there, in place of "mixer.A_log".
 /// Movable; views stay valid.
 class Checkpoint {
@@ -105,8 +107,12 @@ class Checkpoint {
 
 namespace detail {
 
-/// All tensors of all shards under their canonical names.
-[[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards) {
+/// All tensors of all shards under their canonical names, quantized matrices as config.json says.
+[[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards,
+                                                      std::string_view config_json,
+                                                      std::string_view config_name) {
+  const Result<Quantization> quantization = parse_quantization(config_json, config_name);
+  if (!quantization) return quantization.error();
   std::vector<TensorView> tensors;
   for (const Safetensors& shard : shards) {
     for (const TensorView& tensor : shard.tensors()) {
@@ -121,7 +127,7 @@ namespace detail {
                         " must occur once under one of its names, found it also in ",
                         table.find(twice->name)->file)};
   }
-  return table;
+  return join_scales(std::move(table), *quantization, config_name);
 }
 
 /// Checks the shape and the type of a tensor that a model needs.
@@ -200,7 +206,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
     parsed.push_back(*std::move(shard));
     file_bytes += bytes.size();
   }
-  const Result<TensorTable> tensors = detail::merge_shards(parsed);
+  const Result<TensorTable> tensors = detail::merge_shards(parsed, config_json, "config.json");
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, "checkpoint");
   if (checkpoint) checkpoint->file_bytes_ = file_bytes;
@@ -233,7 +239,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
         detail::check_shards(*files->index, parsed, files->index_file.native());
     if (!consistent) return consistent.error();
   }
-  const Result<TensorTable> tensors = detail::merge_shards(parsed);
+  const Result<TensorTable> tensors = detail::merge_shards(parsed, *text, files->config.native());
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, path.native());
   if (checkpoint) {

@@ -12,8 +12,9 @@
 
 namespace mamba2::inline MAMBA2_ISA {
 
-/// The element types of the safetensors format, and after BOOL the quantized ones of GGUF, which
-/// store the elements of a row in blocks (see quantized.hpp).
+/// The element types of the safetensors format; after BOOL the quantized ones of GGUF, which store
+/// the elements of a row in blocks (see quantized.hpp); then those of matrices whose codes and
+/// scales are tensors of their own (see quantization.hpp).
 enum class DType : std::uint8_t {
   F64,
   F32,
@@ -42,7 +43,11 @@ enum class DType : std::uint8_t {
   Q5_K,
   Q6_K,
   TQ1_0,
-  TQ2_0
+  TQ2_0,
+  INT8,      ///< a scale for each row
+  INT4_G32,  ///< a scale for each 32 columns
+  INT4_G64,
+  INT4_G128
 };
 
 namespace detail {
@@ -54,14 +59,15 @@ struct DTypeTraits {
 };
 
 // In the order of DType.
-inline constexpr std::array<DTypeTraits, 28> kDTypes = {
-    {{"F64", 1, 8},      {"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},
-     {"F8_E4M3", 1, 1},  {"F8_E5M2", 1, 1},  {"I64", 1, 8},      {"U64", 1, 8},
-     {"I32", 1, 4},      {"U32", 1, 4},      {"I16", 1, 2},      {"U16", 1, 2},
-     {"I8", 1, 1},       {"U8", 1, 1},       {"BOOL", 1, 1},     {"Q4_0", 32, 18},
-     {"Q4_1", 32, 20},   {"Q5_0", 32, 22},   {"Q5_1", 32, 24},   {"Q8_0", 32, 34},
-     {"IQ4_NL", 32, 18}, {"Q2_K", 256, 84},  {"Q3_K", 256, 110}, {"Q4_K", 256, 144},
-     {"Q5_K", 256, 176}, {"Q6_K", 256, 210}, {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66}}};
+inline constexpr std::array<DTypeTraits, 32> kDTypes = {
+    {{"F64", 1, 8},      {"F32", 1, 4},        {"F16", 1, 2},        {"BF16", 1, 2},
+     {"F8_E4M3", 1, 1},  {"F8_E5M2", 1, 1},    {"I64", 1, 8},        {"U64", 1, 8},
+     {"I32", 1, 4},      {"U32", 1, 4},        {"I16", 1, 2},        {"U16", 1, 2},
+     {"I8", 1, 1},       {"U8", 1, 1},         {"BOOL", 1, 1},       {"Q4_0", 32, 18},
+     {"Q4_1", 32, 20},   {"Q5_0", 32, 22},     {"Q5_1", 32, 24},     {"Q8_0", 32, 34},
+     {"IQ4_NL", 32, 18}, {"Q2_K", 256, 84},    {"Q3_K", 256, 110},   {"Q4_K", 256, 144},
+     {"Q5_K", 256, 176}, {"Q6_K", 256, 210},   {"TQ1_0", 256, 54},   {"TQ2_0", 256, 66},
+     {"INT8", 1, 1},     {"INT4_G32", 32, 16}, {"INT4_G64", 64, 32}, {"INT4_G128", 128, 64}}};
 
 [[nodiscard]] constexpr const DTypeTraits& traits(DType dtype) noexcept {
   return kDTypes[static_cast<std::size_t>(dtype)];
@@ -74,7 +80,7 @@ inline constexpr std::array<DTypeTraits, 28> kDTypes = {
   return detail::traits(dtype).name;
 }
 
-/// Elements of a block: 1, but 32 or 256 in the quantized types.
+/// Elements of a block: 1, but 32 to 256 in the quantized types, except INT8.
 [[nodiscard]] constexpr std::size_t dtype_block(DType dtype) noexcept {
   return detail::traits(dtype).block;
 }
@@ -92,8 +98,11 @@ inline constexpr std::array<DTypeTraits, 28> kDTypes = {
   return std::nullopt;
 }
 
-/// Whether a type is one of those that store elements in blocks.
+/// Whether a type is one that loses precision: of GGUF, or of codes and scales apart.
 [[nodiscard]] constexpr bool is_quantized(DType dtype) noexcept { return dtype > DType::BOOL; }
+
+/// Whether a type is one of codes whose scales are a tensor of their own.
+[[nodiscard]] constexpr bool has_scales(DType dtype) noexcept { return dtype >= DType::INT8; }
 
 /// Whether read_floats can read the type.
 [[nodiscard]] constexpr bool is_float(DType dtype) noexcept {

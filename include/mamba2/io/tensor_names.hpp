@@ -22,17 +22,20 @@ struct TensorSpec {
 /// The one name that this library uses for a tensor of a checkpoint: without the prefixes "model."
 /// and "backbone.", and with "embedding" for transformers' "embeddings".
 [[nodiscard]] inline std::string canonical_name(std::string_view name) {
+  constexpr std::string_view kEmbeddings = "embeddings.weight";
   for (const std::string_view prefix : {"model.", "backbone."}) {
     if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
   }
-  return std::string(name == "embeddings.weight" ? "embedding.weight" : name);
+  if (!name.starts_with(kEmbeddings)) return std::string(name);  // it, or its scales
+  return detail::concat("embedding.weight", name.substr(kEmbeddings.size()));
 }
 
 /// The name of a tensor in checkpoints of transformers, from its canonical one.
 [[nodiscard]] inline std::string transformers_name(std::string_view canonical) {
-  if (canonical == "lm_head.weight") return std::string(canonical);
-  if (canonical == "embedding.weight") canonical = "embeddings.weight";
-  return detail::concat("backbone.", canonical);
+  constexpr std::string_view kEmbedding = "embedding.";
+  if (canonical.starts_with("lm_head.")) return std::string(canonical);
+  if (!canonical.starts_with(kEmbedding)) return detail::concat("backbone.", canonical);
+  return detail::concat("backbone.embeddings.", canonical.substr(kEmbedding.size()));
 }
 
 namespace detail {

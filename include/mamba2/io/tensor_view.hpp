@@ -17,6 +17,8 @@
 #include "mamba2/core/platform.hpp"
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/io/quantized.hpp"
+#include "mamba2/io/scaled_codes.hpp"
+#include "mamba2/kernels/hadamard.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
@@ -28,7 +30,9 @@ struct TensorView {
   DType dtype = DType::F32;
   std::vector<std::size_t> shape;
   std::span<const std::byte> data;
-  std::string file;  ///< where it comes from, for messages
+  std::string file;                        ///< where it comes from, for messages
+  std::span<const std::byte> scales = {};  ///< where the type has_scales
+  std::size_t rotation = 1;  ///< width of the Hadamard blocks that the rows are rotated by
 
   [[nodiscard]] std::size_t elements() const noexcept {
     return data.size() / dtype_size(dtype) * dtype_block(dtype);
@@ -39,6 +43,13 @@ struct TensorView {
     const std::size_t block = dtype_block(dtype);
     const std::size_t size = dtype_size(dtype);
     return data.subspan(first / block * size, count / block * size);
+  }
+
+  /// The scales of the rows [first, first + count); nothing where the type has none.
+  [[nodiscard]] std::span<const std::byte> scales_of(std::size_t first, std::size_t count) const {
+    if (scales.empty()) return {};
+    const std::size_t row = scales.size() / shape.front();
+    return scales.subspan(first * row, count * row);
   }
 };
 
@@ -57,11 +68,18 @@ void convert_elements(const std::byte* __restrict from, float* __restrict to, st
 }  // namespace detail
 
 /// Reads the elements [first, first + out.size()) as float. The dtype must be F64, F32, F16, BF16
-/// or quantized and the range must lie inside the tensor. F64 is rounded to nearest; beyond the
+/// or quantized and the range must lie inside the tensor; of one with a rotation, which is undone,
+/// it must begin and end with a block of that. F64 is rounded to nearest; beyond the
 /// range of float it becomes infinity. NaN and infinity pass as they are.
 inline void read_floats(const TensorView& tensor, std::size_t first,
                         std::span<float> out) noexcept {
   if (out.empty()) return;
+  if (has_scales(tensor.dtype)) {
+    detail::read_scaled_codes(tensor.dtype, tensor.data.data(), tensor.scales.data(),
+                              tensor.shape.back(), first, out);
+    if (tensor.rotation > 1) kernels::hadamard(out.data(), out.size(), tensor.rotation);
+    return;
+  }
   if (is_quantized(tensor.dtype)) {
     return detail::read_quantized(tensor.dtype, tensor.data.data(), first, out);
   }

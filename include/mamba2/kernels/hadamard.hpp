@@ -50,11 +50,16 @@ inline void hadamard_lanes(float* x, std::size_t width) noexcept {
   }
 }
 
+/// The width of the blocks that n values are rotated in: the largest power of two that is at most
+/// `widest` (a power of two) and divides n. 1, which is no rotation, if `widest` is 0.
+[[nodiscard]] constexpr std::size_t hadamard_width(std::size_t n, std::size_t widest) noexcept {
+  return std::max<std::size_t>(1, std::min(widest, n & (~n + 1)));
+}
+
 /// x = x H in place, block by block, with H the symmetric, orthonormal Hadamard matrix: applied
-/// twice, nothing has changed. A block is as wide as the largest power of two that is at most
-/// `widest` (a power of two) and divides n. x (n).
+/// twice, nothing has changed. A block has hadamard_width(n, widest) values. x (n).
 inline void hadamard(float* x, std::size_t n, std::size_t widest) noexcept {
-  const std::size_t width = std::min(widest, n & (~n + 1));
+  const std::size_t width = hadamard_width(n, widest);
   const float norm = 1.0F / std::sqrt(static_cast<float>(width));
   for (float* block = x; block < x + n; block += width) {
     if (width < kLanes) {

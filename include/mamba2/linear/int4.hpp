@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
@@ -38,7 +39,14 @@ struct BasicInt4 {
     return layout(cols).band_bytes(kBandRows);
   }
 
+  [[nodiscard]] static constexpr bool takes_codes(DType stored) {
+    return stored == (kGroup == 32   ? DType::INT4_G32
+                      : kGroup == 64 ? DType::INT4_G64
+                                     : DType::INT4_G128);
+  }
+
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
+    if (takes_codes(from.stored)) return pack_codes(from, cols, band);
     const float* rows = from.values;
     for (std::size_t first = 0; first < layout(cols).cols; first += kGroup) {
       for (std::size_t r = 0; r < kBandRows; r += kernels::kLanes) {
@@ -98,6 +106,41 @@ struct BasicInt4 {
       return codes + i / 8 * (kBandRows * 4) + i % 4;
     }
   };
+
+  /// Packs rows of which the checkpoint has the codes; see scaled_codes.hpp.
+  static void pack_codes(const BandRows& from, std::size_t cols, std::byte* band) {
+    const kernels::GroupLayout sizes = layout(cols);
+    constexpr std::uint32_t kZeros = 0x88888888;  // eight codes 0
+    constexpr std::uint32_t kSame = Kernel::kBias == 8 ? 0 : kZeros;
+    static_assert(Kernel::kBias == 0 || Kernel::kBias == 8);
+    for (std::size_t r = 0; r < kBandRows; ++r) {
+      for (std::size_t first = 0; first < sizes.cols; first += kGroup) {
+        const bool filling = r * cols / 2 >= from.data.size() || first >= cols;
+        const std::size_t at = (r * cols + first) / 2;
+        const Place place(sizes, r, first);
+        std::fill_n(band + place.scale, sizeof(std::uint16_t), std::byte{0});
+        if (!filling) {
+          const std::size_t group = (r * cols + first) / kGroup;
+          std::memcpy(band + place.scale, &from.scales[group * 2], sizeof(std::uint16_t));
+        }
+        for (std::size_t k = 0; k < kGroup; k += 8) {
+          std::uint32_t codes = kZeros;
+          if (!filling) std::memcpy(&codes, &from.data[at + k / 2], sizeof codes);
+          codes = interleaved(codes) ^ kSame;
+          std::memcpy(band + place.byte(k), &codes, sizeof codes);
+        }
+      }
+    }
+  }
+
+  /// Of eight codes in their order: byte j with code j and code j + 4. First the middle bytes
+  /// change places, then in each half the middle codes.
+  static constexpr std::uint32_t interleaved(std::uint32_t codes) {
+    const std::uint32_t bytes = (codes ^ codes >> 8) & 0x0000FF00U;
+    codes ^= bytes ^ bytes << 8;
+    const std::uint32_t halves = (codes ^ codes >> 4) & 0x00F000F0U;
+    return codes ^ halves ^ halves << 4;
+  }
 
   /// The groups from column `first` on of as many rows as a register has lanes.
   static void pack_groups(const float* rows, std::size_t cols, std::size_t first_row,

@@ -34,25 +34,26 @@ struct BasicInt8 {
     return layout(cols).band_bytes(kBandRows);
   }
 
+  [[nodiscard]] static constexpr bool takes_codes(DType stored) { return stored == DType::INT8; }
+
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
-    const float* rows = from.values;
-    const std::size_t padded = layout(cols).cols;
-    auto* codes = reinterpret_cast<std::int8_t*>(band);
-    auto* scales = reinterpret_cast<float*>(band + kBandRows * padded);
+    auto* scales = reinterpret_cast<float*>(band + kBandRows * layout(cols).cols);
     for (std::size_t r = 0; r < kBandRows; ++r) {
-      const float* row = rows + r * cols;
-      const kernels::Int8Scale scale = kernels::int8_scale(row, cols);
-      scales[r] = scale.step;
-      // A few columns at a time: first to codes, which vectorises, then to their places.
-      constexpr std::size_t kColumns = kernels::Int8Layout::kColumns;
-      for (std::size_t first = 0; first < padded; first += kColumns) {
-        std::array<std::int8_t, kColumns> some{};
-        const std::size_t count = std::min(kColumns, cols - first);
-        kernels::int8_codes(row + first, count, scale.inverse, some.data());
-        for (std::int8_t& code : some) code = static_cast<std::int8_t>(code + Kernel::kBias);
-        for (std::size_t k = 0; k < kColumns; k += 4) {
-          std::memcpy(codes + ((first + k) / 4 * kBandRows + r) * 4, &some[k], 4);
-        }
+      if (takes_codes(from.stored)) {
+        const bool filling = r * cols >= from.data.size();
+        const std::byte* row = from.data.data() + r * cols;
+        scales[r] = 0.0F;
+        if (!filling) std::memcpy(&scales[r], &from.scales[r * sizeof(float)], sizeof(float));
+        pack_row(cols, r, band, [&](std::size_t first, std::size_t count, std::int8_t* codes) {
+          if (!filling) std::memcpy(codes, row + first, count);
+        });
+      } else {
+        const float* row = from.values + r * cols;
+        const kernels::Int8Scale scale = kernels::int8_scale(row, cols);
+        scales[r] = scale.step;
+        pack_row(cols, r, band, [&](std::size_t first, std::size_t count, std::int8_t* codes) {
+          kernels::int8_codes(row + first, count, scale.inverse, codes);
+        });
       }
     }
   }
@@ -93,6 +94,22 @@ struct BasicInt8 {
                        const Inputs& x, MutableRows y) {
     const std::size_t rows = m.rows_in(first, count);
     Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+  }
+
+ private:
+  /// Packs row r of a band, a few columns at a time: read(first, count, codes) gives their codes,
+  /// and leaves them 0 in rows that fill up a band.
+  template <class Read>
+  static void pack_row(std::size_t cols, std::size_t r, std::byte* band, Read read) {
+    constexpr std::size_t kColumns = kernels::Int8Layout::kColumns;
+    for (std::size_t first = 0; first < layout(cols).cols; first += kColumns) {
+      std::array<std::int8_t, kColumns> some{};
+      read(first, std::min(kColumns, cols - first), some.data());
+      for (std::int8_t& code : some) code = static_cast<std::int8_t>(code + Kernel::kBias);
+      for (std::size_t k = 0; k < kColumns; k += 4) {
+        std::memcpy(band + ((first + k) / 4 * kBandRows + r) * 4, &some[k], 4);
+      }
+    }
   }
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -19,6 +20,7 @@ struct BandRows {
   DType stored = DType::F32;  ///< the checkpoint's type
   std::span<const std::byte> data =
       {};  ///< the same rows in that type, without those past the last
+  std::span<const std::byte> scales = {};  ///< theirs, where the type has_scales
 };
 
 /// A weight matrix (rows, cols) packed by policy W into bands of W::kBandRows rows. A band is one
@@ -50,6 +52,12 @@ struct Matrix {
     return std::min(rows, (first + count) * W::kBandRows) - first * W::kBandRows;
   }
 
+  /// Whether pack_band() takes rows of this type, which has_scales, by their codes and scales:
+  /// without their values.
+  [[nodiscard]] static constexpr bool takes_codes(DType stored) {
+    if constexpr (requires { W::takes_codes(stored); }) return W::takes_codes(stored);
+    return false;
+  }
   /// Packs the rows of a band.
   void pack_band(const BandRows& from, std::byte* to) const { W::pack_band(from, cols, to); }
   /// The values of one row: to (cols).
@@ -70,11 +78,14 @@ struct Matrix {
   }
 };
 
+inline constexpr std::size_t kRotationAsStored = std::numeric_limits<std::size_t>::max();
+
 /// How weights are stored and multiplied. A policy has no state:
 ///   name                       what users call it: "int8"
 ///   Head                       the policy of the embedding and the head of such a model
 ///   kRotation                  width of the Hadamard blocks that out_proj and its input are
-///                              rotated by (kernels/hadamard.hpp); 0: not rotated
+///                              rotated by at most (kernels/hadamard.hpp); 0: not rotated;
+///                              kRotationAsStored: as the checkpoint has it
 ///   kBandRows                  rows of a band
 /// and a Matrix.
 template <class W>
@@ -86,6 +97,7 @@ concept WeightPolicy = requires(Matrix<W>& m, const BandRows& rows, const Inputs
   { W::kBandRows } -> std::convertible_to<std::size_t>;
   { m.choose_format(DType::F32) } -> std::same_as<void>;
   { m.band_bytes() } -> std::same_as<std::size_t>;
+  { m.takes_codes(DType::F32) } -> std::same_as<bool>;
   { m.pack_band(rows, bytes) } -> std::same_as<void>;
   { m.row(n, to) } -> std::same_as<void>;
   { m.input_bytes() } -> std::same_as<std::size_t>;
@@ -99,6 +111,7 @@ concept WeightPolicy = requires(Matrix<W>& m, const BandRows& rows, const Inputs
 ///   pack_band(rows, cols, to), row(m, index, to), input_bytes(cols), prepare(x, cols, to),
 ///   arithmetic(tokens), multiply(m, first, count, x, y)
 ///                              as those of Matrix
+/// and, if it can, takes_codes(stored).
 template <class W>
 concept MatrixFormat = requires(const Matrix<W>& m, const BandRows& rows, const Inputs& x,
                                 MutableRows y, std::size_t n, const float* from, float* to,

@@ -11,6 +11,8 @@
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/groups.hpp"
+#include "mamba2/linear/int4.hpp"
+#include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/matrix.hpp"
 #include "mamba2/linear/super_blocks.hpp"
 
@@ -20,14 +22,27 @@ namespace mamba2::inline MAMBA2_ISA {
 /// policies of these names; Q8_0, Q4_0, Q4_K and Q6_K keep the codes and scales of the file. So do
 /// types for which a larger one holds all values: Q5_0 and IQ4_NL as Q8_0, TQ1_0 and TQ2_0 as Q4_0,
 /// Q3_K as Q6_K. The others, which have minima, are rounded to Q8_0: an error of max|w| / 254 in
-/// each group of 32 weights, far below their own. Nothing is rotated.
+/// each group of 32 weights, far below their own. Codes and scales apart (quantization.hpp) are as
+/// in Int8 and Int4Groups, rotated or not as they are stored. Nothing else is rotated.
 struct Mixed {
   static constexpr std::string_view name = "mixed";
   using Head = Mixed;
-  static constexpr std::size_t kRotation = 0;
+  static constexpr std::size_t kRotation = kRotationAsStored;
   static constexpr std::size_t kBandRows = Fp32::kBandRows;
 
-  enum class Format : std::uint8_t { fp32, fp16, bf16, q8_0, q4_0, q4_k, q6_k };
+  enum class Format : std::uint8_t {
+    fp32,
+    fp16,
+    bf16,
+    q8_0,
+    q4_0,
+    q4_k,
+    q6_k,
+    int8,
+    int4_g32,
+    int4_g64,
+    int4_g128
+  };
 
   /// The format for a type of a checkpoint.
   [[nodiscard]] static constexpr Format format_for(DType stored) {
@@ -45,21 +60,31 @@ struct Mixed {
       case DType::Q3_K:
       case DType::Q6_K:
         return Format::q6_k;
+      case DType::INT8:
+        return Format::int8;
+      case DType::INT4_G32:
+        return Format::int4_g32;
+      case DType::INT4_G64:
+        return Format::int4_g64;
+      case DType::INT4_G128:
+        return Format::int4_g128;
       default:
         return is_quantized(stored) ? Format::q8_0 : Format::fp32;
     }
   }
 
   [[nodiscard]] static constexpr std::string_view format_name(Format format) {
-    constexpr std::array<std::string_view, 7> kNames = {"fp32", "fp16", "bf16", "q8_0",
-                                                        "q4_0", "q4_k", "q6_k"};
+    constexpr auto kNames =
+        std::to_array<std::string_view>({"fp32", "fp16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k",
+                                         "int8", "int4_g32", "int4_g64", "int4_g128"});
     return kNames[static_cast<std::size_t>(format)];
   }
 };
 
 static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::kBandRows &&
               Mixed::kBandRows == Q8_0::kBandRows && Mixed::kBandRows == Q4_0::kBandRows &&
-              Mixed::kBandRows == Q4_K::kBandRows && Mixed::kBandRows == Q6_K::kBandRows);
+              Mixed::kBandRows == Q4_K::kBandRows && Mixed::kBandRows == Q6_K::kBandRows &&
+              Mixed::kBandRows == Int8::kBandRows && Mixed::kBandRows == Int4::kBandRows);
 
 /// The matrix of one of several policies: which of them is known at run time.
 template <>
@@ -87,6 +112,14 @@ struct Matrix<Mixed> {
         return body(Matrix<Q4_K>{bands, rows, cols});
       case Mixed::Format::q6_k:
         return body(Matrix<Q6_K>{bands, rows, cols});
+      case Mixed::Format::int8:
+        return body(Matrix<Int8>{bands, rows, cols});
+      case Mixed::Format::int4_g32:
+        return body(Matrix<Int4Groups<32>>{bands, rows, cols});
+      case Mixed::Format::int4_g64:
+        return body(Matrix<Int4Groups<64>>{bands, rows, cols});
+      case Mixed::Format::int4_g128:
+        return body(Matrix<Int4Groups<128>>{bands, rows, cols});
       default:
         return body(Matrix<Fp32>{bands, rows, cols});
     }
@@ -106,6 +139,9 @@ struct Matrix<Mixed> {
     return std::min(rows, (first + count) * Mixed::kBandRows) - first * Mixed::kBandRows;
   }
 
+  [[nodiscard]] bool takes_codes(DType stored) const {
+    return visit([&](const auto& m) { return m.takes_codes(stored); });
+  }
   void pack_band(const BandRows& from, std::byte* to) const {
     visit([&](const auto& m) { m.pack_band(from, to); });
   }

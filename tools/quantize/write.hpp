@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes a quantized model.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <mamba2/mamba2.hpp>
+#include <mamba2/quantize/quantize_rows.hpp>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/convert/outputs.hpp"
+#include "tools/quantize/matrix_quantizer.hpp"
+#include "tools/quantize/plan.hpp"
+#include "tools/quantize/statistics.hpp"
+
+namespace quantize {
+
+/// How matrices are rounded.
+struct Method {
+  bool search = true;
+  Statistics* statistics = nullptr;  ///< of their inputs, if known
+};
+
+/// The rounding of one matrix, and what it refers to.
+struct MatrixRounding {
+  std::vector<float> importance;
+  std::unique_ptr<mamba2::GptqFactor> gptq;
+
+  [[nodiscard]] mamba2::Rounding rounding(const Method& method) const {
+    return {method.search, importance, gptq.get()};
+  }
+
+  /// Of the plan's index'th matrix. Errors: those of Statistics and GptqFactor.
+  [[nodiscard]] static mamba2::Result<MatrixRounding> of(const Plan& plan, std::size_t index,
+                                                         const Method& method) {
+    MatrixRounding made;
+    if (method.statistics == nullptr || !is_4_bits(plan.targets()[index].format.dtype)) return made;
+    const auto found = method.statistics->of(index);
+    if (!found) return found.error();
+    const InputStatistics& statistics = **found;
+    if (!statistics.hessian.empty()) {
+      auto factor = mamba2::GptqFactor::create(statistics.hessian, statistics.squares.size());
+      if (!factor) return factor.error();
+      made.gptq = std::make_unique<mamba2::GptqFactor>(*std::move(factor));
+    }
+    made.importance = statistics.importance();
+    return made;
+  }
+};
+
+/// What became of a matrix.
+struct Outcome {
+  const Target* target;
+  std::optional<double> relative_error;  ///< nothing where this program did not quantize it
+};
+
+/// Turns codes and scales of INT4_G32 into blocks of Q4_0.
+inline void to_q4_0(const QuantizedRows& rows, std::vector<std::byte>& blocks) {
+  constexpr std::size_t kHalf = 16;
+  constexpr std::size_t kBlock = 2 + kHalf;
+  const std::size_t count = rows.scales.size() / 2;
+  blocks.resize(count * kBlock);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::byte* block = &blocks[i * kBlock];
+    std::memcpy(block, &rows.scales[i * 2], 2);
+    const std::byte* codes = &rows.codes[i * kHalf];
+    const auto code = [codes](std::size_t j) {
+      return codes[j / 2] >> (j % 2 * 4) & std::byte{15};
+    };
+    for (std::size_t j = 0; j < kHalf; ++j) block[2 + j] = code(j) | code(j + kHalf) << 4;
+  }
+}
+
+/// Writes the tensors of a model, of which some are quantized here.
+/// @tparam Writer GgufWriter or SafetensorsWriter
+template <class Writer>
+class ModelWriter {
+ public:
+  ModelWriter(const convert::Job& job, const Plan& plan, const Method& method, Writer& writer)
+      : job_(job),
+        plan_(plan),
+        method_(method),
+        writer_(writer),
+        quantizer_(job.source, job.executor) {}
+
+  /// tensors: as a file of floats would have them. Errors: those of AtomicFile, TensorCopier,
+  /// MatrixQuantizer and MatrixRounding; io (interrupted).
+  mamba2::Result<std::vector<Outcome>> write(std::vector<mamba2::ExportedTensor> tensors,
+                                             mamba2::AtomicFile& file) {
+    for (auto& tensor : tensors) {
+      if (const Target* target = plan_.find(tensor.canonical)) tensor.dtype = target->format.dtype;
+      if (auto added = announce(tensor); !added) return added.error();
+      total_ += convert::elements_of(tensor);
+    }
+    auto outcome =
+        writer_.start([&](std::span<const std::byte> bytes) { return file.write(bytes); });
+    for (auto tensor = tensors.begin(); outcome && tensor != tensors.end(); ++tensor) {
+      outcome = write_tensor(*tensor);
+    }
+    if (outcome) outcome = writer_.finish();
+    if (!outcome) return outcome.error();
+    return std::move(outcomes_);
+  }
+
+ private:
+  mamba2::Result<void> announce(const mamba2::ExportedTensor& t) {
+    if (!mamba2::has_scales(t.dtype)) return writer_.add_tensor(t.name, t.dtype, t.shape);
+    const bool is_8_bits = t.dtype == DType::INT8;
+    const std::size_t rows = t.shape[0];
+    const std::size_t cols = t.shape[1];
+    const auto codes = std::to_array({rows, is_8_bits ? cols : cols / 2});
+    auto added = writer_.add_tensor(t.name, is_8_bits ? DType::I8 : DType::U8, codes);
+    if (!added) return added;
+    const auto scales = std::to_array({rows, cols / mamba2::dtype_block(t.dtype)});
+    return writer_.add_tensor(t.name + "_scale", is_8_bits ? DType::F32 : DType::F16,
+                              std::span(scales).first(is_8_bits ? 1 : 2));
+  }
+
+  mamba2::Result<void> write_tensor(const mamba2::ExportedTensor& tensor) {
+    const Target* target = plan_.find(tensor.canonical);
+    const std::size_t elements = convert::elements_of(tensor);
+    const bool here = mamba2::has_scales(tensor.dtype) || tensor.dtype == DType::Q4_0;
+    mamba2::Result<void> outcome;
+    if (target != nullptr && here) {
+      outcome = write_matrix(*target);
+    } else {
+      const auto report = [&](std::size_t done, std::size_t) {
+        return job_.report(done_ + done, total_);
+      };
+      outcome = convert::TensorCopier<Writer>(job_.source, job_.executor, writer_, report)
+                    .copy({&tensor, 1});
+      if (outcome && target != nullptr) outcomes_.push_back({target, std::nullopt});
+    }
+    done_ += elements;
+    return outcome;
+  }
+
+  mamba2::Result<void> write_matrix(const Target& target) {
+    const bool is_q4_0 = target.format.dtype == DType::Q4_0;
+    const mamba2::StoredFormat format =
+        is_q4_0 ? mamba2::StoredFormat{DType::INT4_G32} : target.format;
+    const auto index = static_cast<std::size_t>(&target - plan_.targets().data());
+    const auto rounding = MatrixRounding::of(plan_, index, method_);
+    if (!rounding) return rounding.error();
+    std::vector<std::byte> scales;
+    std::vector<std::byte> blocks;
+    const auto take = [&](const QuantizedRows& rows) -> mamba2::Result<void> {
+      if (!job_.report(done_ + (rows.first + rows.count) * target.cols, total_)) {
+        return interruption();
+      }
+      if (is_q4_0) {
+        to_q4_0(rows, blocks);
+        return writer_.write(blocks);
+      }
+      scales.insert(scales.end(), rows.scales.begin(), rows.scales.end());
+      return writer_.write(rows.codes);
+    };
+    const auto sums = quantizer_.quantize(target, format, rounding->rounding(method_), {}, take);
+    if (!sums) return sums.error();
+    outcomes_.push_back({&target, sums->relative()});
+    return writer_.write(scales);
+  }
+
+  const convert::Job& job_;
+  const Plan& plan_;
+  const Method& method_;
+  Writer& writer_;
+  MatrixQuantizer quantizer_;
+  std::vector<Outcome> outcomes_;
+  std::size_t done_ = 0;
+  std::size_t total_ = 0;
+};
+
+/// Writes a GGUF file. Errors: those of ModelWriter; what the format cannot say of the model.
+[[nodiscard]] inline mamba2::Result<std::vector<Outcome>> write_gguf(const convert::Job& job,
+                                                                     const Plan& plan,
+                                                                     const Method& method) {
+  auto writer = convert::describe_gguf(job);
+  if (!writer) return writer.error();
+  auto file = mamba2::AtomicFile::create(job.out);
+  if (!file) return file.error();
+  auto tensors = mamba2::gguf_export(job.source.config(), DType::F32);
+  auto outcomes = ModelWriter(job, plan, method, *writer).write(std::move(tensors), *file);
+  if (!outcomes) return outcomes;
+  if (auto committed = file->commit(); !committed) return committed.error();
+  return outcomes;
+}
+
+/// Writes a folder. Errors: those of ModelWriter; for a model in GGUF, what config.json cannot say.
+[[nodiscard]] inline mamba2::Result<std::vector<Outcome>> write_folder(const convert::Job& job,
+                                                                       const Plan& plan,
+                                                                       const Method& method) {
+  const mamba2::Config& config = job.source.config();
+  std::string text = job.companions.config_text();
+  if (text.empty()) {
+    if (auto possible = mamba2::check_transformers_export(config); !possible) {
+      return possible.error();
+    }
+    text = mamba2::transformers_config(config, job.companions.special(), DType::F32);
+  }
+  std::vector<Outcome> outcomes;
+  const auto write = [&](mamba2::AtomicFile& file) -> mamba2::Result<void> {
+    mamba2::SafetensorsWriter writer;
+    auto tensors = mamba2::transformers_export(config, DType::F32);
+    auto written = ModelWriter(job, plan, method, writer).write(std::move(tensors), file);
+    if (!written) return written.error();
+    outcomes = *std::move(written);
+    return {};
+  };
+  auto written =
+      convert::write_folder(job, mamba2::set_quantization(text, plan.quantization()), write);
+  if (!written) return written.error();
+  return outcomes;
+}
+
+}  // namespace quantize
