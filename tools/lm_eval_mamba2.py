@@ -132,7 +132,8 @@ class Mamba2LM(LM):
 
     def _ask(self, kind, requests, encode, decode, disable_tqdm):
         answers = []
-        with tqdm(total=len(requests), desc=f"mamba2: {kind}", disable=disable_tqdm) as progress:
+        disable = disable_tqdm or None  # None: unless on a terminal
+        with tqdm(total=len(requests), desc=f"mamba2: {kind}", disable=disable) as progress:
             for batch in batches(requests):
                 found = self.process.ask(kind, [encode(*request.args) for request in batch])
                 for request, answer in zip(batch, map(decode, found), strict=True):
