@@ -114,10 +114,55 @@ expect 1 'mine.jsonl: line 2: expected JSON' mamba2-eval "$model" mine.jsonl --t
 expect 1 'arc_easy.jsonl: line 1: a choice must have at most 1 tokens' \
   mamba2-eval "$model" arc_easy.jsonl --max-length 1
 expect 1 'no-such-folder/e.json' mamba2-eval "$model" piqa.jsonl --json no-such-folder/e.json
-expect 2 . mamba2-eval "$model"
+expect 2 'TASK is required' mamba2-eval "$model"
+expect 2 . mamba2-eval "$model" piqa.jsonl --serve
+expect 2 . mamba2-eval "$model" --serve --limit 1
 expect 2 . mamba2-eval "$model" piqa.jsonl --task winogrande
 expect 2 . mamba2-eval "$model" piqa.jsonl --compare int3
 expect 2 'whole number' mamba2-eval "$model" piqa.jsonl --limit x
+
+# What lm-evaluation-harness asks: a line for each line, bad ones too.
+cat >asked.jsonl <<'END'
+{"loglikelihood": [{"context": "The king", "continuation": " of"}, {"context": "", "continuation": "A"}]}
+{"loglikelihood_rolling": [{"text": "The king of the sea"}, {"text": ""}]}
+{"generate_until": [{"context": "Once upon a time there was a little girl who lived", "until": ["age"], "max_gen_toks": 9}]}
+{"generate_until": [{"context": "x", "until": [], "max_gen_toks": 5, "top_k": 5}]}
+{"loglikelihood": [{"context": "x"}]}
+{
+[]
+
+{"loglikelihood": []}
+END
+head -c 68000000 /dev/zero | tr '\0' ' ' >>asked.jsonl
+printf '\n{"loglikelihood": []}' >>asked.jsonl
+program mamba2-eval "$model" --serve <asked.jsonl >out 2>err || die "--serve: exit status $?"
+[ ! -s err ] || die "--serve: nothing on stderr expected"
+number=0
+while read -r pattern; do
+  number=$((number + 1))
+  sed -n "${number}p" out | grep -qE -- "$pattern" || die "--serve, line $number: '$pattern' expected"
+done <<'END'
+^\{"loglikelihood":\[\[-[0-9.]+,(true|false)\],\[-[0-9.]+,(true|false)\]\]\}$
+^\{"loglikelihood_rolling":\[-[0-9.]+,0.0\]\}$
+^\{"generate_until":\[" in a little cott"\]\}$
+^\{"error":"line 4: generate_until 0: top_k must be left out: there is no such key, found 5"\}$
+^\{"error":"line 5: loglikelihood 0: continuation must be a text, found no such key"\}$
+^\{"error":"line 6.*: expected JSON
+^\{"error":"line 7 must be an object with one key, found a list of 0"\}$
+^\{"error":"line 8: expected JSON
+^\{"loglikelihood":\[\]\}$
+^\{"error":"line 10 must have at most 67108864 bytes, found more"\}$
+^\{"loglikelihood":\[\]\}$
+END
+[ "$(wc -l <out)" -eq "$number" ] || die "--serve: $number lines expected"
+checks=$((checks + 1))
+expect 0 '' mamba2-eval "$model" --serve # no line at all
+expect 1 'no-such-folder' mamba2-eval no-such-folder --serve
+if [ -e /dev/full ]; then
+  status=0
+  program mamba2-eval "$model" --serve <asked.jsonl >/dev/full 2>err || status=$?
+  [ "$status" -eq 1 ] || die "--serve, a client that has gone: exit status 1 expected, found $status"
+fi
 
 # What is no file is written to, and stays what it is.
 ln -s target.json link.json
@@ -334,6 +379,23 @@ wait "$job" || status=$?
 [ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
 grep -q 'tokens/s' err || die "Ctrl-C: statistics expected"
 [ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] || die "Ctrl-C: a last newline expected"
+
+# Nor does it wait for a line any longer.
+mkfifo never
+exec 3<>never
+"${emulator[@]}" "$bin/mamba2-eval" "$model" --serve <never >out 2>err &
+job=$!
+echo '{"loglikelihood": []}' >&3
+for _ in $(seq 600); do
+  [ ! -s out ] || break
+  sleep 0.1
+done
+kill -INT "$job"
+status=0
+wait "$job" || status=$?
+exec 3>&-
+[ "$status" -eq 130 ] || die "Ctrl-C, --serve: exit status 130 expected, found $status"
+grep -q interrupted err || die "Ctrl-C, --serve: a word expected"
 
 # Nor is anything written of tasks that are not answered.
 for _ in $(seq 2000); do cat hellaswag.jsonl; done >hellaswag_long.jsonl

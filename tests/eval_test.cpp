@@ -147,6 +147,8 @@ TEST_CASE("context and continuation are encoded together and cut where the conte
   // No context at all.
   CHECK(encoded("", " w").value() == Pair{{kEmpty}, {260}});
   CHECK(encoded("  ", " w").value() == Pair{{kEmpty}, {' ', ' ', 260}});
+  CHECK(encoded("", "<|end|> w").value() == Pair{{kEmpty}, {260}});
+  CHECK(encoded("", "<|end|>").error().message == "a choice has no token of its own");
   CHECK(encoded("a", " ").value() == Pair{{'a'}, {' '}});
 }
 

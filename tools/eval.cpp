@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// mamba2-eval: what a model knows, by zero-shot tasks scored as lm-evaluation-harness does.
+// mamba2-eval: what a model knows, by zero-shot tasks scored as lm-evaluation-harness does, or by
+// what the harness itself asks.
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -20,6 +21,8 @@
 #include "tools/eval/model.hpp"
 #include "tools/eval/report.hpp"
 #include "tools/eval/scorer.hpp"
+#include "tools/eval/serve.hpp"
+#include "tools/eval/server.hpp"
 #include "tools/eval/tasks.hpp"
 #include "tools/weights.hpp"
 
@@ -45,6 +48,7 @@ struct Options {
   eval::ScorerOptions scorer;
   std::size_t max_length = 2048;
   std::size_t limit = std::numeric_limits<std::size_t>::max();
+  bool serve = false;
 
   [[nodiscard]] bool compares() const { return !compare_model.empty() || !compare_weights.empty(); }
 };
@@ -70,8 +74,7 @@ Result<TaskFile> read_file(const Options& o, const std::string& path) {
 Result<TaskResult> answer(const TaskFile& file, const Options& o,
                           const mamba2::Tokenizer& tokenizer, eval::Evaluator& model,
                           const std::string& model_name) {
-  const auto& ends = model.config().eos_token_ids;
-  const Token empty = ends.empty() ? Token{0} : ends.front();
+  const Token empty = eval::end_of_text(model.config());
   cli::Progress progress(std::string(file.task->name));
   TaskResult result{.outcomes = {}, .seconds = 0.0};
   const auto start = std::chrono::steady_clock::now();
@@ -106,24 +109,43 @@ Result<TaskResult> answer(const TaskFile& file, const Options& o,
   return result;
 }
 
+struct Opened {
+  mamba2::Tokenizer tokenizer;
+  std::unique_ptr<eval::Evaluator> model;
+};
+
+Result<Opened> open(const Subject& subject, const Options& o, const mamba2::Workers& workers) {
+  auto tokenizer = mamba2::Tokenizer::load(subject.model);
+  if (!tokenizer) return std::move(tokenizer).error();
+  auto model = eval::open_model(subject, o.scorer, workers);
+  if (!model) return std::move(model).error();
+  if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, (*model)->config()); !fits) {
+    return fits.error();
+  }
+  return Opened{*std::move(tokenizer), *std::move(model)};
+}
+
 /// All files, by one model.
 Result<std::vector<TaskResult>> answer_all(const std::vector<TaskFile>& files,
                                            const Subject& subject, const Options& o,
                                            const mamba2::Workers& workers) {
-  const auto tokenizer = mamba2::Tokenizer::load(subject.model);
-  if (!tokenizer) return tokenizer.error();
-  const auto model = eval::open_model(subject, o.scorer, workers);
-  if (!model) return model.error();
-  if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, (*model)->config()); !fits) {
-    return fits.error();
-  }
+  const auto opened = open(subject, o, workers);
+  if (!opened) return opened.error();
   std::vector<TaskResult> results;
   for (const TaskFile& file : files) {
-    auto result = answer(file, o, *tokenizer, **model, subject.model);
+    auto result = answer(file, o, opened->tokenizer, *opened->model, subject.model);
     if (!result) return std::move(result).error();
     results.push_back(*std::move(result));
   }
   return results;
+}
+
+Result<void> serve(const Options& o, const mamba2::Workers& workers) {
+  const auto opened = open({o.model, o.weights.of(o.model)}, o, workers);
+  if (!opened) return opened.error();
+  std::signal(SIGPIPE, SIG_IGN);  // a client that has gone is an error like others
+  eval::Server server(*opened->model, opened->tokenizer, o.max_length);
+  return eval::serve(server, STDIN_FILENO, std::cout, interrupted);
 }
 
 /// What is reported of one model.
@@ -160,6 +182,7 @@ Result<void> run(const Options& o, const cli::WorkerOptions& worker_options) {
   const auto workers = worker_options.start();
   if (!workers) return workers.error();
   catch_interrupt();
+  if (o.serve) return serve(o, *workers);
 
   std::vector<Subject> subjects = {{o.model, o.weights.of(o.model)}};
   if (o.compares()) {
@@ -201,8 +224,8 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("MODEL", o.model,
                  "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
       ->required();
-  app.add_option("TASK", o.files, "Files of questions, JSON lines, named after their task")
-      ->required();
+  auto* files =
+      app.add_option("TASK", o.files, "Files of questions, JSON lines, named after their task");
   app.add_option("--task", o.task, "The task of the files, whatever their names")
       ->check(CLI::IsMember(tasks));
   o.weights.add(app);
@@ -228,6 +251,17 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--details", o.details_file,
                  "Write what every choice scores to this file, as JSON lines");
   app.add_option("--json", o.json_file, "Write the result to this file as JSON");
+  auto* serve = app.add_flag("--serve", o.serve,
+                             "Answer what lm-evaluation-harness asks, a line of JSON for each on "
+                             "standard\ninput; tools/lm_eval_mamba2.py starts it so");
+  for (const char* name :
+       {"--task", "--limit", "--compare", "--compare-model", "--details", "--json"}) {
+    serve->excludes(name);
+  }
+  serve->excludes(files);
+  app.callback([files, serve] {
+    if (files->empty() && serve->empty()) throw CLI::RequiredError("TASK");
+  });
 }
 
 }  // namespace

@@ -171,9 +171,11 @@ step_referees() {
   build release
   [ -x build/venv/bin/pip ] || python3 -m venv build/venv
   build/venv/bin/pip install --quiet --requirement tests/requirements.txt
-  # Where it cannot be compiled, its referees are skipped. The part for images is not needed.
+  # Referees whose package cannot be installed are skipped. Of llama.cpp, the part for images is not
+  # needed.
   CMAKE_ARGS=-DLLAVA_BUILD=OFF \
     build/venv/bin/pip install --quiet --requirement tests/requirements_llama_cpp.txt || true
+  build/venv/bin/pip install --quiet --requirement tests/requirements_lm_eval.txt || true
   for referee in tests/referee_*.py; do
     echo "-- $referee"
     status=0

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tools/eval/tasks.hpp"
+#include "tools/perplexity/windows.hpp"
 
 namespace eval {
 
@@ -28,28 +29,29 @@ struct Request {
   Score score = {};
 };
 
+/// The token that ends texts, which stands for an empty context.
+[[nodiscard]] inline Token end_of_text(const mamba2::Config& config) {
+  return config.eos_token_ids.empty() ? Token{0} : config.eos_token_ids.front();
+}
+
 /// How long the white space at the end of a text is, in bytes; Python's str.rstrip() takes the same
 /// for it.
 [[nodiscard]] inline std::size_t trailing_space(std::string_view text) {
-  const auto is_space = [](char32_t c) {
-    return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
-  };
   std::size_t end = 0;  // of the last character that is none
   for (std::size_t i = 0; i < text.size();) {
     const auto character = mamba2::detail::first_code_point(text.substr(i));
     i += character.length;
-    if (!is_space(character.value)) end = i;
+    if (!perplexity::is_space(character.value)) end = i;
   }
   return text.size() - end;
 }
 
 /// Encodes a context and its continuation together and cuts them where the context's own tokens
 /// end: white space at its end goes to the continuation, and a token across the boundary belongs to
-/// neither's text alone. An empty context is `empty`, the token that ends texts. The model reads
-/// max_length tokens at most, the last ones. Errors: invalid_argument where nothing is left to
-/// score, or more than that. Texts are valid UTF-8.
+/// neither's text alone. An empty context is `empty`, the token that ends texts, which is not
+/// scored where the continuation begins with it. The model reads max_length tokens at most, the
+/// last ones. Errors: invalid_argument where nothing is left to score, or more than that. Texts are
+/// valid UTF-8.
 [[nodiscard]] inline Result<Request> encode_pair(const mamba2::Tokenizer& tokenizer, Token empty,
                                                  std::string_view context,
                                                  std::string_view continuation,
@@ -62,7 +64,11 @@ struct Request {
   const std::size_t known = std::min(request.context.size(), request.continuation.size());
   request.continuation.erase(request.continuation.begin(),
                              request.continuation.begin() + static_cast<std::ptrdiff_t>(known));
-  if (request.context.empty()) request.context = {empty};
+  if (request.context.empty()) {
+    request.context = {empty};
+    auto& tokens = request.continuation;
+    if (!tokens.empty() && tokens.front() == empty) tokens.erase(tokens.begin());
+  }
   const std::size_t scored = request.continuation.size();
   if (scored == 0) {
     return Error{ErrorCode::invalid_argument, "a choice has no token of its own"};

@@ -12,6 +12,7 @@
 
 #include "tools/cli.hpp"
 #include "tools/eval/scorer.hpp"
+#include "tools/eval/writer.hpp"
 #include "tools/weights.hpp"
 
 namespace eval {
@@ -35,6 +36,9 @@ class Evaluator {
   [[nodiscard]] virtual const mamba2::Config& config() const = 0;
   /// Fills in the scores.
   [[nodiscard]] virtual Result<void> score(std::span<Request> requests) = 0;
+  /// Fills in the texts.
+  [[nodiscard]] virtual Result<void> write(const mamba2::Tokenizer& tokenizer,
+                                           std::span<Prompt> prompts) = 0;
 };
 
 template <class WeightT>
@@ -43,6 +47,11 @@ class ModelEvaluator final : public Evaluator {
   explicit ModelEvaluator(Scorer<WeightT> scorer) : scorer_(std::move(scorer)) {}
   const mamba2::Config& config() const override { return scorer_.config(); }
   Result<void> score(std::span<Request> requests) override { return scorer_.score(requests); }
+  Result<void> write(const mamba2::Tokenizer& tokenizer, std::span<Prompt> prompts) override {
+    auto sampler = mamba2::Sampler::create({.temperature = 0.0F}, tokenizer.vocab_size());
+    if (!sampler) return std::move(sampler).error();
+    return Writer<WeightT>(scorer_, tokenizer, *std::move(sampler)).write(prompts);
+  }
 
  private:
   Scorer<WeightT> scorer_;

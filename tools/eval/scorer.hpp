@@ -90,6 +90,14 @@ class Scorer {
 
   [[nodiscard]] const mamba2::Config& config() const { return batch_.config(); }
 
+  /// What it reads with, and memory for so many states: for others, between two calls of score().
+  [[nodiscard]] mamba2::Batch<WeightT>& batch() { return batch_; }
+  [[nodiscard]] std::span<mamba2::State> states(std::size_t count) {
+    contexts_.resize(std::max(count, contexts_.size()), empty_);
+    return std::span(contexts_).first(count);
+  }
+  [[nodiscard]] std::size_t sequences() const { return options_.sequences; }
+
   /// Fills in the scores. Requests with the same context are best neighbours.
   [[nodiscard]] Result<void> score(std::span<Request> requests) {
     Result<void> scored;
@@ -102,6 +110,9 @@ class Scorer {
   }
 
  private:
+  /// Tokens of a sequence whose logits are kept at a time: what it reads in a pass.
+  static constexpr std::size_t kPiece = 192;
+
   /// A request, and the number of its context; the last one that needs the context's state takes it
   /// instead of a copy.
   struct Fork {
@@ -176,27 +187,44 @@ class Scorer {
     executor_->run(forks.size(), [&](std::size_t i) {
       if (!forks[i].is_last) forks_[i] = contexts_[forks[i].context];
     });
-    std::size_t count = 0;
-    for (const Fork& fork : forks) count += fork.request->continuation.size() - 1;
-    const std::span<float> logits = rows(count);
+    std::size_t longest = 0;
+    for (const Fork& fork : forks) {
+      longest = std::max(longest, fork.request->continuation.size() - 1);
+    }
+    Result<void> read;
+    for (std::size_t begin = 0; begin < longest && read; begin += kPiece) {
+      read = read_pieces(forks, begin);
+    }
+    return read;
+  }
+
+  /// As many tokens of each as memory for logits is taken for at a time, from the begin'th on.
+  [[nodiscard]] Result<void> read_pieces(std::span<const Fork> forks, std::size_t begin) {
+    const std::size_t size = config().vocab_size;
+    const auto count = [begin](const Fork& fork) {
+      const std::size_t all = fork.request->continuation.size() - 1;
+      return std::min(kPiece, all - std::min(all, begin));
+    };
+    std::size_t total = 0;
+    for (const Fork& fork : forks) total += count(fork);
+    const std::span<float> logits = rows(total);
     std::vector<mamba2::Reading> readings;
     std::vector<Token> targets;
     for (std::size_t i = 0; i < forks.size(); ++i) {
+      const std::size_t read = count(forks[i]);
+      if (read == 0) continue;
       const std::span<const Token> tokens = forks[i].request->continuation;
-      const std::size_t read = tokens.size() - 1;
-      const std::size_t size = config().vocab_size;
       mamba2::State& state = forks[i].is_last ? contexts_[forks[i].context] : forks_[i];
-      readings.push_back(
-          {&state, tokens.first(read), logits.subspan(targets.size() * size, read * size)});
-      targets.insert(targets.end(), tokens.begin() + 1, tokens.end());
+      readings.push_back({&state, tokens.subspan(begin, read),
+                          logits.subspan(targets.size() * size, read * size)});
+      const auto next = tokens.subspan(begin + 1, read);
+      targets.insert(targets.end(), next.begin(), next.end());
     }
     if (Result<void> read = batch_.prefill(readings); !read) return read;
     const std::vector<Score> scores = score_rows(logits, targets);
-    std::size_t next = 0;
+    auto next = scores.begin();
     for (const Fork& fork : forks) {
-      for (std::size_t i = 1; i < fork.request->continuation.size(); ++i) {
-        add(scores[next++], fork.request->score);
-      }
+      for (std::size_t i = 0; i < count(fork); ++i) add(*next++, fork.request->score);
     }
     return {};
   }

@@ -42,7 +42,8 @@ class LineFields : public mamba2::detail::JsonFields {
     return text == nullptr ? std::string() : *text;
   }
 
-  [[nodiscard]] std::vector<std::string> texts(std::string_view key) {
+  /// At least so many.
+  [[nodiscard]] std::vector<std::string> texts(std::string_view key, std::size_t least) {
     constexpr std::size_t kMost = 100;
     const Json* value = find(key);
     const auto* list = value == nullptr ? nullptr : value->get_ptr<const Json::array_t*>();
@@ -50,8 +51,8 @@ class LineFields : public mamba2::detail::JsonFields {
     for (std::size_t i = 0; list != nullptr && list->size() <= kMost && i < list->size(); ++i) {
       if (const auto* text = (*list)[i].get_ptr<const std::string*>()) texts.push_back(*text);
     }
-    if (list == nullptr || list->size() < 2 || texts.size() != list->size()) {
-      refuse(key, concat("a list of 2 to ", kMost, " texts"),
+    if (list == nullptr || list->size() < least || texts.size() != list->size()) {
+      refuse(key, concat("a list of ", least, " to ", kMost, " texts"),
              list != nullptr && texts.size() < list->size() && list->size() <= kMost
                  ? "one with something else in it"
                  : found(value));
@@ -76,13 +77,13 @@ class LineFields : public mamba2::detail::JsonFields {
 
 inline void read_arc(LineFields& line, Question& q) {
   q.context = concat("Question: ", line.text("question"), "\nAnswer:");
-  q.choices = line.texts("choices");
+  q.choices = line.texts("choices", 2);
   q.gold = line.index("gold", q.choices.size());
 }
 
 inline void read_hellaswag(LineFields& line, Question& q) {
   q.context = line.text("query");
-  q.choices = line.texts("choices");
+  q.choices = line.texts("choices", 2);
   q.gold = line.index("gold", q.choices.size());
 }
 
@@ -122,16 +123,22 @@ inline constexpr std::array<Task, 4> kTasks = {{{"arc_easy", true, read_arc},
   return nullptr;
 }
 
+/// What a line holds. Error: malformed, naming the place.
+[[nodiscard]] inline Result<Json> parse_line(std::string_view line, std::string_view place) {
+  constexpr std::string_view kFirst = "x: line 1";
+  auto json = mamba2::detail::parse_json(line, "x");
+  if (json) return json;
+  const std::string& message = json.error().message;  // it says "x: line 1 ...", or "x: ..."
+  return Error{json.error().code,
+               concat(place, std::string_view(message).substr(
+                                 message.starts_with(kFirst) ? kFirst.size() : 1))};
+}
+
 /// One line of a file. Error: malformed, naming place and field.
 [[nodiscard]] inline Result<Question> read_question(const Task& task, std::string_view line,
                                                     std::string place) {
-  constexpr std::string_view kFirst = "x: line 1";
-  auto json = mamba2::detail::parse_json(line, "x");
-  if (!json) {  // it says "x: line 1 ...", or "x: ..."
-    const std::string& message = json.error().message;
-    return Error{json.error().code,
-                 place + message.substr(message.starts_with(kFirst) ? kFirst.size() : 1)};
-  }
+  const auto json = parse_line(line, place);
+  if (!json) return json.error();
   if (!json->is_object()) {
     return Error{ErrorCode::malformed,
                  concat(place, " must be an object, found ", mamba2::detail::describe(*json))};
