@@ -10,7 +10,8 @@ MODEL is a folder in floating point; everything is compared with it in FP32, tex
 by question. Quantized models are made on the way, with mamba2-quantize, mamba2-convert and, where
 llama-cpp-python is installed and rows are multiples of 256 columns, llama.cpp's quantizer. A text
 must not be the one that is calibrated with. What --json has already is not measured again, so that
-an interrupted run goes on where it was.
+an interrupted run goes on where it was; with --measure a part can be measured elsewhere, the speed
+on another machine than the tasks, say.
 
 Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.
 """
@@ -102,6 +103,9 @@ def variants(args, d_model):
                 continue
             yield Variant(f"int4 g{group} {method}", "int4", "mixed",
                           quantized(args, "--type", "int4", "--group", str(group), *options))
+    for weights in ("int8", "int4"):
+        yield Variant(f"{weights}, float activations", "activations", "fp32",
+                      quantized(args, "--type", weights))
     for budget in args.budget:
         yield Variant(f"budget {budget} MB", "budget", "mixed",
                       quantized(args, "--budget", budget, "--gptq"))
@@ -124,7 +128,7 @@ def perplexity(args, model, variant, scratch):
         rows.append({"text": text.stem} | {key: found[key] for key in (
             "tokens", "perplexity", "perplexity_change", "kl_mean", "kl_median", "kl_p99",
             "kl_max", "same_top1", "mean_change", "rms_change")})
-    return rows
+    return {"texts": rows}
 
 
 def right(line):
@@ -136,7 +140,7 @@ def right(line):
 
 def tasks(args, model, variant, scratch):
     if not args.task:
-        return []
+        return {"tasks": []}
     out, details = scratch / "eval.json", scratch / "details.jsonl"
     run(args.bin / "mamba2-eval", model, *args.task, "--weights", variant.weights, "--state",
         variant.state, "--json", out, "--details", details,
@@ -151,11 +155,13 @@ def tasks(args, model, variant, scratch):
             row[measure + "_answers"] = "".join(
                 "01"[answer[measure]] for answer in answers[row["task"]])
         row.pop("seconds")
-    return rows
+    return {"tasks": rows}
 
 
 def speed(args, model, variant, scratch):
     """Decoding with one thread: tokens per second, and the share of what the memory can give."""
+    if variant.kind == "activations":  # what they cost in accuracy is the question, no way to run
+        return {"decode_tokens_per_s": None, "share": None}
     out = scratch / "bench.json"
     run(args.bin / "mamba2-bench", model, "--weights", variant.weights, "--state", variant.state,
         "--decode", 64, "--threads", 1, "--json", out)
@@ -166,16 +172,21 @@ def speed(args, model, variant, scratch):
 def size(args, model, variant, scratch):
     out = scratch / "inspect.json"
     run(args.bin / "mamba2-inspect", model, "--json", out)
-    return {"weight_bytes": json.loads(out.read_text(encoding="utf-8"))["memory"][variant.weights]
-            ["weights"]}
+    memory = json.loads(out.read_text(encoding="utf-8"))["memory"]
+    return {"weight_bytes": memory["mixed" if variant.make else variant.weights]["weights"]}
 
 
 def workers(args):
     return ["--threads", args.threads] if args.threads else []
 
 
+# What is measured of each precision, and the key that says that it was.
+PARTS = {"size": (size, "weight_bytes"), "perplexity": (perplexity, "texts"),
+         "tasks": (tasks, "tasks"), "speed": (speed, "share")}
+
+
 def measure(args):
-    report = {"model": args.model.name, "rows": []}
+    report = {"model": args.model.resolve().name, "rows": []}
     if args.json.exists():
         report = json.loads(args.json.read_text(encoding="utf-8"))
     report["settings"] = {"texts": [text.name for text in args.text], "windows": args.windows,
@@ -183,26 +194,35 @@ def measure(args):
                           "limit": args.limit}
     config = json.loads((args.model / "config.json").read_text(encoding="utf-8"))
     d_model = config.get("hidden_size", config.get("d_model", 0))
-    known = {row["name"] for row in report["rows"]}
+    rows = {row["name"]: row for row in report["rows"]}
+    wanted = list(variants(args, d_model))
+    for only in args.only or []:
+        if not any(only in (variant.kind, variant.name) for variant in wanted):
+            fail(f"--only {only}: there is nothing of that kind or name")
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
         scratch = pathlib.Path(folder)
-        for variant in variants(args, d_model):
-            if variant.name in known or (args.only and variant.kind not in args.only):
+        for variant in wanted:
+            row = rows.setdefault(variant.name, {
+                "name": variant.name, "kind": variant.kind, "weights": variant.weights,
+                "state": variant.state})
+            parts = [part for name, (part, key) in PARTS.items()
+                     if key not in row and name in (args.measure or PARTS)]
+            if not parts or (args.only and not {variant.kind, variant.name} & set(args.only)):
                 continue
             print(variant.name, file=sys.stderr, flush=True)
             model = variant.make(scratch / "model") if variant.make else args.model
-            row = {"name": variant.name, "kind": variant.kind, "weights": variant.weights,
-                   "state": variant.state}
-            row |= size(args, model, variant, scratch)
-            row["texts"] = perplexity(args, model, variant, scratch)
-            row["tasks"] = tasks(args, model, variant, scratch)
-            row |= speed(args, model, variant, scratch)
-            report["rows"].append(row)
-            partial = args.json.with_suffix(".partial")
-            partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
-            partial.replace(args.json)
+            for part in parts:
+                row |= part(args, model, variant, scratch)
+                write(report | {"rows": [r for r in rows.values() if "weight_bytes" in r]},
+                      args.json)
             if variant.make:
                 run("rm", "-r", model)
+
+
+def write(report, path):
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    partial.replace(path)
 
 
 def folder_of_programs(text):
@@ -227,8 +247,11 @@ def main():
                         help="a text for the methods that want one")
     parser.add_argument("--budget", action="append", default=[], metavar="MB",
                         help="also a model of so many MB; may be given several times")
-    parser.add_argument("--only", action="append", metavar="KIND",
-                        help="as loaded, state, int4, budget or gguf; may be given several times")
+    parser.add_argument("--only", action="append", metavar="WHAT",
+                        help="as loaded, state, int4, activations, budget or gguf, or a name in "
+                             "the results; may be given several times")
+    parser.add_argument("--measure", action="append", choices=PARTS, metavar="PART",
+                        help="size, perplexity, tasks or speed; may be given several times [all]")
     parser.add_argument("--windows", type=int, help="of 512 tokens, of each text at most [all]")
     parser.add_argument("--limit", type=int, help="questions of each file at most [all]")
     parser.add_argument("--threads", type=int, help="[one per fast core]")

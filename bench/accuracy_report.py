@@ -15,8 +15,8 @@ import math
 import pathlib
 import statistics
 
-COLOURS = {"as loaded": "#4c4c4c", "state": "#8ab6d6", "int4": "#edae49", "budget": "#d1495b",
-           "gguf": "#5b8db8"}
+# Of the kinds that have a size of their own.
+COLOURS = {"as loaded": "#4c4c4c", "int4": "#edae49", "budget": "#d1495b", "gguf": "#5b8db8"}
 MEASURES = {"arc_easy": "acc", "hellaswag": "acc_norm", "lambada_openai": "acc", "piqa": "acc"}
 
 
@@ -60,7 +60,8 @@ def table(report):
     for row in rows:
         reference = row["name"] == "fp32"
         of_tasks = {task["task"]: task for task in row["tasks"]}
-        cells = [row["name"], f"{row['weight_bytes'] / 1e6:.1f}", f"{row['decode_tokens_per_s']:.0f}"]
+        speed = row["decode_tokens_per_s"]
+        cells = [row["name"], f"{row['weight_bytes'] / 1e6:.1f}", f"{speed:.0f}" if speed else ""]
         if reference:
             cells += [""] * (len(texts) + 3)
             cells.append(" ".join(f"{text['perplexity']:.2f}" for text in row["texts"]))
@@ -80,7 +81,7 @@ def plot_sizes(report, path):
     from matplotlib import pyplot
     figure, axes = pyplot.subplots(figsize=(8, 5))
     for row in report["rows"]:
-        if row["name"] == "fp32" or row["kind"] == "state":
+        if row["name"] == "fp32" or row["kind"] not in COLOURS:
             continue
         point = row["weight_bytes"] / 1e6, divergence(row)
         axes.scatter(*point, color=COLOURS[row["kind"]], zorder=3)

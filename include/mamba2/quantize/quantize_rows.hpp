@@ -68,7 +68,7 @@ void quantize_int4_rows(const float* rows, std::size_t count, std::size_t cols,
                         const Rounding& rounding, std::byte* codes, std::byte* scales) {
   LaneRows columns(rows, count, cols);
   std::vector<kernels::Floats> errors(rounding.gptq == nullptr ? 0 : cols);
-  for (std::size_t first = 0; first < cols; first += kGroup) {
+  for (std::size_t first = 0; first + kGroup <= cols; first += kGroup) {
     std::array<kernels::Floats, kGroup> w;
     const bool weighted = rounding.gptq == nullptr && !rounding.importance.empty();
     Int4Search search = {rounding.search, weighted ? &rounding.importance[first] : nullptr};
