@@ -76,7 +76,12 @@ def llama_quantized(args, kind):
     """Makes a GGUF file with llama.cpp's quantizer, all large matrices of one type."""
     import llama_cpp
 
+    @llama_cpp.llama_log_callback
+    def silence(*_):
+        pass
+
     def make(out):
+        llama_cpp.llama_log_set(silence, None)
         source, path = out.with_suffix(".f32.gguf"), out.with_suffix(".gguf")
         run(args.bin / "mamba2-convert", args.model, source, "--type", "f32")
         options = llama_cpp.llama_model_quantize_default_params()

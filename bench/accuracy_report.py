@@ -6,17 +6,19 @@
 
 --out gets a table for each model: size, speed, divergence, perplexity and tasks of each precision;
 of tasks how many answers were lost and won, with a star where chance is unlikely (McNemar's test,
-p < 0.05). --plots gets MODEL_size.svg, the divergence over the size, and MODEL_methods.svg, that of
-the ways to quantize to 4 bits; they need matplotlib.
+p < 0.05). What was not measured stays empty. --plots gets MODEL_size.svg, the divergence over the
+size, and MODEL_methods.svg, that of the ways to quantize to 4 bits; they need matplotlib. Exit
+status: 0 done, 1 something failed, 2 wrong usage.
 """
 import argparse
 import json
 import math
 import pathlib
 import statistics
+import sys
 
-# Of the kinds that have a size of their own.
-COLOURS = {"as loaded": "#4c4c4c", "int4": "#edae49", "budget": "#d1495b", "gguf": "#5b8db8"}
+# Of the kinds that are drawn over their sizes.
+COLOURS = {"as loaded": "#4c4c4c", "budget": "#d1495b", "gguf": "#5b8db8"}
 MEASURES = {"arc_easy": "acc", "hellaswag": "acc_norm", "lambada_openai": "acc", "piqa": "acc"}
 
 
@@ -59,8 +61,8 @@ def table(report):
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         reference = row["name"] == "fp32"
-        of_tasks = {task["task"]: task for task in row["tasks"]}
-        speed = row["decode_tokens_per_s"]
+        of_tasks = {task["task"]: task for task in row.get("tasks", [])}
+        speed = row.get("decode_tokens_per_s")
         cells = [row["name"], f"{row['weight_bytes'] / 1e6:.1f}", f"{speed:.0f}" if speed else ""]
         if reference:
             cells += [""] * (len(texts) + 3)
@@ -72,30 +74,34 @@ def table(report):
             cells.append(f"{100 * statistics.mean(t['same_top1'] for t in row['texts']):.1f} %")
             cells.append(f"{change(row):+.2f} %")
         base = {task["task"]: task for task in rows[0]["tasks"]}
-        cells += [score(of_tasks[name], None if reference else base[name]) for name in names]
+        cells += [score(of_tasks[name], None if reference else base[name])
+                  if name in of_tasks else "" for name in names]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def plot_sizes(report, path):
-    from matplotlib import pyplot
+def plot_sizes(report, path, pyplot):
     figure, axes = pyplot.subplots(figsize=(8, 5))
-    for row in report["rows"]:
-        if row["name"] == "fp32" or row["kind"] not in COLOURS:
+    left = True
+    for row in sorted(report["rows"], key=lambda row: row.get("weight_bytes", 0)):
+        # FP16 loses next to nothing, and stretches the axis.
+        if row["kind"] not in COLOURS or divergence(row) < 1e-9:
             continue
         point = row["weight_bytes"] / 1e6, divergence(row)
         axes.scatter(*point, color=COLOURS[row["kind"]], zorder=3)
-        axes.annotate(row["name"], point, fontsize=7, xytext=(4, 2), textcoords="offset points")
-    axes.set(xscale="log", yscale="log", xlabel="weights, MB",
-             ylabel="mean KL divergence from FP32, nats", title=report["model"])
+        left = not left  # neighbours' labels on different sides
+        axes.annotate(row["name"], point, fontsize=7, textcoords="offset points",
+                      xytext=(-5, -3) if left else (5, -2), ha="right" if left else "left")
+    axes.set(yscale="log", xlabel="weights, MB", ylabel="mean KL divergence from FP32, nats",
+             title=report["model"])
+    axes.margins(x=0.18)
     axes.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
 
-def plot_methods(report, path):
-    from matplotlib import pyplot
+def plot_methods(report, path, pyplot):
     found = {tuple(row["name"].split()[1:]): row for row in report["rows"] if row["kind"] == "int4"}
     if not found:
         return
@@ -111,8 +117,23 @@ def plot_methods(report, path):
     axes.set(ylabel="mean KL divergence from FP32, nats", title=f"{report['model']}, int4")
     axes.legend()
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def plot(reports, folder):
+    try:
+        import matplotlib
+    except ImportError:
+        sys.exit("accuracy_report.py: needs matplotlib: pip install matplotlib")
+    matplotlib.use("agg")
+    matplotlib.rcParams["svg.fonttype"] = "none"  # text as text: small files
+    matplotlib.rcParams["svg.hashsalt"] = "mamba2"  # the same file every time
+    from matplotlib import pyplot
+    folder.mkdir(parents=True, exist_ok=True)
+    for report in reports:
+        plot_sizes(report, folder / f"{report['model']}_size.svg", pyplot)
+        plot_methods(report, folder / f"{report['model']}_methods.svg", pyplot)
 
 
 def main():
@@ -122,14 +143,16 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True, help="the tables, a file")
     parser.add_argument("--plots", type=pathlib.Path, help="folder for the plots")
     args = parser.parse_args()
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in args.reports]
-    args.out.write_text("\n".join(f"## {report['model']}\n\n{table(report)}" for report in reports),
-                        encoding="utf-8")
-    if args.plots:
-        args.plots.mkdir(parents=True, exist_ok=True)
-        for report in reports:
-            plot_sizes(report, args.plots / f"{report['model']}_size.svg")
-            plot_methods(report, args.plots / f"{report['model']}_methods.svg")
+    try:
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in args.reports]
+        text = "\n".join(f"## {report['model']}\n\n{table(report)}" for report in reports)
+        args.out.write_text(text, encoding="utf-8")
+        if args.plots:
+            plot(reports, args.plots)
+    except OSError as error:
+        sys.exit(f"accuracy_report.py: {error.filename}: {error.strerror}")
+    except (ValueError, LookupError) as error:
+        sys.exit(f"accuracy_report.py: not what accuracy.py writes: {error}")
 
 
 if __name__ == "__main__":
