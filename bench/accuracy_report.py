@@ -82,19 +82,19 @@ def table(report):
 
 def plot_sizes(report, path, pyplot):
     figure, axes = pyplot.subplots(figsize=(8, 5))
-    left = True
+    above = False
     for row in sorted(report["rows"], key=lambda row: row.get("weight_bytes", 0)):
         # FP16 loses next to nothing, and stretches the axis.
         if row["kind"] not in COLOURS or divergence(row) < 1e-9:
             continue
         point = row["weight_bytes"] / 1e6, divergence(row)
         axes.scatter(*point, color=COLOURS[row["kind"]], zorder=3)
-        left = not left  # neighbours' labels on different sides
-        axes.annotate(row["name"], point, fontsize=7, textcoords="offset points",
-                      xytext=(-5, -3) if left else (5, -2), ha="right" if left else "left")
+        above = not above  # neighbours' labels on different sides
+        axes.annotate(row["name"], point, fontsize=7, textcoords="offset points", ha="center",
+                      xytext=(0, 6) if above else (0, -12))
     axes.set(yscale="log", xlabel="weights, MB", ylabel="mean KL divergence from FP32, nats",
              title=report["model"])
-    axes.margins(x=0.18)
+    axes.margins(0.1)
     axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
