@@ -105,15 +105,16 @@ TEST_CASE("quantize_rows: mean squared errors of Gaussian weights") {
     DType dtype;
     double nearest, searched, int8;
   };
-  for (const auto& [dtype, nearest, searched, int8] :
-       {Expected{DType::INT4_G32, 0.00722, 0.00639, 0.000028},
-        Expected{DType::INT4_G64, 0.00906, 0.00803, 0.000035},
-        Expected{DType::INT4_G128, 0.01088, 0.00952, 0.000043}}) {
+  for (const Expected& expected : {Expected{DType::INT4_G32, 0.00722, 0.00639, 0.000028},
+                                   Expected{DType::INT4_G64, 0.00906, 0.00803, 0.000035},
+                                   Expected{DType::INT4_G128, 0.01088, 0.00952, 0.000043}}) {
+    const DType dtype = expected.dtype;
     CAPTURE(mamba2::dtype_name(dtype));
-    CHECK(error(dtype, kCols, {.search = false}) == doctest::Approx(nearest).epsilon(0.03));
-    CHECK(error(dtype, kCols, {}) == doctest::Approx(searched).epsilon(0.03));
+    CHECK(error(dtype, kCols, {.search = false}) ==
+          doctest::Approx(expected.nearest).epsilon(0.03));
+    CHECK(error(dtype, kCols, {}) == doctest::Approx(expected.searched).epsilon(0.03));
     CHECK(error(DType::INT8, mamba2::dtype_block(dtype), {}) ==
-          doctest::Approx(int8).epsilon(0.05));
+          doctest::Approx(expected.int8).epsilon(0.05));
   }
   CHECK(error(DType::INT8, kCols, {}) == doctest::Approx(0.000070).epsilon(0.03));
 }
