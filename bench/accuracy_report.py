@@ -42,22 +42,33 @@ def p_value(losses, gains):
     return min(1.0, 2 * sum(math.exp(value) for value in logs))
 
 
+def flips(task, reference):
+    """Answers that turned from right to wrong, and from wrong to right."""
+    answers = MEASURES[task["task"]] + "_answers"
+    pairs = list(zip(reference[answers], task[answers]))
+    return pairs.count(("1", "0")), pairs.count(("0", "1"))
+
+
 def score(task, reference):
     """Percent right; changes against the reference, and whether they are more than chance."""
-    measure = MEASURES[task["task"]]
-    text = f"{100 * task[measure]:.1f}"
-    if reference is not None and task is not reference:
-        pairs = list(zip(reference[measure + "_answers"], task[measure + "_answers"]))
-        losses, gains = pairs.count(("1", "0")), pairs.count(("0", "1"))
+    text = f"{100 * task[MEASURES[task['task']]]:.1f}"
+    if reference is not None:
+        losses, gains = flips(task, reference)
         text += f" (-{losses} +{gains}{'*' if p_value(losses, gains) < 0.05 else ''})"
     return text
+
+
+def all_flips(of_tasks, base):
+    losses, gains = zip(*(flips(task, base[name]) for name, task in of_tasks.items()))
+    return f"-{sum(losses)} +{sum(gains)}"
 
 
 def table(report):
     rows = report["rows"]
     names = [task["task"] for task in rows[0]["tasks"]]
     texts = [text["text"] for text in rows[0]["texts"]]
-    head = ["", "MB", "tokens/s", "KL divergence", *texts, "99 %", "same best", "perplexity", *names]
+    head = ["", "MB", "tokens/s", "KL divergence", *texts, "99 %", "same best", "perplexity", *names,
+            "all tasks"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         reference = row["name"] == "fp32"
@@ -76,6 +87,7 @@ def table(report):
         base = {task["task"]: task for task in rows[0]["tasks"]}
         cells += [score(of_tasks[name], None if reference else base[name])
                   if name in of_tasks else "" for name in names]
+        cells.append(all_flips(of_tasks, base) if of_tasks and not reference else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -411,27 +411,21 @@ wait "$job" || status=$?
 [ -z "$(find . -name 'long.json*')" ] || die "Ctrl-C: the questions left something"
 
 # Nothing is left of a conversion, or of quantizing.
-"${emulator[@]}" "$bin/mamba2-quantize" "$model" half --gptq "$source/README.md" >out 2>err &
-job=$!
-for _ in $(seq 600); do
-  [ -z "$(find . -path './half/*.partial' -size +0)" ] || break
-  sleep 0.1
-done
-kill -INT "$job"
-status=0
-wait "$job" || status=$?
-[ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
+interrupted() { # PARTIAL PROGRAM ARGUMENT...: by Ctrl-C once the partial file has something in it
+  local partial=$1 status=0
+  "${emulator[@]}" "$bin/$2" "${@:3}" >out 2>err &
+  job=$!
+  for _ in $(seq 600); do
+    [ -z "$(find . -path "$partial" -size +0)" ] || break
+    sleep 0.1
+  done
+  kill -INT "$job"
+  wait "$job" || status=$?
+  [ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected of $2, found $status"
+}
+interrupted './half/*.partial' mamba2-quantize "$model" half --gptq "$source/README.md"
 [ ! -e half ] || die "Ctrl-C: mamba2-quantize left something"
-"${emulator[@]}" "$bin/mamba2-convert" --random mamba2-2.7b big.gguf --type q4_0 >out 2>err &
-job=$!
-for _ in $(seq 600); do
-  [ -z "$(find . -name 'big.gguf.*.partial' -size +0)" ] || break
-  sleep 0.1
-done
-kill -INT "$job"
-status=0
-wait "$job" || status=$?
-[ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
+interrupted './big.gguf.*.partial' mamba2-convert --random mamba2-2.7b big.gguf --type q4_0
 [ -z "$(find . -name 'big*')" ] || die "Ctrl-C: the conversion left something"
 
 echo "$checks command lines behave"
