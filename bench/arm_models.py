@@ -94,23 +94,35 @@ def token(model, precision, state, values):
                  gemv + scan + model.n_layer * each_layer, gemv)
 
 
+def table(title, precisions, cell):
+    """A Markdown table: a row for each precision of weights and state, a column for each model."""
+    lines = ["", title, "",
+             "| weights | state | " + " | ".join(model.name for model in MODELS) + " |",
+             "|---" * (len(MODELS) + 2) + "|"]
+    for precision in precisions:
+        for state in ("fp32", "fp16"):
+            cells = " | ".join(cell(model, precision, state) for model in MODELS)
+            lines.append(f"| {precision} | {state} | {cells} |")
+    return lines
+
+
 def predictions(values, ghz):
     """Tables of tokens/s for all models: Markdown."""
-    lines = ["",
-             f"Tokens/s of one core at {ghz:g} GHz if memory were no limit; the roofs that memory "
-             f"sets at {' and '.join(map(str, BANDWIDTHS))} GB/s,",
-             f"and how much of the time at these roofs {CORES} cores would be busy.",
-             "",
-             "| weights, state | " + " | ".join(model.name for model in MODELS) + " |",
-             "|---" * (len(MODELS) + 1) + "|"]
-    for precision in ("fp16", "bf16", "int8", "int4", "q8_0", "q4_0", "q4_k"):
-        for state in ("fp32", "fp16"):
-            cells = []
-            for model in MODELS:
-                work = token(model, precision, state, values)
-                core = ghz * 1e9 / work.cycles
-                roofs = [work.roof(bandwidth) for bandwidth in BANDWIDTHS]
-                cells.append(f"{core:.1f}; " + ", ".join(f"{roof:.1f}" for roof in roofs) + "; "
-                             + ", ".join(f"{100 * roof / CORES / core:.0f} %" for roof in roofs))
-            lines.append(f"| {precision}, {state} | " + " | ".join(cells) + " |")
+    def roofs(model, precision, state):
+        work = token(model, precision, state, values)
+        return ", ".join(f"{work.roof(bandwidth):.1f}" for bandwidth in BANDWIDTHS)
+
+    def compute(model, precision, state):
+        work = token(model, precision, state, values)
+        core = ghz * 1e9 / work.cycles
+        busy = ", ".join(f"{100 * work.roof(bandwidth) / CORES / core:.0f} %"
+                         for bandwidth in BANDWIDTHS)
+        return f"{core:.1f}; {busy}"
+
+    bandwidths = " and ".join(map(str, BANDWIDTHS))
+    lines = table(f"Roofs: tokens/s if memory gives {bandwidths} GB/s and nothing else takes time.",
+                  ("int8", "int4", "fp16", "q8_0", "q4_0", "q4_k"), roofs)
+    lines += table(f"Arithmetic: tokens/s of one core at {ghz:g} GHz if memory takes no time; how "
+                   f"much of the time {CORES}\ncores are busy at the roofs of {bandwidths} GB/s.",
+                   ("int8", "int4", "fp16", "bf16", "q8_0", "q4_0", "q4_k"), compute)
     return "\n".join(lines)

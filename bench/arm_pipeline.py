@@ -23,36 +23,22 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
 from arm_loops import LOOPS, PER_CYCLE, UNITS
 from arm_models import predictions
+from arm_tools import ROOT, cross_compiler, run
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "bench/arm").glob("*.cpp"))
 DECODED = 4  # instructions a cycle
 PIPES = {"N1UnitB": "branch", "N1UnitD": "store data", "N1UnitI": "integer", "N1UnitS": "integer",
          "N1UnitM": "multi-cycle integer", "N1UnitL": "load", "N1UnitV0": "V0", "N1UnitV1": "V1"}
 
 
-def run(*command, **options):
-    """A command's output; ends the program where it fails."""
-    try:
-        return subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True,
-                              **options).stdout
-    except FileNotFoundError:
-        sys.exit(f"arm_pipeline.py: {command[0]} is not installed; --help says what is needed")
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"arm_pipeline.py: {' '.join(map(str, command))}: exit status "
-                 f"{error.returncode}\n{error.stderr[-4000:]}")
-
-
 def compile_loops(folder, flags):
     """The program with all loops."""
-    launcher = os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER", "").split()
-    cxx = launcher + [os.environ.get("CXX_AARCH64", "aarch64-linux-gnu-g++")]
+    cxx = cross_compiler()
 
     def compile_one(source):
         to = folder / f"{source.stem}.o"

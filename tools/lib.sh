@@ -7,6 +7,7 @@ have() {
   local header
   case $1 in
     ninja-build) command -v ninja ;;
+    qemu-user) command -v qemu-aarch64 ;;
     qemu-user-static) command -v qemu-aarch64-static ;;
     g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ ;;
     llvm-19) command -v llvm-mca-19 ;;

@@ -40,6 +40,7 @@ The further steps of --full:
                  x86-64-v4 (AVX-512) and that with VNNI
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
   aarch64-i8mm   cross build with matrix products of INT8 (SMMLA), tests under QEMU
+  arm-instructions  what decoding executes on AArch64, counted under QEMU: little but products and scan
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
 
 Each step is a CMake preset or close to one (cmake --list-presets). To work on one part:
@@ -84,6 +85,7 @@ step_clang() {
 }
 step_aarch64-cross() { on_arm || preset aarch64-cross; }
 step_arm-pipeline() { on_arm || python3 bench/arm_pipeline.py; }
+step_arm-instructions() { on_arm || python3 bench/arm_instructions.py; }
 step_aarch64-base() { on_arm || preset aarch64-baseline; }
 step_aarch64-i8mm() { on_arm || preset aarch64-i8mm; }
 
@@ -198,7 +200,7 @@ steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross arm-pipeline)
 all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base
-  aarch64-i8mm aarch64-cpus aarch64-cross arm-pipeline)
+  aarch64-i8mm aarch64-cpus arm-instructions aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
@@ -231,6 +233,7 @@ for step in "${steps[@]}"; do
     aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
     arm-pipeline)
       on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static llvm-19 python3) ;;
+    arm-instructions) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user python3) ;;
     clang) packages+=(clang) ;;
     format) packages+=(clang-format) ;;
     fuzz) packages+=(clang libclang-rt-14-dev) ;;

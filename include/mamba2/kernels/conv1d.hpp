@@ -7,6 +7,7 @@
 
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/activations.hpp"
+#include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
@@ -33,33 +34,71 @@ inline void prefetch(const Conv1d& conv, std::size_t first, std::size_t channels
   row(conv.bias);
 }
 
+/// The convolution with kTaps taps for a register of channels, x[t][c ...] with the first of them
+/// at `channel` of the convolution: filter and inputs of an output are in registers.
+template <std::size_t kTaps, class Lanes>
+MAMBA2_INLINE inline void convolve_in_registers(const Conv1d& conv, std::size_t channel,
+                                                MutableRows x, std::size_t c, const Lanes& lanes,
+                                                float* state) noexcept {
+  Floats weight[kTaps];
+  Floats input[kTaps];  // of the output at hand, oldest first
+  const Floats bias = lanes.load(conv.bias + channel);
+  unroll<kTaps>([&](auto k) MAMBA2_INLINE {
+    weight[k] = lanes.load(conv.weight + k * conv.conv_dim + channel);
+    if constexpr (k > 0) input[k] = lanes.load(state + (k - 1) * conv.conv_dim + channel);
+  });
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE { input[k] = input[k + 1]; });
+    input[kTaps - 1] = lanes.load(x[t] + c);
+    Floats sum = bias;
+    unroll<kTaps>([&](auto k) MAMBA2_INLINE { sum = xsimd::fma(weight[k], input[k], sum); });
+    lanes.store(silu(sum), x[t] + c);
+  }
+  unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE {
+    lanes.store(input[k + 1], state + k * conv.conv_dim + channel);
+  });
+}
+
+/// The same with conv.d_conv taps.
+template <class Lanes>
+void convolve_channels(const Conv1d& conv, std::size_t channel, MutableRows x, std::size_t c,
+                       const Lanes& lanes, float* state) noexcept {
+  const std::size_t past = conv.d_conv - 1;
+  // The i-th input, counted from the oldest one that is remembered.
+  const auto input = [&](std::size_t i) {
+    return lanes.load(i < past ? state + i * conv.conv_dim + channel : x[i - past] + c);
+  };
+  std::array<Floats, Conv1d::kMaxTaps - 1> remembered;
+  for (std::size_t k = 0; k < past; ++k) remembered[k] = input(x.rows + k);
+  // Backwards: an output may take the place of its input, which only later outputs need.
+  for (std::size_t t = x.rows; t-- > 0;) {
+    Floats sum = lanes.load(conv.bias + channel);
+    for (std::size_t k = 0; k <= past; ++k) {
+      sum = xsimd::fma(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
+    }
+    lanes.store(silu(sum), x[t] + c);
+  }
+  for (std::size_t k = 0; k < past; ++k) {
+    lanes.store(remembered[k], state + k * conv.conv_dim + channel);
+  }
+}
+
 /// x[t][c] = silu(bias[c] + sum_k weight[k][c] * x[t - (d_conv-1) + k][c]), in place, for the
 /// channels [first, first + x.cols) of the convolution. x (tokens, x.cols). state
 /// (d_conv - 1, conv_dim), oldest first: the raw inputs before x[0]; afterwards those before the
 /// token that follows.
-inline void causal_conv1d(const Conv1d& conv, std::size_t first, MutableRows x,
-                          float* state) noexcept {
-  const std::size_t past = conv.d_conv - 1;
-  for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
-    const std::size_t channel = first + c;
-    // The i-th input, counted from the oldest one that is remembered.
-    const auto input = [&](std::size_t i) {
-      return lanes.load(i < past ? state + i * conv.conv_dim + channel : x[i - past] + c);
-    };
-    std::array<Floats, Conv1d::kMaxTaps - 1> remembered;
-    for (std::size_t k = 0; k < past; ++k) remembered[k] = input(x.rows + k);
-    // Backwards: an output may take the place of its input, which only later outputs need.
-    for (std::size_t t = x.rows; t-- > 0;) {
-      Floats sum = lanes.load(conv.bias + channel);
-      for (std::size_t k = 0; k <= past; ++k) {
-        sum = xsimd::fma(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
-      }
-      lanes.store(silu(sum), x[t] + c);
-    }
-    for (std::size_t k = 0; k < past; ++k) {
-      lanes.store(remembered[k], state + k * conv.conv_dim + channel);
-    }
-  });
+[[gnu::flatten]] inline void causal_conv1d(const Conv1d& conv, std::size_t first, MutableRows x,
+                                           float* state) noexcept {
+  constexpr std::size_t kUsualTaps = 4;  // of every published model
+  if (conv.d_conv == kUsualTaps) {
+    for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
+      convolve_in_registers<kUsualTaps>(conv, first + c, x, c, lanes, state);
+    });
+  } else {
+    for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
+      convolve_channels(conv, first + c, x, c, lanes, state);
+    });
+  }
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels

@@ -68,12 +68,13 @@ inline void hadamard(float* x, std::size_t n, std::size_t widest) noexcept {
       hadamard_lanes(block, width);
     }
     for (std::size_t step = kLanes; step < width; step *= 2) {
-      for (std::size_t i = 0; i < width; i += kLanes) {
-        if ((i & step) != 0) continue;
-        const Floats a = load(block + i);
-        const Floats b = load(block + i + step);
-        store(a + b, block + i);
-        store(a - b, block + i + step);
+      for (std::size_t first = 0; first < width; first += 2 * step) {
+        for (std::size_t i = first; i < first + step; i += kLanes) {
+          const Floats a = load(block + i);
+          const Floats b = load(block + i + step);
+          store(a + b, block + i);
+          store(a - b, block + i + step);
+        }
       }
     }
   }

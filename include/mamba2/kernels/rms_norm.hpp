@@ -47,7 +47,8 @@ inline void rms_norm(const float* x, const float* weight, std::size_t n, float e
 }
 
 /// out = y * silu(z). y, z, out (n); out may be y or z. Returns the sum of out^2.
-inline float gate(const float* y, const float* z, std::size_t n, float* out) noexcept {
+[[gnu::flatten]] inline float gate(const float* y, const float* z, std::size_t n,
+                                   float* out) noexcept {
   Floats squares(0.0F);
   for_each_vector(n, [&](std::size_t i, auto lanes) {
     const Floats v = lanes.load(y + i) * silu(lanes.load(z + i));

@@ -45,7 +45,8 @@ struct ScanRows {
 
 /// dt becomes the step size delta = clamp(softplus(dt + dt_bias), dt_min, dt_max), for the heads
 /// [first, first + dt.cols). dt (tokens, dt.cols).
-inline void step_sizes(const Ssm& ssm, std::size_t first, MutableRows dt) noexcept {
+[[gnu::flatten]] inline void step_sizes(const Ssm& ssm, std::size_t first,
+                                        MutableRows dt) noexcept {
   for (std::size_t t = 0; t < dt.rows; ++t) {
     for_each_vector(dt.cols, [&](std::size_t h, auto lanes) {
       const Floats step = softplus(lanes.load(dt[t] + h) + lanes.load(ssm.dt_bias + first + h));

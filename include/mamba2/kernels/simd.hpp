@@ -11,6 +11,7 @@
 
 #include "mamba2/core/platform.hpp"
 #include "mamba2/kernels/fp16.hpp"
+#include "mamba2/kernels/unroll.hpp"
 
 MAMBA2_INTRINSICS_BEGIN
 
@@ -74,8 +75,10 @@ struct FirstLanes {
 
 /// Walks over n values a register at a time: body(first, lanes), where lanes.load() and
 /// lanes.store() move the values from `first` on; in the last step perhaps not all lanes.
+/// A caller whose body is large, as with silu(), says [[gnu::flatten]]: calls would have every step
+/// load its constants again.
 template <class Body>
-void for_each_vector(std::size_t n, Body body) {
+MAMBA2_INLINE inline void for_each_vector(std::size_t n, Body body) {
   std::size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) body(i, AllLanes{});
   if (i < n) body(i, FirstLanes{n % kLanes});

@@ -16,7 +16,9 @@ namespace mamba2::inline MAMBA2_ISA::kernels::neon {
 
 /// What `Products` says for an instruction set and a number of bits:
 ///   kTokens        the width of a large tile; the registers decide
-///   Sums<tokens>   the sums of 4 rows times so many tokens
+///   Sums<tokens, columns>   the sums of 4 rows times so many tokens, for groups of so many
+///   columns,
+///                  or of more than 32 (0)
 ///   clear          makes sums zero
 ///   add            sums += the weights of 32 columns times x
 ///   to_float       the sums of a token as floats, kUnit times too large
@@ -38,7 +40,21 @@ struct GroupTiles {
   static void tile(const GroupLayout& layout, const std::byte* band, const std::byte* x,
                    std::size_t x_stride, const MutableRows& y) {
     static_assert(kBands == 1);
-    const std::size_t chunk = layout.chunk();
+    if (layout.group == 32) {
+      tile_of_groups<kTokens, 32>(layout, band, x, x_stride, y);
+    } else {
+      tile_of_groups<kTokens, 0>(layout, band, x, x_stride, y);
+    }
+  }
+
+ private:
+  /// kGroup: layout.group where the compiler is to know it, as work on the loop around a group is
+  /// a third of that on small groups; or 0.
+  template <std::size_t kTokens, std::size_t kGroup>
+  static void tile_of_groups(const GroupLayout& layout, const std::byte* band, const std::byte* x,
+                             std::size_t x_stride, const MutableRows& y) {
+    const std::size_t group = kGroup == 0 ? layout.group : kGroup;
+    const std::size_t chunk = GroupLayout::chunk_of(group);
     const std::size_t step_bytes = layout.code_bytes(kRows, 32);
     const bool grouped = layout.input_group == layout.group;
     float32x4_t totals[kTokens] = {};
@@ -46,8 +62,8 @@ struct GroupTiles {
     std::size_t input_group = 0;
     for (std::size_t first = 0; first < layout.cols; first += chunk) {
       const std::byte* scales = band + layout.code_bytes(kRows, chunk);
-      for (std::size_t i = 0; i < chunk; i += layout.group) {
-        typename Products::template Sums<kTokens> sums;
+      for (std::size_t i = 0; i < chunk; i += group) {
+        typename Products::template Sums<kTokens, kGroup> sums;
         Products::clear(sums);
         std::size_t k = 0;
         do {  // at least once: a loop that might not run costs copies of all the sums
@@ -55,7 +71,7 @@ struct GroupTiles {
           band += step_bytes;
           codes += 32;
           k += 32;
-        } while (k < layout.group);
+        } while (k < group);
         const float32x4_t scale = load_halves(scales);
         scales += kRows * sizeof(std::uint16_t);
 #pragma GCC unroll 8

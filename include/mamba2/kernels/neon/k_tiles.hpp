@@ -72,7 +72,7 @@ struct KTiles {
         const std::byte* bytes = band;
         band += 4 * kRows;
         for (std::size_t i = 0; i < kGroups; ++i, bytes += kRows) {
-          typename Products::template Sums<kTokens> sums;
+          typename Products::template Sums<kTokens, Products::kGroup> sums;
           Products::clear(sums);
           Products::add(band, codes, x_stride, sums);
           band += group_bytes;

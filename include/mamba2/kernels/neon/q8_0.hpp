@@ -17,7 +17,7 @@ namespace mamba2::inline MAMBA2_ISA::kernels::neon {
 struct Q8_0Products {
   static constexpr std::size_t kTokens = 4;
   static constexpr float kUnit = 1.0F;
-  template <std::size_t kTokens>
+  template <std::size_t kTokens, std::size_t kGroup>
   using Sums = Int8::Sums[1][kTokens];
 
   template <std::size_t kTokens>

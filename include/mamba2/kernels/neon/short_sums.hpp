@@ -36,7 +36,7 @@ struct ShortSums {
 struct ShortProducts {
   static constexpr std::size_t kTokens = 4;
   static constexpr float kUnit = 1.0F;
-  template <std::size_t kTokens>
+  template <std::size_t kTokens, std::size_t kGroup>
   using Sums = ShortSums[kTokens];
 
   template <std::size_t kTokens>

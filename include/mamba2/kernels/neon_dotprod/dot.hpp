@@ -12,12 +12,13 @@
 namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
 
 /// What the Products of neon::GroupTiles and neon::KTiles share here. Few tokens have a sum split
-/// into two chains, as SDOTs that add to the same one start 2 or 3 cycles apart.
+/// into two chains, as SDOTs that add to the same one start 2 or 3 cycles apart; but not in small
+/// groups, of which the core works on several at a time.
 struct DotProducts {
   static constexpr std::size_t kTokens = 8;
   static constexpr float kUnit = 1.0F;
-  template <std::size_t kTokens>
-  using Sums = int32x4_t[kTokens][kTokens < 3 ? 2 : 1];
+  template <std::size_t kTokens, std::size_t kGroup>
+  using Sums = int32x4_t[kTokens][kTokens < 3 && kGroup == 0 ? 2 : 1];
 
   // The bits of the float 1.5 * 2^23 + i are those of 1.5 * 2^23, plus i, where |i| < 2^22: a sum
   // that starts there becomes a float by a subtraction, which is exact, goes to both vector pipes
