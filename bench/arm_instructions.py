@@ -4,11 +4,11 @@
 
   python3 bench/arm_instructions.py
 
-QEMU executes a model of random weights, compiled for -mcpu=cortex-a76, and a plugin counts (exactly:
-the difference of two runs that differ by two tokens). Each instruction is counted for the part
-of the library from which it was inlined, by the debug information. What counts as rest is all but
-the two that stream from memory, the products (weights) and the scan (states): everything that
-takes no bytes should take no time. More than 10 % of rest is a failure.
+QEMU executes a model of random weights, compiled for -mcpu=cortex-a76, and a plugin counts,
+exactly: the difference of two runs that differ by two tokens. By the debug information each
+instruction counts for the part of the library that it was inlined from. The rest is all but the
+two that stream from memory, the products (weights) and the scan (states): what takes no bytes
+should take no time. More than 10 % of rest is a failure.
 
 Needs g++, g++-aarch64-linux-gnu and qemu-user (not qemu-user-static, which has no plugins).
 Exit status: 0 done, 1 too much rest, or something failed, 2 wrong usage.
@@ -26,8 +26,8 @@ KINDS = [("fp32", "fp32"), ("fp16", "fp32"), ("bf16", "fp32"), ("int8", "fp32"),
          ("int8", "fp16"), ("int4", "fp16")]
 REST = 0.10  # at most, of all instructions
 
-# The part of an instruction is the first here with the source file of a function that it was inlined
-# into, or else the first with such a function's name.
+# The part of an instruction is the first here with the source file of a function that it was
+# inlined into, or else the first with such a function's name.
 FILES = [("scan", r"kernels/neon/scan_step\.hpp"),
          ("products", r"kernels/(neon\w*/\w+|tiles)\.hpp"),
          ("convolution", r"kernels/conv1d\.hpp"),

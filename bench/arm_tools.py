@@ -22,5 +22,5 @@ def run(*command, **options):
 
 
 def cross_compiler():
-    """The command that compiles for AArch64; CMAKE_CXX_COMPILER_LAUNCHER comes first, as in CMake."""
+    """The compiler for AArch64, after what CMAKE_CXX_COMPILER_LAUNCHER says, as in CMake."""
     return [*os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER", "").split(), "aarch64-linux-gnu-g++"]

@@ -40,7 +40,8 @@ The further steps of --full:
                  x86-64-v4 (AVX-512) and that with VNNI
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
   aarch64-i8mm   cross build with matrix products of INT8 (SMMLA), tests under QEMU
-  arm-instructions  what decoding executes on AArch64, counted under QEMU: little but products and scan
+  arm-instructions
+                 what decoding executes on ARM, counted under QEMU: products, scan, little else
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
 
 Each step is a CMake preset or close to one (cmake --list-presets). To work on one part:
