@@ -5,6 +5,7 @@
 #include "mamba2/batch.hpp"
 #include "mamba2/config.hpp"
 #include "mamba2/core/executor.hpp"
+#include "mamba2/core/hash.hpp"
 #include "mamba2/core/platform.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/thread_pool.hpp"
