@@ -16,6 +16,7 @@
 
 #include "mamba2/core/workers.hpp"
 #include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/fingerprint.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/weights.hpp"
@@ -298,6 +299,7 @@ template <WeightPolicy WeightT>
   const Result<void> loaded =
       detail::WeightsLoader<WeightT>(checkpoint, options, **executor, weights).load_all();
   if (!loaded) return loaded.error();
+  weights.fingerprint = fingerprint(checkpoint, WeightT::name);  // of pages just read
   return weights;
 }
 

@@ -13,6 +13,7 @@
 #include "mamba2/io/atomic_file.hpp"
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/io/encode.hpp"
+#include "mamba2/io/fingerprint.hpp"
 #include "mamba2/io/gguf_export.hpp"
 #include "mamba2/io/gguf_writer.hpp"
 #include "mamba2/io/quantization.hpp"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -114,6 +115,9 @@ class Mamba2Model {
   }
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
+
+  /// Tells models apart, and the same model in different precisions: see io/fingerprint.hpp.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
 
   /// Bytes of memory that the weights take.
   [[nodiscard]] std::size_t weight_bytes() const noexcept { return weights_->arena.size(); }

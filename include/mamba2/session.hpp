@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
@@ -54,6 +55,8 @@ class Session {
   [[nodiscard]] Result<void> prefill(std::span<const Token> tokens, std::span<float> logits);
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
+  /// That of the model.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
 
   /// Bytes of memory that a Session takes besides its State.
   /// weights: planned, at least.
