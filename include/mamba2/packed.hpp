@@ -158,6 +158,7 @@ template <WeightPolicy WeightT>
                  detail::concat(name, ": the weights are damaged: their hash does not fit")};
   }
   weights->arena = *std::move(arena);
+  weights->fingerprint = packed->header.fingerprint;
   weights->carve(weights->arena.data());
   const auto checked = detail::check_packed_vectors(*weights, name);
   if (!checked) return checked.error();

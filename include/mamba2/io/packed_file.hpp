@@ -2,7 +2,6 @@
 // Packed models: the weights as a program has them in memory, in a file.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -41,14 +40,14 @@ namespace mamba2::inline MAMBA2_ISA {
 /// The weights follow at weights_offset, a multiple of 64, as Weights::carve lays them out for the
 /// Config; then the text of a tokenizer.json, or nothing.
 struct PackedHeader {
-  std::string layout;                          ///< of bands: layouts::Native::name
-  std::string policy;                          ///< WeightT::name
-  Config config;                               ///< its members in their order, up to eos_token_ids
-  std::array<std::uint8_t, 16> fingerprint{};  ///< of the model; all 0: unknown
-  std::vector<std::uint8_t> formats;           ///< Mixed::Format of embedding, lm_head, and of
-                                               ///< in_proj and out_proj of each block; else 0
-  std::vector<std::uint32_t> rotations;        ///< BlockWeights::rotation
-  std::uint64_t weights_offset = 0;            ///< from the start of the file
+  std::string layout;                    ///< of bands: layouts::Native::name
+  std::string policy;                    ///< WeightT::name
+  Config config;                         ///< its members in their order, up to eos_token_ids
+  std::uint64_t fingerprint = 0;         ///< Weights::fingerprint
+  std::vector<std::uint8_t> formats;     ///< Mixed::Format of embedding, lm_head, and of
+                                         ///< in_proj and out_proj of each block; else 0
+  std::vector<std::uint32_t> rotations;  ///< BlockWeights::rotation
+  std::uint64_t weights_offset = 0;      ///< from the start of the file
   std::uint64_t weights_bytes = 0;
   std::uint64_t weights_hash = 0;  ///< XXH64
   std::uint64_t tokenizer_offset = 0;
@@ -118,9 +117,6 @@ class PackedFieldWriter {
     out_.insert(out_.end(), bytes.begin(), bytes.end());
   }
   void operator()(const bool& value) { (*this)(static_cast<std::uint8_t>(value)); }
-  void operator()(const std::array<std::uint8_t, 16>& values) {
-    for (const std::uint8_t value : values) (*this)(value);
-  }
   template <class List>
   requires requires(List list) { list.resize(1); }
   void operator()(const List& list) {
@@ -145,7 +141,6 @@ class PackedFieldReader {
     value = byte != 0;
     good_ = good_ && byte <= 1;
   }
-  void operator()(std::array<std::uint8_t, 16>& values) { take(values.data(), values.size()); }
   template <class List>
   requires requires(List list) { list.resize(1); }
   void operator()(List& list) {

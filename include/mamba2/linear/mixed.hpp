@@ -181,8 +181,10 @@ struct NativePolicies {
   using Int8 = mamba2::Int8;
   template <std::size_t kGroup>
   using Int4Groups = mamba2::Int4Groups<kGroup>;
+  using Int4 = Int4Groups<32>;
+  using Mixed = BasicMixed<NativePolicies>;
 };
-using Mixed = BasicMixed<NativePolicies>;
+using Mixed = NativePolicies::Mixed;
 
 static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::kBandRows &&
               Mixed::kBandRows == Q8_0::kBandRows && Mixed::kBandRows == Q4_0::kBandRows &&

@@ -2,10 +2,11 @@
 // From a checkpoint to a packed file, for this CPU or another.
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,9 +25,10 @@
 namespace mamba2::inline MAMBA2_ISA {
 
 struct PackOptions {
-  std::string_view tokenizer_json = {};           ///< goes with the model; empty: none
-  std::array<std::uint8_t, 16> fingerprint = {};  ///< of the model; all 0: unknown
+  std::string_view tokenizer_json = {};  ///< goes with the model; empty: none
   LoadOptions load = {};
+  /// Asked between pieces of the file; false gives it up.
+  std::function<bool()> go_on = {};
 };
 
 /// The parts of a packed file, which follow each other.
@@ -47,7 +49,7 @@ template <WeightPolicy WeightT>
   header.layout = layout;
   header.policy = WeightT::name;
   header.config = weights.config;
-  header.fingerprint = options.fingerprint;
+  header.fingerprint = weights.fingerprint;
   detail::for_each_packed_matrix(
       weights, [&](const auto& m) { header.formats.push_back(detail::packed_format(m)); });
   for (const BlockWeights<WeightT>& block : weights.blocks) {
@@ -71,9 +73,13 @@ template <WeightPolicy WeightT>
   auto file = AtomicFile::create(out);
   if (!file) return file.error();
   const PackedParts parts = packed_parts(*weights, layout, options);
-  for (const auto part :
-       {std::span<const std::byte>(parts.header), parts.weights, parts.tokenizer}) {
-    if (auto written = file->write(part); !written) return written;
+  for (auto part : {std::span<const std::byte>(parts.header), parts.weights, parts.tokenizer}) {
+    while (!part.empty()) {
+      if (options.go_on && !options.go_on()) return Error{ErrorCode::io, "interrupted"};
+      const auto piece = part.first(std::min(part.size(), std::size_t{1} << 24));
+      if (auto written = file->write(piece); !written) return written;
+      part = part.subspan(piece.size());
+    }
   }
   return file->commit();
 }
@@ -101,7 +107,7 @@ template <class Policies>
 
 /// Writes a packed file, of weights as the policy of that name has them ("int8", "int4", "mixed"),
 /// for a CPU or layout; see layout_of(). Takes as much memory as the weights. Errors:
-/// invalid_argument, for names; those of load_weights() and AtomicFile.
+/// invalid_argument, for names; those of load_weights() and AtomicFile; io (interrupted).
 [[nodiscard]] inline Result<void> pack(const Checkpoint& checkpoint, std::string_view policy,
                                        std::string_view target, const std::filesystem::path& out,
                                        const PackOptions& options = {}) {
@@ -110,13 +116,7 @@ template <class Policies>
   const auto as = [&]<class Policies>(Policies) {
     return detail::write_packed_as<Policies>(checkpoint, policy, layout, out, options);
   };
-  if (layout == Native::name) {
-    struct Own : NativePolicies {
-      using Int4 = mamba2::Int4;
-      using Mixed = mamba2::Mixed;
-    };
-    return as(Own());
-  }
+  if (layout == Native::name) return as(NativePolicies());
   if (layout == Neon::name || layout == X86_64::name) return as(PoliciesFor<Neon>());
   if (layout == Avx2::name) return as(PoliciesFor<Avx2>());
   if (layout == Avx512::name) return as(PoliciesFor<Avx512>());
