@@ -39,6 +39,7 @@ The further steps of --full:
                  x86-64-v4 (AVX-512) and that with VNNI
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
+  release-tar    the archive of tools/release.sh, and what its programs write under QEMU
 
 Each step is a CMake preset or close to one (cmake --list-presets). To work on one part:
   cmake --preset release && cmake --build --preset release && ctest --preset release -R scan
@@ -111,6 +112,22 @@ step_aarch64-cpus() {
   for cpu in neoverse-n1 max; do
     echo "-- as $cpu"
     QEMU_CPU=$cpu count_ctest --test-dir build/aarch64-cross -E '^build/'
+  done
+}
+
+# Twice, for the same bytes.
+step_release-tar() {
+  local again=build/release-tar/again archive
+  on_arm && return
+  rm -rf build/release-tar
+  cmake --preset release -DMAMBA2_WERROR=ON
+  cmake --build --preset release --parallel "$(cores)" --target generate
+  tools/release.sh --no-install
+  tools/release.sh --no-install --out "$again"
+  for archive in "$again"/*.tar.xz; do
+    cmp "$archive" "build/release-tar/$(basename "$archive")"
+    tests/release.sh "$archive" "$PWD/build/release/bin/generate" "$PWD/examples/models/tales-14m" \
+      build/release-tar/work
   done
 }
 
@@ -194,7 +211,7 @@ steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross)
 all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
-  aarch64-cross)
+  release-tar aarch64-cross)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
@@ -224,7 +241,9 @@ packages=(g++ cmake ninja-build pkg-config
   libeigen3-dev libxsimd-dev nlohmann-json3-dev doctest-dev libcli11-dev libbenchmark-dev)
 for step in "${steps[@]}"; do
   case $step in
-    aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
+    aarch64-* | release-tar)
+      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static xz-utils)
+      ;;
     clang) packages+=(clang) ;;
     format) packages+=(clang-format) ;;
     fuzz) packages+=(clang libclang-rt-14-dev) ;;
