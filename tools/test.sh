@@ -26,6 +26,7 @@ The quick steps, in order:
   release        gcc, optimised for this machine's CPU: unit tests, users' builds
   asan-ubsan     gcc, AddressSanitizer and UndefinedBehaviorSanitizer, assertions
   aarch64-cross  cross build for Cortex-A76, tests under QEMU as that CPU
+  arm-pipeline   cycles of the inner loops on a Cortex-A76, by llvm-mca, are within their budgets
 
 The further steps of --full:
   format         clang-format finds nothing to change
@@ -82,6 +83,7 @@ step_clang() {
   cmake --build --preset clang --target bench-kernels --parallel "$(cores)"
 }
 step_aarch64-cross() { on_arm || preset aarch64-cross; }
+step_arm-pipeline() { on_arm || python3 bench/arm_pipeline.py; }
 step_aarch64-base() { on_arm || preset aarch64-baseline; }
 
 on_arm() {
@@ -209,9 +211,9 @@ step_referees() {
 
 steps=()
 want_packages=true
-tier=(release asan-ubsan aarch64-cross)
+tier=(release asan-ubsan aarch64-cross arm-pipeline)
 all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
-  release-tar aarch64-cross)
+  release-tar aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
@@ -241,8 +243,12 @@ packages=(g++ cmake ninja-build pkg-config
   libeigen3-dev libxsimd-dev nlohmann-json3-dev doctest-dev libcli11-dev libbenchmark-dev)
 for step in "${steps[@]}"; do
   case $step in
-    aarch64-* | release-tar)
+    aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
+    release-tar)
       on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static xz-utils)
+      ;;
+    arm-pipeline)
+      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static llvm-19 python3)
       ;;
     clang) packages+=(clang) ;;
     format) packages+=(clang-format) ;;
