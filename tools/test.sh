@@ -39,6 +39,7 @@ The further steps of --full:
   x86-levels     unit tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
                  x86-64-v4 (AVX-512) and that with VNNI
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
+  aarch64-i8mm   cross build with matrix products of INT8 (SMMLA), tests under QEMU
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
   release-tar    the archive of tools/release.sh, and what its programs write under QEMU
 
@@ -85,6 +86,7 @@ step_clang() {
 step_aarch64-cross() { on_arm || preset aarch64-cross; }
 step_arm-pipeline() { on_arm || python3 bench/arm_pipeline.py; }
 step_aarch64-base() { on_arm || preset aarch64-baseline; }
+step_aarch64-i8mm() { on_arm || preset aarch64-i8mm; }
 
 on_arm() {
   [ "$(uname -m)" = aarch64 ] && echo "skipped: this machine is AArch64"
@@ -212,8 +214,8 @@ step_referees() {
 steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross arm-pipeline)
-all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
-  release-tar aarch64-cross arm-pipeline)
+all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base
+  aarch64-i8mm aarch64-cpus release-tar aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
