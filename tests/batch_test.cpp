@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -12,6 +14,8 @@
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/mixed.hpp"
+#include "tests/io/gguf_model.hpp"
+#include "tests/linear/random_blocks.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -178,6 +182,39 @@ TEST_CASE("so they do with a format for each matrix") {
   const std::string toy = MAMBA2_SOURCE_DIR "/tests/golden/gguf/toy.gguf";
   const auto model = mamba2::Mamba2Model<mamba2::Mixed>::load(toy).value();
   check_batches(model);
+}
+
+TEST_CASE("and with the formats of K-quants beside F16 and BF16") {
+  Config c = batch_config();
+  c.d_model = c.d_inner = c.d_ssm = 256;  // a super-block
+  const auto weights = reference::random_weights(c, 33);
+  const auto file = tests::with_checkpoint(c, weights, [](const auto& checkpoint) {
+    mamba2_tests::GgufModel gguf(checkpoint.value());
+    const auto store = [&gguf](const std::string& name, mamba2::DType type) {
+      auto& tensor = gguf[name];
+      tensor.type = type;
+      if (mamba2::dtype_block(type) > 1) {
+        tensor.data = tests::random_blocks(type, tensor.shape[0], 256, 34).data;
+        return;
+      }
+      for (const float value : tensor.values) {
+        const auto bits = std::bit_cast<std::array<std::byte, 2>>(
+            type == mamba2::DType::F16 ? mamba2::float_to_fp16(value)
+                                       : mamba2::float_to_bf16(value));
+        tensor.data.insert(tensor.data.end(), bits.begin(), bits.end());
+      }
+    };
+    store("token_embd.weight", mamba2::DType::Q6_K);
+    store("blk.0.ssm_in.weight", mamba2::DType::Q4_K);
+    store("blk.0.ssm_out.weight", mamba2::DType::Q6_K);
+    store("blk.1.ssm_in.weight", mamba2::DType::F16);
+    store("blk.1.ssm_out.weight", mamba2::DType::BF16);
+    return gguf.bytes();
+  });
+  const auto checkpoint = mamba2::Checkpoint::from_gguf(file).value();
+  const auto model = mamba2::Mamba2Model<mamba2::Mixed>::load(checkpoint).value();
+  check_batches(model, 3, 3, StatePrecision::fp32);
+  check_decode(model, 17, 1, StatePrecision::fp16);
 }
 
 TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {
