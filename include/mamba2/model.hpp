@@ -22,10 +22,11 @@ struct MemoryRequired {
   std::size_t scratch;  ///< of a Session
   std::size_t loading;  ///< while the weights are packed, before there is a Session
 
+  /// Of a Session: state and scratch.
+  [[nodiscard]] std::size_t session() const noexcept { return state + scratch; }
+
   /// The most at any one time.
-  [[nodiscard]] std::size_t peak() const noexcept {
-    return weights + std::max(state + scratch, loading);
-  }
+  [[nodiscard]] std::size_t peak() const noexcept { return weights + std::max(session(), loading); }
 };
 
 /// The weights of a model, stored and multiplied as the policy WeightT says. Immutable: copies are

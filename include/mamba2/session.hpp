@@ -22,6 +22,9 @@ struct SessionOptions {
   std::size_t prefill_batch = 192;
   StatePrecision state = StatePrecision::fp32;
   Workers workers = {};
+  /// For state and scratch, instead of memory from the system: MemoryRequired::session() bytes that
+  /// start on a multiple of 64 and outlive the Session.
+  std::span<std::byte> memory = {};
 };
 
 template <WeightPolicy WeightT>
@@ -32,7 +35,7 @@ class Batch;
 template <WeightPolicy WeightT>
 class Session {
  public:
-  /// Errors: invalid_argument (prefill_batch), out_of_memory, those of Workers::get.
+  /// Errors: invalid_argument (prefill_batch, memory), out_of_memory, those of Workers::get.
   [[nodiscard]] static Result<Session> create(std::shared_ptr<const Weights<WeightT>> weights,
                                               const SessionOptions& options);
 
@@ -114,10 +117,18 @@ Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<
                  detail::concat("session: prefill_batch must be in 1..", Reader::kMaxTokens,
                                 ", found ", options.prefill_batch)};
   }
-  Result<State> state = State::create(weights->config, options.state);
-  if (!state) return std::move(state).error();
-  Result<Arena> arena = Arena::create(scratch_bytes(*weights, options));
+  // Scratch first: its size is a multiple of the alignment.
+  const std::size_t scratch = scratch_bytes(*weights, options);
+  std::span<std::byte> memory = options.memory;
+  if (memory.data() != nullptr) {
+    const std::size_t bytes = scratch + State::bytes(weights->config, options.state);
+    if (auto fits = Arena::check(bytes, memory, "session"); !fits) return fits.error();
+  }
+  Result<Arena> arena = Arena::create(scratch, memory, "session");
   if (!arena) return std::move(arena).error();
+  if (memory.data() != nullptr) memory = memory.subspan(scratch);
+  Result<State> state = State::create(weights->config, options.state, memory);
+  if (!state) return std::move(state).error();
   Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return std::move(executor).error();
   return Session(std::move(weights), *std::move(executor), *std::move(state), *std::move(arena),

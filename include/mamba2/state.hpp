@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "mamba2/config.hpp"
@@ -23,10 +24,12 @@ enum class StatePrecision : std::uint8_t {
 /// Copying a State forks the sequence. A new State is that of an empty sequence: zeros.
 class State {
  public:
-  /// Error: out_of_memory.
+  /// memory: for it, of the application's: bytes() that start on a multiple of 64 and outlive it.
+  /// Errors: out_of_memory; invalid_argument, for memory that is too small or not aligned.
   [[nodiscard]] static Result<State> create(const Config& config,
-                                            StatePrecision precision = StatePrecision::fp32) {
-    Result<Arena> arena = Arena::create(bytes(config, precision));
+                                            StatePrecision precision = StatePrecision::fp32,
+                                            std::span<std::byte> memory = {}) {
+    Result<Arena> arena = Arena::create(bytes(config, precision), memory, "state");
     if (!arena) return std::move(arena).error();
     return State(config, precision, *std::move(arena));
   }
