@@ -58,6 +58,25 @@ for weights in fp32 fp16 bf16 int4 mixed; do
 done
 expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 
+# States.
+state() { expect "$1" "$2" generate "$model" -w int8 "${@:3}"; }
+state 0 . "The sea" -n 12 --seed 5 --repetition-penalty 1.2
+whole=$(cat out)
+state 0 . "The sea" -n 5 --seed 5 --repetition-penalty 1.2 --save-state sea.state
+first=$(cat out)
+state 0 'seed     as saved' --load-state sea.state -n 7 --threads 2 --save-state sea.2 --stats
+same "${whole#"$first"}"
+state 0 'seed     3' --load-state sea.state -n 2 --seed 3 --stats
+state 0 '^ and then' " and then" --load-state sea.state -n 2 -t 0
+state 1 'sea.state: the precision of the state must be fp16' --load-state sea.state --state fp16
+expect 1 'sea.state: the weights .* must be int4, found "int8"' \
+  generate "$model" --load-state sea.state -w int4
+head -c 100000 sea.2 >cut.state
+state 1 'cut.state: must have [0-9]+ bytes, found 100000' --load-state cut.state
+state 1 'prompt.txt: expected a state file' --load-state prompt.txt
+state 1 'missing.state: cannot open' --load-state missing.state
+state 1 'no-such/x.state: cannot be written' text --save-state no-such/x.state
+
 # Reports.
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
 grep -q '"parameters": 14476080' report.json || die "report.json: the parameters"

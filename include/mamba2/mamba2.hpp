@@ -18,6 +18,7 @@
 #include "mamba2/io/gguf_writer.hpp"
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors_writer.hpp"
+#include "mamba2/io/state_file.hpp"
 #include "mamba2/io/transformers_export.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/int4.hpp"
