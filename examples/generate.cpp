@@ -87,19 +87,8 @@ void describe(CLI::App& app, Arguments& a) {
                  "Write a file with all that is needed to go on, when the text has ended")
       ->default_str("");
   app.add_flag("--no-echo", a.no_echo, "Print the continuation alone, not the prompt before it");
-  app.add_flag("--stats", a.stats, "Afterwards print times, speed and memory on standard error");
-}
-
-/// "\n" and "\t" as people type them in a shell.
-std::string unescape(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
-    const char plain = next == 'n' ? '\n' : next == 't' ? '\t' : next == '\\' ? '\\' : '\0';
-    out += plain != '\0' ? plain : text[i];
-    if (plain != '\0') ++i;
-  }
-  return out;
+  app.add_flag("--stats", a.stats,
+               "Afterwards print times, speed, memory and seed on standard error");
 }
 
 /// What can be read from a file that is open, or could not be opened: input is -1 then.
@@ -231,7 +220,7 @@ mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument, "the prompt is empty"};
   }
   a.generate.stop_at_eos = !a.ignore_eos;
-  for (std::string& stop : a.generate.stop) stop = unescape(stop);
+  for (std::string& stop : a.generate.stop) stop = cli::unescape(stop);
   return cli::with_weights(a.weights.of(a.model),
                            [&]<class WeightT>() { return continue_text<WeightT>(*prompt, a); });
 }

@@ -30,7 +30,7 @@ class SamplingOptions {
     add_one(app, "--repetition-penalty", &SamplerOptions::repetition_penalty,
             "Above 1: tokens seen already become less likely");
     seed_ = add_one(app, "--seed", &SamplerOptions::seed,
-                    "The same seed gives the same text; without it a random one (--stats shows it)")
+                    "The same seed gives the same text; without it a random one")
                 ->default_str("random")
                 ->transform(kWhole);
     app.callback([this] {

@@ -25,6 +25,7 @@
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/mixed.hpp"
 #include "mamba2/model.hpp"
+#include "mamba2/prefix_cache.hpp"
 #include "mamba2/sampler.hpp"
 #include "mamba2/session.hpp"
 #include "mamba2/state.hpp"
