@@ -87,13 +87,15 @@ cmp killed.state turn4.state || die "another state beside a file that was begun"
 cp "$source/LICENSE" other.state
 status=0
 say 0 1 | chat --state other.state >out 2>err || status=$?
-[ "$status" -eq 1 ] && grep -q 'expected a state file' err || die "a file of another kind: $status"
+[ "$status" -eq 1 ] || die "a file of another kind: exit status 1 expected, found $status"
+grep -q 'expected a state file' err || die "a file of another kind: the reason expected"
 cmp "$source/LICENSE" other.state
 [ ! -s out ] || die "a file of another kind: an answer"
 
 # Ctrl-C stops the answer, and at the next line the program. What was shown of the answer counts.
 mkfifo typed
-"${emulator[@]}" "$bin/chat" "${options[@]}" -t 0 -n 1000000 --state stopped.state <typed >out 2>err &
+endless=("${options[0]}" --threads 1 -t 0 -n 1000000 --state stopped.state)
+"${emulator[@]}" "$bin/chat" "${endless[@]}" <typed >out 2>err &
 job=$!
 trap 'kill -KILL "$job" 2>/dev/null || true' EXIT
 exec 3>typed

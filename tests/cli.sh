@@ -81,7 +81,7 @@ state 1 'no-such/x.state: cannot be written' text --save-state no-such/x.state
 talk() { printf '%s\n' "$1" | program chat "$model" -t 0 --threads 1 "${@:2}" >out 2>err || die "chat: $?"; }
 talk $'Who are you?\n\nWhere?' -n 6
 [ "$(wc -l <out)" -ge 2 ] || die "chat: two answers expected"
-talk "Once" -n 40 --template 'The {user} upon a{assistant}\n' --state talk.state --stop ' little'
+talk "Once" -n 40 --template 'The {user} upon a{assistant}\n' --state talk.state --stop ' moon'
 stopped=$(wc -c <out)
 talk "Once" -n 40 --template 'The {user} upon a{assistant}\n'
 [ "$stopped" -lt "$(wc -c <out)" ] || die "chat: --stop"
