@@ -317,6 +317,34 @@ cmp q8_0.gguf tales-int8.gguf
 quantize 0 '^tales-int4.gguf: int4, search' "$model" tales-int4.gguf
 [ "$(wc -c <q4_0.gguf)" -eq "$(wc -c <tales-int4.gguf)" ] || die "tales-int4.gguf: the size"
 expect 0 . generate tales-int4.gguf "${greedy[@]:2}"
+
+# Packing: what is used in place is what loading would have made.
+quantize 0 '^int8.packed: int8, packed for .* MB' "$model" int8.packed --pack native --type int8
+of_packed() { # WEIGHTS FILE
+  expect 0 '' mamba2-logits "$model" --text "The sea" -w "$1" --out original.safetensors
+  expect 0 '' mamba2-logits "$2" --text "The sea" -w "$1" --out packed.safetensors
+  cmp original.safetensors packed.safetensors || die "$2: the logits"
+}
+of_packed int8 int8.packed
+quantize 0 '^int4.packed: mixed, packed for' int4 int4.packed --pack native
+expect 0 'weights  mixed, ' generate int4.packed "The sea" -n 2 --stats
+quantize 0 '^int4.packed: int4, packed for' int4 int4.packed --pack native --type int4 --force
+of_packed int4 int4.packed
+quantize 0 'mixed, packed for' q4_0.gguf gguf.packed --pack native
+expect 0 'weights  mixed, ' generate gguf.packed "The sea" -n 2 --stats
+quantize 0 'packed for neon' "$model" arm.packed --pack cortex-a76 --no-tokenizer
+if [ "$(program mamba2-logits --version | grep -c neon)" -eq 0 ]; then
+  expect 1 'arm.packed: must be packed for .*, found "neon"' generate arm.packed "The sea"
+else
+  expect 1 'arm.packed: ' generate arm.packed "The sea" # it has no tokenizer
+fi
+expect 1 'int8.packed: weights must be int4, found "int8"' generate int8.packed "The sea" -w int4
+quantize 1 'int8.packed: exists; --force replaces it' "$model" int8.packed --pack native
+quantize 1 'pack: target must be a CPU such as cortex-a76' "$model" other --pack z80
+quantize 2 . "$model" other --pack native --group 64
+head -c 5000000 int8.packed >other.packed
+expect 1 'other.packed: the file must have ' generate other.packed "The sea"
+rm other.packed
 quantize 1 'int8: is quantized already' int8 other
 quantize 1 'q4_0.gguf: is quantized already' q4_0.gguf other
 quantize 1 'int8: is not empty; --force' "$model" int8
@@ -358,6 +386,10 @@ expect 2 . mamba2-bench --random mamba2-3t
 # An option with a list takes one argument: the model may follow.
 expect 0 '' mamba2-logits --ids 1,5 "$model" --out ids.safetensors
 expect 0 . generate --cpus 0 -n 1 "$model" "The sea"
+expect 0 . generate --cpus 0-0,0 -n 1 "$model" "The sea"
+expect 1 'cannot use CPU 8191: this thread may use ' generate --cpus 8191 "$model" "The sea"
+expect 2 'cpus: expected a list of CPUs like 0-3,8, found .4-' generate --cpus 4- "$model" "The sea"
+expect 2 'cpus: expected a list of CPUs' mamba2-bench "$model" --cpus x
 
 # Wrong input.
 expect 1 'no-such-folder' generate no-such-folder text

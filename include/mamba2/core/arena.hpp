@@ -67,7 +67,11 @@ class Arena {
   /// with the numbers: less memory than that, or a start not on a multiple of Carver::kAlignment.
   [[nodiscard]] static Result<Arena> create(std::size_t bytes, std::span<std::byte> memory,
                                             std::string_view what);
-  /// That error alone.
+  /// Memory that is there already, and only read: nobody may write through data(). Error
+  /// invalid_argument: a start not on a multiple of Carver::kAlignment.
+  [[nodiscard]] static Result<Arena> of_constants(std::span<const std::byte> memory,
+                                                  std::string_view what);
+  /// The errors of memory of the application's alone.
   [[nodiscard]] static Result<void> check(std::size_t bytes, std::span<const std::byte> memory,
                                           std::string_view what);
 
@@ -129,6 +133,14 @@ inline Result<Arena> Arena::create(std::size_t bytes, std::span<std::byte> memor
   Arena arena;
   arena.data_ = memory.data();
   arena.size_ = bytes;
+  return arena;
+}
+
+inline Result<Arena> Arena::of_constants(std::span<const std::byte> memory, std::string_view what) {
+  if (const auto fits = check(memory.size(), memory, what); !fits) return fits.error();
+  Arena arena;
+  arena.data_ = const_cast<std::byte*>(memory.data());  // NOLINT(*-const-cast): see data()
+  arena.size_ = memory.size();
   return arena;
 }
 
