@@ -58,6 +58,38 @@ for weights in fp32 fp16 bf16 int4 mixed; do
 done
 expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 
+# States.
+state() { expect "$1" "$2" generate "$model" -w int8 "${@:3}"; }
+state 0 . "The sea" -n 12 --seed 5 --repetition-penalty 1.2
+whole=$(cat out)
+state 0 . "The sea" -n 5 --seed 5 --repetition-penalty 1.2 --save-state sea.state
+first=$(cat out)
+state 0 'seed     as saved' --load-state sea.state -n 7 --threads 2 --save-state sea.2 --stats
+same "${whole#"$first"}"
+state 0 'seed     3' --load-state sea.state -n 2 --seed 3 --stats
+state 0 '^ and then' " and then" --load-state sea.state -n 2 -t 0
+state 1 'sea.state: the precision of the state must be fp16' --load-state sea.state --state fp16
+expect 1 'sea.state: the weights .* must be int4, found "int8"' \
+  generate "$model" --load-state sea.state -w int4
+head -c 100000 sea.2 >cut.state
+state 1 'cut.state: must have [0-9]+ bytes, found 100000' --load-state cut.state
+state 1 'prompt.txt: expected a state file' --load-state prompt.txt
+state 1 'missing.state: cannot open' --load-state missing.state
+state 1 'no-such/x.state: cannot be written' text --save-state no-such/x.state
+
+# Talks.
+talk() { printf '%s\n' "$1" | program chat "$model" -t 0 --threads 1 "${@:2}" >out 2>err || die "chat: $?"; }
+talk $'Who are you?\n\nWhere?' -n 6
+[ "$(wc -l <out)" -ge 2 ] || die "chat: two answers expected"
+talk "Once" -n 40 --template 'The {user} upon a{assistant}\n' --state talk.state --stop ' moon'
+stopped=$(wc -c <out)
+talk "Once" -n 40 --template 'The {user} upon a{assistant}\n'
+[ "$stopped" -lt "$(wc -c <out)" ] || die "chat: --stop"
+expect 2 'template: must have' chat "$model" --template 'User: {user}'
+expect 2 'temperature' chat "$model" -t -1
+expect 1 'no-such/x.state: cannot be written' chat "$model" --state no-such/x.state
+expect 0 '' chat "$model" # no line at all
+
 # Reports.
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
 grep -q '"parameters": 14476080' report.json || die "report.json: the parameters"
@@ -339,7 +371,7 @@ for key in model weights threads tokens_per_s bytes_per_token gb_per_s gop_per_s
 done
 
 # Help and usage.
-for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-eval mamba2-convert \
+for name in generate chat mamba2-inspect mamba2-logits mamba2-perplexity mamba2-eval mamba2-convert \
   mamba2-quantize mamba2-bench; do
   expect 0 'Exit status' "$name" --help
   expect 2 . "$name"

@@ -4,9 +4,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "mamba2/io/state_file.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -177,6 +181,58 @@ TEST_CASE("a second call continues the text of the first") {
     logits = again.decode(token).value();
   }
   CHECK(text == split);
+}
+
+TEST_CASE("a text goes on from a state file as if it had not ended") {
+  const GenerateOptions options = {.max_tokens = 8,
+                                   .sampling = {.repetition_penalty = 1.1F, .seed = 3}};
+  GenerateOptions twice = options;
+  twice.max_tokens = 16;
+  const std::string expected = write(twice).text;
+
+  const auto& tokenizer = bundled().tokenizer;
+  std::string text;
+  const auto append = [&](std::string_view piece) { return !text.append(piece).empty(); };
+  std::vector<std::byte> file;
+  {
+    auto session = bundled().model.session().value();
+    auto sampler = mamba2::make_sampler(options.sampling, tokenizer, session.config()).value();
+    (void)mamba2::generate(session, sampler, tokenizer, kPrompt, options, append).value();
+    mamba2::StateFile(session, &sampler)
+        .write([&](std::span<const std::byte> part) {
+          file.insert(file.end(), part.begin(), part.end());
+          return mamba2::Result<void>();
+        })
+        .value();
+  }
+  auto session = bundled().model.session().value();
+  auto sampler = mamba2::make_sampler({.seed = 99}, tokenizer, session.config()).value();
+  mamba2::StateFile(session, &sampler).read(file).value();
+  const auto done = mamba2::generate(session, sampler, tokenizer, "", options, append).value();
+  CHECK(text == expected);
+  CHECK(done.prompt_tokens == 0);
+  CHECK(done.tokens == 8);
+
+  auto small = mamba2::Sampler::create({}, 5).value();
+  const auto refused = mamba2::generate(session, small, tokenizer, "", options, append);
+  REQUIRE(!refused);
+  CHECK(refused.error().message == "the sampler must be one for 8192 tokens, found 5");
+}
+
+TEST_CASE("a sampler has seen what was read, and no more") {
+  auto session = bundled().model.session().value();
+  auto sampler =
+      mamba2::make_sampler({.temperature = 0.0F}, bundled().tokenizer, session.config()).value();
+  std::string prompt;
+  for (int i = 0; i < 100; ++i) prompt += kPrompt;
+  prompt += " zebra";
+  GenerateOptions options = greedy(0);
+  options.on_prompt = [](std::size_t, std::size_t) { return false; };
+  const auto ignore = [](std::string_view) { return true; };
+  (void)mamba2::generate(session, sampler, bundled().tokenizer, prompt, options, ignore).value();
+  const auto ids = bundled().tokenizer.encode(prompt);
+  CHECK(sampler.seen()[static_cast<std::size_t>(ids.front())]);
+  CHECK(!sampler.seen()[static_cast<std::size_t>(ids.back())]);
 }
 
 TEST_CASE("an empty prompt, wrong options and another model's tokenizer are refused") {

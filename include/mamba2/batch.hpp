@@ -165,6 +165,7 @@ Result<void> Batch<WeightT>::decode(std::span<Session<WeightT>* const> sessions,
     for (std::size_t i = 0; i < some; ++i) {
       scratch_.readings[i] = {&sessions[i]->state_, tokens.subspan(i, 1),
                               logits.subspan(i * vocab_size, vocab_size)};
+      sessions[i]->has_logits_ = false;
     }
     scratch_.reader.read(std::span(scratch_.readings, some), *executor_);
     sessions = sessions.subspan(some);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -29,6 +30,8 @@ struct SessionOptions {
 
 template <WeightPolicy WeightT>
 class Batch;
+template <WeightPolicy WeightT>
+class StateFile;
 
 /// One sequence of tokens. Made by Mamba2Model::session(); shares the weights, so that it may
 /// outlive the model object. Not for two threads at a time; different Sessions are independent.
@@ -65,15 +68,25 @@ class Session {
     return Scratch(Carver(), weights, std::min(options.prefill_batch, Reader::kMaxTokens)).bytes;
   }
 
+  /// The logits that the last call of decode() or prefill() returned, (vocab_size); empty where
+  /// there are none: nothing was read yet, or not so, or the state was set.
+  [[nodiscard]] std::span<const float> logits() const noexcept {
+    return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
+  }
+
   /// What has been read so far. Copy it to fork the sequence or to come back to it.
   [[nodiscard]] const State& state() const noexcept { return state_; }
   /// Continues from another state. Error: mismatch, if it is of a model of another shape.
   [[nodiscard]] Result<void> set_state(const State& state);
   /// Starts an empty sequence.
-  void reset() noexcept { state_.reset(); }
+  void reset() noexcept {
+    state_.reset();
+    has_logits_ = false;
+  }
 
  private:
   friend class Batch<WeightT>;
+  friend class StateFile<WeightT>;
   using Reader = detail::Reader<WeightT>;
 
   Session(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
@@ -100,6 +113,17 @@ class Session {
   void read(std::span<const Token> tokens, std::span<float> logits) {
     const Reading reading = {&state_, tokens, logits};
     scratch_.reader.read(std::span(&reading, 1), *executor_);
+    has_logits_ = logits.data() == scratch_.logits;
+  }
+  /// Takes up what a state file has, whose parts have the right sizes; logits may be missing.
+  void restore(std::uint64_t tokens, std::span<const std::byte> conv,
+               std::span<const std::byte> ssm, std::span<const std::byte> logits) noexcept {
+    state_.reset();
+    state_.count(static_cast<std::size_t>(tokens));
+    if (!conv.empty()) std::memcpy(state_.conv(0), conv.data(), conv.size());
+    std::memcpy(state_.template ssm<std::byte>(0), ssm.data(), ssm.size());
+    has_logits_ = !logits.empty();
+    if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
   }
 
   std::shared_ptr<const Weights<WeightT>> weights_;
@@ -107,6 +131,7 @@ class Session {
   State state_;
   Arena arena_;
   Scratch scratch_;
+  bool has_logits_ = false;
 };
 
 template <WeightPolicy WeightT>
@@ -171,6 +196,7 @@ Result<void> Session<WeightT>::set_state(const State& state) {
                  "precision"};
   }
   state_ = state;
+  has_logits_ = false;
   return {};
 }
 

@@ -46,6 +46,12 @@ class State {
     return *this;
   }
   ~State() = default;
+  /// As the copy constructor. Error: out_of_memory.
+  [[nodiscard]] Result<State> copy() const {
+    Result<Arena> arena = Arena::create(arena_.size());
+    if (!arena) return std::move(arena).error();
+    return State(*this, *std::move(arena));
+  }
 
   /// (d_conv - 1, conv_dim): the last raw inputs of a layer's convolution, oldest first.
   [[nodiscard]] float* conv(std::size_t layer) noexcept {
@@ -90,6 +96,8 @@ class State {
            ssm_offset_ == ssm_offset(config) && arena_.size() == bytes(config, precision_);
   }
 
+  /// Bytes of memory that it takes.
+  [[nodiscard]] std::size_t bytes() const noexcept { return arena_.size(); }
   /// Bytes of a State for a model of this shape.
   [[nodiscard]] static std::size_t bytes(const Config& config,
                                          StatePrecision precision = StatePrecision::fp32) noexcept {
