@@ -26,10 +26,11 @@ The quick steps, in order:
   release        gcc, optimised for this machine's CPU: unit tests, users' builds
   asan-ubsan     gcc, AddressSanitizer and UndefinedBehaviorSanitizer, assertions
   aarch64-cross  cross build for Cortex-A76, tests under QEMU as that CPU
+  arm-pipeline   cycles of the inner loops on a Cortex-A76, by llvm-mca, are within their budgets
 
 The further steps of --full:
   format         clang-format finds nothing to change
-  fuzz           libFuzzer with sanitizers, a minute for each parser (or FUZZ_SECONDS)
+  fuzz           libFuzzer with sanitizers, 30 seconds for each target (or FUZZ_SECONDS)
   tidy           clang-tidy finds nothing in the headers, examples, tools and benchmarks
   referees       the same answers as other implementations (Python packages, in build/venv)
   debug          gcc, assertions, little optimisation; each header alone
@@ -37,7 +38,9 @@ The further steps of --full:
   tsan           gcc, ThreadSanitizer
   x86-levels     unit tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
                  x86-64-v4 (AVX-512) and that with VNNI
+  valgrind       no error and no leak: generate and some unit tests, built for x86-64-v3
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
+  aarch64-i8mm   cross build with matrix products of INT8 (SMMLA), tests under QEMU
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
   release-tar    the archive of tools/release.sh, and what its programs write under QEMU
 
@@ -82,10 +85,34 @@ step_clang() {
   cmake --build --preset clang --target bench-kernels --parallel "$(cores)"
 }
 step_aarch64-cross() { on_arm || preset aarch64-cross; }
+step_arm-pipeline() { on_arm || python3 bench/arm_pipeline.py; }
 step_aarch64-base() { on_arm || preset aarch64-baseline; }
+step_aarch64-i8mm() { on_arm || preset aarch64-i8mm; }
 
 on_arm() {
   [ "$(uname -m)" = aarch64 ] && echo "skipped: this machine is AArch64"
+}
+
+# Memory errors and leaks of what users run, as AddressSanitizer does not see them: values that were
+# never set. For x86-64-v3, because valgrind knows no AVX-512.
+step_valgrind() {
+  local build=build/x86-64-v3 model=examples/models/tales-14m
+  local valgrind=(valgrind --quiet --error-exitcode=1 --leak-check=full)
+  on_arm && return
+  configure_level x86-64-v3 -DMAMBA2_BUILD_EXAMPLES=ON
+  cmake --build "$build" --parallel "$(cores)" --target generate mamba2-tests
+  for weights in fp32 int8 int4; do
+    "${valgrind[@]}" "$build/bin/generate" "$model" "Once upon a time" -n 3 -w "$weights" --threads 2
+  done
+  "${valgrind[@]}" "$build/bin/mamba2-tests" --no-colors=true \
+    --source-file='*/session_test.cpp,*/state_test.cpp,*/io/checkpoint_test.cpp,*/io/gguf_test.cpp'
+}
+
+# configure_level LEVEL OPTION...
+configure_level() {
+  cmake -G Ninja -S . -B "build/${1// /}" -DCMAKE_BUILD_TYPE=Release -DMAMBA2_WERROR=ON \
+    -DMAMBA2_NATIVE=OFF -DCMAKE_CXX_FLAGS="-march=$1" -DMAMBA2_BUILD_BENCH=OFF \
+    -DMAMBA2_BUILD_EXAMPLES=OFF -DMAMBA2_BUILD_TOOLS=OFF "${@:2}"
 }
 
 step_x86-levels() {
@@ -95,9 +122,7 @@ step_x86-levels() {
   if grep -qw avx512_vnni /proc/cpuinfo; then levels+=("x86-64-v4 -mavx512vnni"); fi
   for level in "${levels[@]}"; do
     echo "-- $level"
-    cmake -G Ninja -S . -B "build/${level// /}" -DCMAKE_BUILD_TYPE=Release -DMAMBA2_WERROR=ON \
-      -DMAMBA2_NATIVE=OFF -DCMAKE_CXX_FLAGS="-march=$level" -DMAMBA2_BUILD_BENCH=OFF \
-      -DMAMBA2_BUILD_EXAMPLES=OFF -DMAMBA2_BUILD_TOOLS=OFF
+    configure_level "$level"
     cmake --build "build/${level// /}" --parallel "$(cores)"
     count_ctest --test-dir "build/${level// /}" -E '^build/'
   done
@@ -148,37 +173,12 @@ step_tidy() {
     xargs -0 -n1 "-P$(cores)" clang-tidy --quiet -p build/clang
 }
 
-# Coverage-guided: what was found worth keeping stays in build/fuzz for the next time.
 step_fuzz() {
-  local golden=tests/golden source name
+  local source
   for source in tests/fuzz/*_fuzz.cpp; do
-    name=$(basename "$source" _fuzz.cpp)
-    echo "-- $name"
-    mkdir -p "build/fuzz/$name.seeds" "build/fuzz/$name.found"
-    clang++ -std=c++20 -O1 -g1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-      -Iinclude -o "build/fuzz/$name" "$source"
-    case $name in
-      gguf) cp "$golden/gguf/toy.gguf" "build/fuzz/$name.seeds" ;;
-      checkpoint)
-        fuzz_seed "$golden"/transformers/plain/{config.json,model.safetensors}
-        fuzz_seed "$golden"/quantized/{config.json,model.safetensors}
-        ;;
-      tokenizer) fuzz_seed "$golden"/tokenizer/neox{,-cases}.json ;;
-    esac
-    "build/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=131072 -timeout=20 \
-      -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
-      "build/fuzz/$name.found" "build/fuzz/$name.seeds" >"build/fuzz/$name.log" 2>&1 || {
-      cat "build/fuzz/$name.log"
-      return 1
-    }
-    tail -n 5 "build/fuzz/$name.log"
+    tools/fuzz.sh "$(basename "$source" _fuzz.cpp)" --seconds "${FUZZ_SECONDS:-30}"
     echo "1 0" >>"$results"
   done
-}
-
-# fuzz_seed TEXT BYTES: one input of both, as the program of that name takes it.
-fuzz_seed() {
-  (cat "$1" && printf '\0' && cat "$2") >"build/fuzz/$name.seeds/$(cksum <"$2" | tr -d ' ')"
 }
 
 # tests/referee_NAME.py BIN compares the programs in BIN with another implementation; exit status 77
@@ -209,9 +209,9 @@ step_referees() {
 
 steps=()
 want_packages=true
-tier=(release asan-ubsan aarch64-cross)
-all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
-  release-tar aarch64-cross)
+tier=(release asan-ubsan aarch64-cross arm-pipeline)
+all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels valgrind aarch64-base
+  aarch64-i8mm aarch64-cpus release-tar aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
@@ -241,13 +241,18 @@ packages=(g++ cmake ninja-build pkg-config
   libeigen3-dev libxsimd-dev nlohmann-json3-dev doctest-dev libcli11-dev libbenchmark-dev)
 for step in "${steps[@]}"; do
   case $step in
-    aarch64-* | release-tar)
+    aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
+    release-tar)
       on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static xz-utils)
+      ;;
+    arm-pipeline)
+      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static llvm-19 python3)
       ;;
     clang) packages+=(clang) ;;
     format) packages+=(clang-format) ;;
     fuzz) packages+=(clang libclang-rt-14-dev) ;;
     tidy) packages+=(clang clang-tidy) ;;
+    valgrind) on_arm >/dev/null || packages+=(valgrind) ;;
     referees) packages+=(python3-venv ca-certificates) ;;
   esac
 done

@@ -44,6 +44,14 @@ inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8"
   return quantization && !quantization->empty();
 }
 
+/// The precision that a model is packed in; empty if it is no packed file, or damaged.
+[[nodiscard]] inline std::string packed_policy(const std::string& model) {
+  const auto file = mamba2::MappedFile::open(model);
+  if (!file || !mamba2::is_packed(file->bytes())) return {};
+  const auto packed = mamba2::PackedFile::parse(file->bytes());
+  return packed ? packed->header.policy : std::string();
+}
+
 /// --weights.
 struct WeightsOption {
   std::string usual;  ///< where a model has no precision of its own
@@ -52,12 +60,13 @@ struct WeightsOption {
   void add(CLI::App& app) {
     app.add_option("-w,--weights", given,
                    "Precision of the weights, converted while loading; mixed: as the file has them")
-        ->default_str(usual + ", mixed for GGUF files and quantized models")
+        ->default_str(usual + ", mixed for GGUF files and quantized models, a packed file's own")
         ->check(CLI::IsMember(kWeights));
   }
   /// The one for a model.
   [[nodiscard]] std::string of(const std::string& model) const {
     if (!given.empty()) return given;
+    if (const std::string packed = packed_policy(model); !packed.empty()) return packed;
     return has_own_precision(model) ? "mixed" : usual;
   }
 };

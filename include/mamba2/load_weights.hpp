@@ -16,6 +16,7 @@
 
 #include "mamba2/core/workers.hpp"
 #include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/fingerprint.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/weights.hpp"
@@ -26,6 +27,9 @@ struct LoadOptions {
   Workers workers = {};
   /// Called after each tensor with the tensors loaded so far and their number.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
+  /// Where the weights go, instead of memory from the system: MemoryRequired::weights bytes that
+  /// start on a multiple of 64 and outlive the model and all made of it.
+  std::span<std::byte> memory = {};
 };
 
 namespace detail {
@@ -280,21 +284,22 @@ template <WeightPolicy WeightT>
   return weights;
 }
 
-/// Packs a checkpoint's weights. Errors: out_of_memory; malformed, for a NaN or an infinity; those
-/// of Workers::get.
+/// Packs a checkpoint's weights. Errors: out_of_memory; invalid_argument, for memory that is too
+/// small or not aligned; malformed, for a NaN or an infinity; those of Workers::get.
 template <WeightPolicy WeightT>
 [[nodiscard]] Result<Weights<WeightT>> load_weights(const Checkpoint& checkpoint,
                                                     const LoadOptions& options = {}) {
   const Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return executor.error();
   auto weights = plan_weights<WeightT>(checkpoint);
-  Result<Arena> arena = Arena::create(weights.carve(nullptr));
+  Result<Arena> arena = Arena::create(weights.carve(nullptr), options.memory, "weights");
   if (!arena) return std::move(arena).error();
   weights.arena = *std::move(arena);
   weights.carve(weights.arena.data());
   const Result<void> loaded =
       detail::WeightsLoader<WeightT>(checkpoint, options, **executor, weights).load_all();
   if (!loaded) return loaded.error();
+  weights.fingerprint = fingerprint(checkpoint, WeightT::name);  // of pages just read
   return weights;
 }
 

@@ -14,11 +14,11 @@ compare() { # BLOCK FILE: with the file's text on standard input
   diff --label README.md --label "$2" -u <(echo "$1") -
 }
 
-[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -n "$(block 3)" ] && [ -z "$(block 4)" ] || {
-  echo "README.md does not have three \`\`\`cpp blocks" >&2
+[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -n "$(block 4)" ] && [ -z "$(block 5)" ] || {
+  echo "README.md does not have four \`\`\`cpp blocks" >&2
   exit 1
 }
 awk '!begun && (/^\/\// || /^$/) { next } { begun = 1; print }' examples/hello.cpp |
   compare "$(block 1)" examples/hello.cpp
 awk '/clang-format on/ { shown = 0 } shown { sub(/^  /, ""); print } /clang-format off/ { shown = 1 }' \
-  tests/readme_test.cpp | compare "$(block 2 && block 3)" tests/readme_test.cpp
+  tests/readme_test.cpp | compare "$(block 2 && block 3 && block 4)" tests/readme_test.cpp
