@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "mamba2/io/checkpoint.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
@@ -165,4 +166,25 @@ TEST_CASE("a State in the application's memory is a value") {
   state = fork;  // into the same memory
   CHECK(memory.holds(state.conv(0)));
   CHECK(state.conv(0)[0] == 2.0F);
+}
+
+// What examples/embedding.md shows: tests/build/readme.sh compares the lines.
+TEST_CASE("all memory of the application's, in one piece") {
+  using Model = mamba2::Mamba2Model<mamba2::Int4>;
+  const auto checkpoint =
+      mamba2::Checkpoint::open(MAMBA2_SOURCE_DIR "/tests/golden/quantized").value();
+  const Memory memory(std::size_t{2} << 20);
+  const std::span<std::byte> region = memory.bytes();
+
+  // clang-format off
+  mamba2::SessionOptions options = {.prefill_batch = 16, .workers = {.threads = 1}};
+  const auto need = Model::memory_required(checkpoint, options);
+  auto model = Model::load(checkpoint, {.memory = region.first(need.weights)}).value();
+  options.memory = region.subspan(need.weights, need.session());
+  auto session = model.session(options).value();
+  auto logits = session.decode(12).value();
+  // clang-format on
+
+  CHECK(memory.holds(session.state().conv(0)));
+  CHECK(memory.holds(logits.data()));
 }

@@ -28,7 +28,7 @@ struct LoadOptions {
   /// Called after each tensor with the tensors loaded so far and their number.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
   /// Where the weights go, instead of memory from the system: MemoryRequired::weights bytes that
-  /// start on a multiple of 64 and outlive the model and all made of it.
+  /// start on a multiple of 64 and outlive the model and all made of it. A packed file needs none.
   std::span<std::byte> memory = {};
 };
 
