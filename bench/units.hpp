@@ -105,6 +105,13 @@ struct Int8Unit {
     const auto words = reinterpret_cast<__m128i>(operand);
     return sum + reinterpret_cast<Register>(_mm_madd_epi16(words, words));
   }
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+  static constexpr std::string_view name = "SMMLA";
+  static constexpr double kOperations = 64.0;
+  static Register step(Register sum, Register& operand) {
+    const auto codes = reinterpret_cast<int8x16_t>(operand);
+    return reinterpret_cast<Register>(vmmlaq_s32(reinterpret_cast<int32x4_t>(sum), codes, codes));
+  }
 #elif defined(__ARM_FEATURE_DOTPROD)
   static constexpr std::string_view name = "SDOT";
   static constexpr double kOperations = 32.0;

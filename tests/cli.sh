@@ -369,6 +369,10 @@ expect 2 . mamba2-bench --random mamba2-3t
 # An option with a list takes one argument: the model may follow.
 expect 0 '' mamba2-logits --ids 1,5 "$model" --out ids.safetensors
 expect 0 . generate --cpus 0 -n 1 "$model" "The sea"
+expect 0 . generate --cpus 0-0,0 -n 1 "$model" "The sea"
+expect 1 'cannot use CPU 8191: this thread may use ' generate --cpus 8191 "$model" "The sea"
+expect 2 'cpus: expected a list of CPUs like 0-3,8, found .4-' generate --cpus 4- "$model" "The sea"
+expect 2 'cpus: expected a list of CPUs' mamba2-bench "$model" --cpus x
 
 # Wrong input.
 expect 1 'no-such-folder' generate no-such-folder text

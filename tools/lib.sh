@@ -8,7 +8,9 @@ have() {
   case $1 in
     ninja-build) command -v ninja ;;
     qemu-user-static) command -v qemu-aarch64-static ;;
+    xz-utils) command -v xz ;;
     g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ ;;
+    llvm-19) command -v llvm-mca-19 ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>&1 ;;
     libclang-rt-14-dev) compgen -G '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' ;;
     ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] ;;

@@ -26,6 +26,7 @@ The quick steps, in order:
   release        gcc, optimised for this machine's CPU: unit tests, users' builds
   asan-ubsan     gcc, AddressSanitizer and UndefinedBehaviorSanitizer, assertions
   aarch64-cross  cross build for Cortex-A76, tests under QEMU as that CPU
+  arm-pipeline   cycles of the inner loops on a Cortex-A76, by llvm-mca, are within their budgets
 
 The further steps of --full:
   format         clang-format finds nothing to change
@@ -38,7 +39,9 @@ The further steps of --full:
   x86-levels     unit tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
                  x86-64-v4 (AVX-512) and that with VNNI
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
+  aarch64-i8mm   cross build with matrix products of INT8 (SMMLA), tests under QEMU
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
+  release-tar    the archive of tools/release.sh, and what its programs write under QEMU
 
 Each step is a CMake preset or close to one (cmake --list-presets). To work on one part:
   cmake --preset release && cmake --build --preset release && ctest --preset release -R scan
@@ -81,7 +84,9 @@ step_clang() {
   cmake --build --preset clang --target bench-kernels --parallel "$(cores)"
 }
 step_aarch64-cross() { on_arm || preset aarch64-cross; }
+step_arm-pipeline() { on_arm || python3 bench/arm_pipeline.py; }
 step_aarch64-base() { on_arm || preset aarch64-baseline; }
+step_aarch64-i8mm() { on_arm || preset aarch64-i8mm; }
 
 on_arm() {
   [ "$(uname -m)" = aarch64 ] && echo "skipped: this machine is AArch64"
@@ -111,6 +116,22 @@ step_aarch64-cpus() {
   for cpu in neoverse-n1 max; do
     echo "-- as $cpu"
     QEMU_CPU=$cpu count_ctest --test-dir build/aarch64-cross -E '^build/'
+  done
+}
+
+# Twice, for the same bytes.
+step_release-tar() {
+  local again=build/release-tar/again archive
+  on_arm && return
+  rm -rf build/release-tar
+  cmake --preset release -DMAMBA2_WERROR=ON
+  cmake --build --preset release --parallel "$(cores)" --target generate
+  tools/release.sh --no-install
+  tools/release.sh --no-install --out "$again"
+  for archive in "$again"/*.tar.xz; do
+    cmp "$archive" "build/release-tar/$(basename "$archive")"
+    tests/release.sh "$archive" "$PWD/build/release/bin/generate" "$PWD/examples/models/tales-14m" \
+      build/release-tar/work
   done
 }
 
@@ -192,9 +213,9 @@ step_referees() {
 
 steps=()
 want_packages=true
-tier=(release asan-ubsan aarch64-cross)
-all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base aarch64-cpus
-  aarch64-cross)
+tier=(release asan-ubsan aarch64-cross arm-pipeline)
+all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base
+  aarch64-i8mm aarch64-cpus release-tar aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
@@ -225,6 +246,12 @@ packages=(g++ cmake ninja-build pkg-config
 for step in "${steps[@]}"; do
   case $step in
     aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
+    release-tar)
+      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static xz-utils)
+      ;;
+    arm-pipeline)
+      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static llvm-19 python3)
+      ;;
     clang) packages+=(clang) ;;
     format) packages+=(clang-format) ;;
     fuzz) packages+=(clang libclang-rt-14-dev) ;;

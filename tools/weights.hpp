@@ -98,6 +98,19 @@ mamba2::Result<void> with_weights(const std::string& weights, Work&& work) {
   return work.template operator()<mamba2::Fp32>();
 }
 
+/// Adds --cpus.
+inline void add_cpus(CLI::App& app, std::vector<int>& cpus) {
+  app.add_option_function<std::string>(
+         "--cpus",
+         [&cpus](const std::string& text) {
+           auto list = mamba2::parse_cpu_list(text);
+           if (!list) throw CLI::ValidationError("--cpus", list.error().message);
+           cpus = *std::move(list);
+         },
+         "Run on these CPUs only: 4-7, or 4,5,6,7; those that are switched off are left out")
+      ->default_str("");
+}
+
 /// --threads and --cpus.
 struct WorkerOptions {
   std::size_t threads = 0;
@@ -107,11 +120,7 @@ struct WorkerOptions {
     app.add_option("--threads", threads, "Threads that work; 0: one per fast core")
         ->capture_default_str()
         ->transform(cli::kWhole);
-    app.add_option("--cpus", cpus, "Run on these CPUs only: 4,5,6,7")
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->default_str("")
-        ->transform(cli::kWhole);
+    add_cpus(app, cpus);
   }
 
   /// Places this thread too. Errors: those of ThreadPool::create and place_this_thread.

@@ -39,6 +39,9 @@ void add_gguf_products() {
   add_kernels<kernels::neon_dotprod::Q8_0, kernels::neon_dotprod::Q4_K,
               kernels::neon_dotprod::Q6_K>();
 #endif
+#if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+  add_kernels<kernels::neon_i8mm::Q8_0, kernels::neon_i8mm::Q4_K, kernels::neon_i8mm::Q6_K>();
+#endif
 }
 
 }  // namespace bench

@@ -41,6 +41,9 @@ void add_int4_products() {
 #if defined(__ARM_FEATURE_DOTPROD)
   add_kernel<kernels::neon_dotprod::Int4>();
 #endif
+#if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+  add_kernel<kernels::neon_i8mm::Int4>();
+#endif
 }
 
 }  // namespace bench

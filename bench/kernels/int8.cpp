@@ -39,6 +39,9 @@ void add_int8_products() {
 #if defined(__ARM_FEATURE_DOTPROD)
   add_kernel<kernels::neon_dotprod::Int8>();
 #endif
+#if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+  add_kernel<kernels::neon_i8mm::Int8>();
+#endif
 }
 
 }  // namespace bench

@@ -223,6 +223,9 @@ void for_each_kernel(const Body& body) {
 #if defined(__ARM_FEATURE_DOTPROD)
   body.template operator()<KERNELS_OF(neon_dotprod)>();
 #endif
+#if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+  body.template operator()<KERNELS_OF(neon_i8mm)>();
+#endif
 }
 #undef KERNELS_OF
 

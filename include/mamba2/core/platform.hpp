@@ -32,6 +32,9 @@
 #elif defined(__x86_64__)
 #define MAMBA2_ISA x86_64
 #define MAMBA2_ISA_NAME "x86_64"
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+#define MAMBA2_ISA neon_i8mm
+#define MAMBA2_ISA_NAME "neon_i8mm"
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 #define MAMBA2_ISA neon_dotprod
 #define MAMBA2_ISA_NAME "neon_dotprod"
@@ -65,7 +68,7 @@
 namespace mamba2::inline MAMBA2_ISA {
 
 /// The instruction set that this code was compiled for: "avx512_bf16", "avx512_vnni", "avx512",
-/// "avx2", "x86_64" (no SIMD flags given: slow), "neon_dotprod" or "neon".
+/// "avx2", "x86_64" (no SIMD flags given: slow), "neon_i8mm", "neon_dotprod" or "neon".
 [[nodiscard]] constexpr std::string_view isa() noexcept { return MAMBA2_ISA_NAME; }
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -44,6 +44,13 @@
 #include "mamba2/kernels/neon_dotprod/q6_k.hpp"
 #include "mamba2/kernels/neon_dotprod/q8_0.hpp"
 #endif
+#if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+#include "mamba2/kernels/neon_i8mm/int4.hpp"
+#include "mamba2/kernels/neon_i8mm/int8.hpp"
+#include "mamba2/kernels/neon_i8mm/q4_k.hpp"
+#include "mamba2/kernels/neon_i8mm/q6_k.hpp"
+#include "mamba2/kernels/neon_i8mm/q8_0.hpp"
+#endif
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 

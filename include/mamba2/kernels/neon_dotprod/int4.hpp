@@ -16,7 +16,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
 
 /// Weights count 16 times: in the high half of a byte a code is a signed number of 8 bits without
 /// more ado, and the 16 comes off again by a multiplication at the end.
-struct Int4Products : DotProducts {
+template <class Dot = DotProducts>
+struct Int4Products : Dot {
   static constexpr float kUnit = 16.0F;
 
   template <std::size_t kTokens, std::size_t kChains>
@@ -40,11 +41,11 @@ struct Int4Products : DotProducts {
                             vreinterpretq_s8_u8(vandq_u8(columns_0, high)),
                             vreinterpretq_s8_u8(vshlq_n_u8(columns_8, 4)),
                             vreinterpretq_s8_u8(vandq_u8(columns_8, high))};
-    dot(w, codes, x_stride, sums);
+    Dot::dot(w, codes, x_stride, sums);
   }
 };
 
-struct Int4 : neon::GroupTiles<Int4Products> {
+struct Int4 : neon::GroupTiles<Int4Products<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 

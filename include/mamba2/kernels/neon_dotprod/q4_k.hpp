@@ -14,7 +14,8 @@
 
 namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
 
-struct Q4KProducts : DotProducts {
+template <class Dot = DotProducts>
+struct Q4KProducts : Dot {
   static constexpr std::size_t kGroup = 32;
   static constexpr bool kMins = true;
 
@@ -26,13 +27,13 @@ struct Q4KProducts : DotProducts {
     for (std::size_t first = 0; first < kGroup; first += 16) {
       int8x16_t w[4];
       neon::load_nibbles(band + 2 * first, w);
-      dot(w, codes + first, x_stride, sums);
+      Dot::dot(w, codes + first, x_stride, sums);
     }
     neon::pin(sums);
   }
 };
 
-struct Q4_K : neon::KTiles<Q4KProducts> {
+struct Q4_K : neon::KTiles<Q4KProducts<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 

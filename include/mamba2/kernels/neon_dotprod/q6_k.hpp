@@ -14,7 +14,8 @@
 
 namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
 
-struct Q6KProducts : DotProducts {
+template <class Dot = DotProducts>
+struct Q6KProducts : Dot {
   static constexpr std::size_t kGroup = 16;
   static constexpr bool kMins = false;
 
@@ -24,12 +25,12 @@ struct Q6KProducts : DotProducts {
     neon::prefetch(band);
     int8x16_t w[4];
     neon::load_six_bits(band, w);
-    dot(w, codes, x_stride, sums);
+    Dot::dot(w, codes, x_stride, sums);
     neon::pin(sums);
   }
 };
 
-struct Q6_K : neon::KTiles<Q6KProducts> {
+struct Q6_K : neon::KTiles<Q6KProducts<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 

@@ -14,7 +14,8 @@
 
 namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
 
-struct Q8_0Products : DotProducts {
+template <class Dot = DotProducts>
+struct Q8_0Products : Dot {
   template <std::size_t kTokens, std::size_t kChains>
   static void add(const std::byte* band, const std::int8_t* codes, std::size_t x_stride,
                   int32x4_t (&sums)[kTokens][kChains]) {
@@ -27,13 +28,13 @@ struct Q8_0Products : DotProducts {
       for (std::size_t j = 0; j < 4; ++j) {
         w[j] = vld1q_s8(reinterpret_cast<const std::int8_t*>(weights) + 16 * j);
       }
-      dot(w, codes + first, x_stride, sums);
+      Dot::dot(w, codes + first, x_stride, sums);
     }
     neon::pin(sums);
   }
 };
 
-struct Q8_0 : neon::GroupTiles<Q8_0Products> {
+struct Q8_0 : neon::GroupTiles<Q8_0Products<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// INT4 products with SMMLA, for many tokens; few go by SDOT.
+#pragma once
+
+#include <string_view>
+
+#include "mamba2/kernels/neon/group_tiles.hpp"
+#include "mamba2/kernels/neon_dotprod/int4.hpp"
+#include "mamba2/kernels/neon_i8mm/matrices.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm {
+
+struct Int4 : neon::GroupTiles<neon_dotprod::Int4Products<MatrixProducts>> {
+  static constexpr std::string_view name = "neon_i8mm";
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q6_K products with SMMLA, for many tokens; few go by SDOT.
+#pragma once
+
+#include <string_view>
+
+#include "mamba2/kernels/neon/k_tiles.hpp"
+#include "mamba2/kernels/neon_dotprod/q6_k.hpp"
+#include "mamba2/kernels/neon_i8mm/matrices.hpp"
+
+namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm {
+
+struct Q6_K : neon::KTiles<neon_dotprod::Q6KProducts<MatrixProducts>> {
+  static constexpr std::string_view name = "neon_i8mm";
+};
+
+}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm
