@@ -177,7 +177,7 @@ TEST_CASE("packing for this CPU as for another gives the bytes of loading") {
 TEST_CASE("packing for ARM gives the same bytes on every machine") {
   using Arm = mamba2::PoliciesFor<mamba2::layouts::Neon>;
   CHECK(neon_hash<Arm::Fp16>() == 14767265432078036908U);
-  CHECK(neon_hash<Arm::Int8>() == 265039680185349690U);
+  CHECK(neon_hash<Arm::Int8>() == 9392517368714517595U);
   if (mamba2::isa() != "x86_64") CHECK(neon_hash<Arm::Int4>() == 14921639545459738578U);
   CHECK(neon_hash<Arm::Int4>(true) == 4684894698307061121U);
   CHECK(neon_hash<Arm::Mixed>(true) == 4684894698307061121U);

@@ -107,7 +107,7 @@ class WeightsLoader {
           const std::span<float> rows(&rows_[i * values], values);
           bad_[i] = read_rows(name, row * m.cols, count_rows * m.cols, rows);
           if (bad_[i]) return;
-          if (rotation > 1) kernels::hadamard(rows.data(), rows.size(), rotation);
+          if (rotation > 1) kernels::hadamard_of_weights(rows.data(), rows.size(), rotation);
           if (has_scales(stored.dtype)) from = {rows.data()};
         }
         m.pack_band(from, writable(m.band(band)));
