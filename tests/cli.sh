@@ -345,6 +345,21 @@ quantize 2 . "$model" other --pack native --group 64
 head -c 5000000 int8.packed >other.packed
 expect 1 'other.packed: the file must have ' generate other.packed "The sea"
 rm other.packed
+
+# Executors of an application's own, and a model inside a program: the same text.
+expect 0 . generate "$model" "Once upon a time" -n 40 -t 0 --no-echo
+text=$(cat out)
+expect 0 'turns for the others, ' cooperative "$model"
+same "$text"
+if [ -x "$bin/openmp" ]; then
+  expect 0 'threads of OpenMP' openmp "$model"
+  same "$text"
+fi
+expect 0 . generate "$model" "The sea" -n 40 -t 0 -w int4 --state fp16
+text=$(cat out)
+mkdir nothing
+(cd nothing && program embedded "The sea") >out 2>err || die "embedded"
+same "$text"
 quantize 1 'int8: is quantized already' int8 other
 quantize 1 'q4_0.gguf: is quantized already' q4_0.gguf other
 quantize 1 'int8: is not empty; --force' "$model" int8

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "mamba2/io/checkpoint.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
@@ -72,7 +73,7 @@ mamba2::Result<Mamba2Model<WeightT>> load_in(std::span<std::byte> memory) {
       });
 }
 
-std::vector<float> copy(std::span<const float> values) { return {values.begin(), values.end()}; }
+std::vector<float> copied(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// Everything in the application's memory gives the bits of everything in the system's.
 template <class WeightT>
@@ -92,7 +93,7 @@ void check_given_memory(StatePrecision state) {
   CHECK(one.holds(session.state().conv(0)));
   const auto tokens = reference::Random(4).tokens(90, config.vocab_size);
   CHECK(tests::all_logits(session, tokens) == tests::all_logits(expected, tokens));
-  CHECK(copy(session.decode(7).value()) == copy(expected.decode(7).value()));
+  CHECK(copied(session.decode(7).value()) == copied(expected.decode(7).value()));
 
   auto batch = given.batch(batch_in(many.bytes())).value();
   State fork = session.state();
@@ -100,12 +101,12 @@ void check_given_memory(StatePrecision state) {
   std::vector<float> logits(config.vocab_size);
   const mamba2::Reading reading = {&fork, tokens, logits};
   REQUIRE(batch.prefill(std::span(&reading, 1)));
-  CHECK(logits == copy(expected.prefill(tokens).value()));
+  CHECK(logits == copied(expected.prefill(tokens).value()));
 }
 
 /// One byte less is refused, and so is memory that is not aligned: with the numbers.
 template <class Make>
-void check_refused(const std::string& what, std::size_t bytes, Make make) {
+void check_memory_refused(const std::string& what, std::size_t bytes, Make make) {
   const Memory memory(bytes + 64);
   CHECK(make(memory.bytes().first(bytes)).has_value());
   const auto short_of = make(memory.bytes().first(bytes - 1));
@@ -143,13 +144,14 @@ TEST_CASE("memory that is too small or not aligned is refused with the numbers")
   const auto required = Model::memory_required(config, session_in({}));
   const auto model = load_in<mamba2::Int8>({}).value();
   using Memory = std::span<std::byte>;
-  check_refused("weights", required.weights, load_in<mamba2::Int8>);
-  check_refused("session", required.session(),
-                [&](Memory memory) { return model.session(session_in(memory)); });
-  check_refused("batch", Model::batch_bytes(config, batch_in({})),
-                [&](Memory memory) { return model.batch(batch_in(memory)); });
-  check_refused("state", State::bytes(config, StatePrecision::fp16),
-                [&](Memory memory) { return State::create(config, StatePrecision::fp16, memory); });
+  check_memory_refused("weights", required.weights, load_in<mamba2::Int8>);
+  check_memory_refused("session", required.session(),
+                       [&](Memory memory) { return model.session(session_in(memory)); });
+  check_memory_refused("batch", Model::batch_bytes(config, batch_in({})),
+                       [&](Memory memory) { return model.batch(batch_in(memory)); });
+  check_memory_refused("state", State::bytes(config, StatePrecision::fp16), [&](Memory memory) {
+    return State::create(config, StatePrecision::fp16, memory);
+  });
 }
 
 TEST_CASE("a State in the application's memory is a value") {
@@ -165,4 +167,25 @@ TEST_CASE("a State in the application's memory is a value") {
   state = fork;  // into the same memory
   CHECK(memory.holds(state.conv(0)));
   CHECK(state.conv(0)[0] == 2.0F);
+}
+
+// What examples/embedding.md shows: tests/build/readme.sh compares the lines.
+TEST_CASE("all memory of the application's, in one piece") {
+  using Model = mamba2::Mamba2Model<mamba2::Int4>;
+  const auto checkpoint =
+      mamba2::Checkpoint::open(MAMBA2_SOURCE_DIR "/tests/golden/quantized").value();
+  const Memory memory(std::size_t{2} << 20);
+  const std::span<std::byte> region = memory.bytes();
+
+  // clang-format off
+  mamba2::SessionOptions options = {.prefill_batch = 16, .workers = {.threads = 1}};
+  const auto need = Model::memory_required(checkpoint, options);
+  auto model = Model::load(checkpoint, {.memory = region.first(need.weights)}).value();
+  options.memory = region.subspan(need.weights, need.session());
+  auto session = model.session(options).value();
+  auto logits = session.decode(12).value();
+  // clang-format on
+
+  CHECK(memory.holds(session.state().conv(0)));
+  CHECK(memory.holds(logits.data()));
 }

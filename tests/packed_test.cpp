@@ -173,14 +173,12 @@ TEST_CASE("packing for this CPU as for another gives the bytes of loading") {
 }
 
 // The same numbers on every machine: what is packed on one for ARM is what ARM itself has in
-// memory. Without fused multiply-adds scales may differ in the last bit.
+// memory. Without fused multiply-adds the scales of INT4 may differ in the last bit.
 TEST_CASE("packing for ARM gives the same bytes on every machine") {
   using Arm = mamba2::PoliciesFor<mamba2::layouts::Neon>;
   CHECK(neon_hash<Arm::Fp16>() == 14767265432078036908U);
-  if (mamba2::isa() != "x86_64") {
-    CHECK(neon_hash<Arm::Int8>() == 265039680185349690U);
-    CHECK(neon_hash<Arm::Int4>() == 14921639545459738578U);
-  }
+  CHECK(neon_hash<Arm::Int8>() == 9392517368714517595U);
+  if (mamba2::isa() != "x86_64") CHECK(neon_hash<Arm::Int4>() == 14921639545459738578U);
   CHECK(neon_hash<Arm::Int4>(true) == 4684894698307061121U);
   CHECK(neon_hash<Arm::Mixed>(true) == 4684894698307061121U);
 }
@@ -299,6 +297,33 @@ TEST_CASE("packed files that lie are refused") {
         std::string::npos);
   CHECK(error([](PackedHeader& h) { h.weights_bytes = ~std::uint64_t{0}; }) != "");
   CHECK(error([](PackedHeader& h) { h.tokenizer_bytes = 1; }) != "");
+}
+
+// Whatever a header says, if its hash fits: an error, or a model that runs.
+TEST_CASE("packed files with headers of random bits do no harm") {
+  const Packed file = packed_natively<mamba2::Int8>();
+  std::uint32_t size = 0;
+  std::memcpy(&size, file.bytes().data() + 12, sizeof size);
+  const std::span<std::byte> members = file.bytes().subspan(24, size - 24);
+  const std::vector<std::byte> original(members.begin(), members.end());
+  reference::Random random(43);
+  const auto below = [&random](std::size_t n) { return random.next() % n; };
+  std::size_t loaded = 0;
+  for (int i = 0; i < 2000; ++i) {
+    for (std::size_t changes = 1 + below(2); changes > 0; --changes) {
+      members[below(members.size())] ^= std::byte{1} << below(8);
+    }
+    const std::uint64_t hash = mamba2::Hash::of(members);
+    std::memcpy(file.bytes().data() + 16, &hash, sizeof hash);
+    const auto model = Mamba2Model<mamba2::Int8>::from_packed(file.bytes(), {.check_hash = false});
+    if (model && ++loaded < 100) {
+      auto session = model->session({.prefill_batch = 2, .workers = {.threads = 1}});
+      if (session) CHECK(session->decode(0).has_value());
+    }
+    std::ranges::copy(original, members.begin());
+  }
+  CHECK(loaded > 0);
+  CHECK(loaded < 2000);
 }
 
 TEST_CASE("packed values that are not finite are refused") {

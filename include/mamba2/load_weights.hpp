@@ -28,7 +28,7 @@ struct LoadOptions {
   /// Called after each tensor with the tensors loaded so far and their number.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
   /// Where the weights go, instead of memory from the system: MemoryRequired::weights bytes that
-  /// start on a multiple of 64 and outlive the model and all made of it.
+  /// start on a multiple of 64 and outlive the model and all made of it. A packed file needs none.
   std::span<std::byte> memory = {};
 };
 
@@ -107,7 +107,7 @@ class WeightsLoader {
           const std::span<float> rows(&rows_[i * values], values);
           bad_[i] = read_rows(name, row * m.cols, count_rows * m.cols, rows);
           if (bad_[i]) return;
-          if (rotation > 1) kernels::hadamard(rows.data(), rows.size(), rotation);
+          if (rotation > 1) kernels::hadamard_of_weights(rows.data(), rows.size(), rotation);
           if (has_scales(stored.dtype)) from = {rows.data()};
         }
         m.pack_band(from, writable(m.band(band)));
