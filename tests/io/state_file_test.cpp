@@ -340,6 +340,18 @@ TEST_CASE("state files on the disk: replaced as a whole, or not at all") {
   CHECK(state_bytes(session, &sampler) == saved.bytes());
   CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 1);
 
+  // Through a link, too: who has the old file open still has it.
+  const auto link = dir.path() / "link.state";
+  std::filesystem::create_symlink("x.state", link);
+  const auto old = mamba2::MappedFile::open(path).value();
+  const FileBytes before(old.bytes().begin(), old.bytes().end());
+  session.decode(2).value();
+  StateFile(session, &sampler).save(link).value();
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(std::ranges::equal(old.bytes(), before));
+  StateFile(saved.session, &saved.sampler).load(path).value();
+  CHECK(state_bytes(session, &sampler) == saved.bytes());
+
   const auto missing = StateFile(session).load(dir.path() / "missing");
   REQUIRE(!missing);
   CHECK(missing.error().code == ErrorCode::io);

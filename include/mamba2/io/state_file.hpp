@@ -9,6 +9,7 @@
 #include <iterator>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -152,7 +153,10 @@ Result<void> StateFile<WeightT>::write(Sink&& sink) const {
 
 template <WeightPolicy WeightT>
 Result<void> StateFile<WeightT>::save(const std::filesystem::path& path) const {
-  Result<AtomicFile> file = AtomicFile::create(path);
+  // A link stays, and what it leads to is replaced: written in place it could be lost half-way.
+  std::error_code failed;
+  const std::filesystem::path file_path = std::filesystem::canonical(path, failed);
+  Result<AtomicFile> file = AtomicFile::create(failed ? path : file_path);
   if (!file) return file.error();
   const Result<void> written =
       write([&](std::span<const std::byte> bytes) { return file->write(bytes); });
