@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -63,6 +64,9 @@ struct Growth {
   std::size_t address_space;  ///< touched or not, and mapped files
   std::size_t resident;       ///< touched, pages of mapped files included
 };
+
+/// Under QEMU, resident memory is the emulator's, with its tables of what the program has mapped.
+bool emulated() { return std::getenv("QEMU_CPU") != nullptr; }
 
 /// Calls run() in a child process, whose peaks begin with the call. Nothing if run() says no, or
 /// does not return.
@@ -178,7 +182,7 @@ TEST_CASE("a file of 100 GB with nothing in it") {
     }
     const auto grown = growth([&] { return !Checkpoint::open(path); });
     REQUIRE(grown.has_value());
-    CHECK(grown->resident < 2 * kMiB + kReserve);
+    if (!emulated()) CHECK(grown->resident < 2 * kMiB + kReserve);
   }
 }
 
@@ -339,6 +343,6 @@ TEST_CASE("a thousand sessions of one model") {
   REQUIRE(grown.has_value());
   MESSAGE("resident: ", grown->resident / kSessions, " bytes a session");
   // Each of the two blocks ends in the middle of a page; a mapping's entry in the page table.
-  CHECK(grown->resident <
-        kSessions * (needed.state + needed.scratch + (std::size_t{24} << 10)) + kReserve);
+  const std::size_t each = needed.state + needed.scratch + (std::size_t{24} << 10);
+  if (!emulated()) CHECK(grown->resident < kSessions * each + kReserve);
 }

@@ -178,7 +178,7 @@ TEST_CASE("packing for ARM gives the same bytes on every machine") {
   using Arm = mamba2::PoliciesFor<mamba2::layouts::Neon>;
   CHECK(neon_hash<Arm::Fp16>() == 14767265432078036908U);
   CHECK(neon_hash<Arm::Int8>() == 9392517368714517595U);
-  if (mamba2::isa() != "x86_64") CHECK(neon_hash<Arm::Int4>() == 14921639545459738578U);
+  if (mamba2::isa() != "x86_64") CHECK(neon_hash<Arm::Int4>() == 7136865358512855826U);
   CHECK(neon_hash<Arm::Int4>(true) == 4684894698307061121U);
   CHECK(neon_hash<Arm::Mixed>(true) == 4684894698307061121U);
 }

@@ -198,7 +198,7 @@ mv "$work/rows" "$work/first"
 : >"$work/rows"
 
 # How many threads does memory need? Last, if the library left out slow processors, all of them.
-processors=$(grep -c '^processor' "$root/proc/cpuinfo") || processors=$threads
+processors=$(grep -c "^processor" "$root/proc/cpuinfo" 2>/dev/null) || processors=$threads
 count=1
 while [ "$count" -lt "$threads" ]; do
   bench "$name" int8 fp32 "$count" --decode 32
@@ -215,11 +215,11 @@ if [ -n "$model" ]; then
 else
   for shape in 130m:130 370m:370 780m:780 1.3b:1350 2.7b:2710; do
     for weights in int8 int4 fp16; do
+      [ "$shape" = 130m:130 ] || [ "$weights" != fp16 ] || continue
       if ! fits "${shape#*:}" "$weights"; then
         echo "mamba2-${shape%:*} $weights" >>"$work/too_large"
         continue
       fi
-      [ "$shape/$weights" = 130m:130/fp16 ] || [ "$weights" != fp16 ] || continue
       bench "mamba2-${shape%:*}" "$weights" fp32 0 --decode 64 --prefill 128
       [ "$weights" != int8 ] || largest=mamba2-${shape%:*}
     done

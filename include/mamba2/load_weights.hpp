@@ -200,7 +200,7 @@ class WeightsLoader {
     // x * 0 is 0 for every finite x and NaN for all others: one sum tells for all of them.
     kernels::Floats zeros(0.0F);
     kernels::for_each_vector(to.size(), [&](std::size_t i, auto lanes) {
-      zeros = xsimd::fma(lanes.load(&to[i]), kernels::Floats(0.0F), zeros);
+      zeros = kernels::multiply_add(lanes.load(&to[i]), kernels::Floats(0.0F), zeros);
     });
     if (kernels::sum(zeros) == 0.0F) return std::nullopt;
     const auto bad = std::find_if(to.begin(), to.end(), [](float v) { return !std::isfinite(v); });

@@ -55,7 +55,8 @@ FileBytes state_bytes(mamba2::Session<WeightT>& session, Sampler* sampler = null
 
 /// Chooses and reads some tokens.
 template <class WeightT>
-std::vector<Token> go_on(mamba2::Session<WeightT>& session, Sampler& sampler, std::size_t count) {
+std::vector<Token> sample_on(mamba2::Session<WeightT>& session, Sampler& sampler,
+                             std::size_t count) {
   std::vector<Token> chosen;
   for (std::size_t i = 0; i < count; ++i) {
     chosen.push_back(sampler.sample(session.logits()));
@@ -76,13 +77,13 @@ struct Saved {
   Saved() {
     session.prefill(std::vector<Token>{3, 1, 4, 1, 5}).value();
     sampler.accept(3);
-    go_on(session, sampler, 3);
+    sample_on(session, sampler, 3);
   }
   FileBytes bytes() { return state_bytes(session, &sampler); }
 };
 
 /// The message of a refusal, which must have changed nothing.
-std::string refused(Saved& saved, std::span<const std::byte> file, ErrorCode code) {
+std::string refused_state(Saved& saved, std::span<const std::byte> file, ErrorCode code) {
   const auto outcome = StateFile(saved.session, &saved.sampler).read(file, "x.state");
   REQUIRE(!outcome);
   CHECK(outcome.error().code == code);
@@ -91,7 +92,7 @@ std::string refused(Saved& saved, std::span<const std::byte> file, ErrorCode cod
 
 /// The same file with another header, whose checksum is right.
 template <class Change>
-FileBytes with_header(FileBytes file, Change change) {
+FileBytes with_state_header(FileBytes file, Change change) {
   StateHeader header;
   std::memcpy(&header, file.data(), sizeof header);
   change(header);
@@ -113,7 +114,7 @@ void check_resumed(StatePrecision precision) {
                                  35)
                      .value();
   session.prefill(std::vector<Token>{1, 2, 3}).value();
-  go_on(session, sampler, 9);
+  sample_on(session, sampler, 9);
   const FileBytes file = state_bytes(session, &sampler);
 
   // Of another thread count, another prefill_batch, with another text behind it.
@@ -127,7 +128,7 @@ void check_resumed(StatePrecision precision) {
   CHECK(other_sampler.options().top_k == 20);
   CHECK(other_sampler.seen() == sampler.seen());
   CHECK(state_bytes(other, &other_sampler) == file);
-  CHECK(go_on(other, other_sampler, 20) == go_on(session, sampler, 20));
+  CHECK(sample_on(other, other_sampler, 20) == sample_on(session, sampler, 20));
   CHECK(logits_of(other) == logits_of(session));
   CHECK(state_bytes(other, &other_sampler) == state_bytes(session, &sampler));
 }
@@ -243,47 +244,48 @@ TEST_CASE("every flipped bit and every missing byte of a state file is noticed")
 TEST_CASE("state files that do not belong here are refused, by name") {
   Saved saved;
   const FileBytes before = saved.bytes();
-  const auto header = [&](auto change) { return with_header(before, change); };
+  const auto header = [&](auto change) { return with_state_header(before, change); };
   constexpr auto kMalformed = ErrorCode::malformed;
   constexpr auto kMismatch = ErrorCode::mismatch;
 
-  CHECK(refused(saved, {}, kMalformed) == "x.state: expected a state file, found something else");
-  CHECK(refused(saved, FileBytes(1000), kMalformed) ==
+  CHECK(refused_state(saved, {}, kMalformed) ==
         "x.state: expected a state file, found something else");
-  CHECK(refused(saved, std::span(before).first(50), kMalformed) ==
+  CHECK(refused_state(saved, FileBytes(1000), kMalformed) ==
+        "x.state: expected a state file, found something else");
+  CHECK(refused_state(saved, std::span(before).first(50), kMalformed) ==
         "x.state: must have at least 112 bytes, found 50");
-  CHECK(refused(saved, std::span(before).first(900), kMalformed) ==
+  CHECK(refused_state(saved, std::span(before).first(900), kMalformed) ==
         mamba2::detail::concat("x.state: must have ", before.size(), " bytes, found 900"));
   FileBytes file = before;
   file[200] ^= std::byte{4};
-  CHECK(refused(saved, file, kMalformed) == "x.state: is damaged: its checksum is wrong");
+  CHECK(refused_state(saved, file, kMalformed) == "x.state: is damaged: its checksum is wrong");
   file = before;
   file[50] ^= std::byte{4};
-  CHECK(refused(saved, file, kMalformed) ==
+  CHECK(refused_state(saved, file, kMalformed) ==
         "x.state: the header is damaged: its checksum is wrong");
   file = header([](auto& h) { h.version = 7; });
-  CHECK(refused(saved, file, ErrorCode::unsupported) ==
+  CHECK(refused_state(saved, file, ErrorCode::unsupported) ==
         "x.state: version of the state file must be 1, found 7");
   file.resize(12);  // whatever another version may look like
-  CHECK(refused(saved, file, ErrorCode::unsupported).find("version") != std::string::npos);
+  CHECK(refused_state(saved, file, ErrorCode::unsupported).find("version") != std::string::npos);
 
   // Another model, another precision, another tokenizer.
   auto other = saved_model(12).session().value();
   auto own = Sampler::create({}, 30).value();
-  CHECK(refused(saved, state_bytes(other, &own), kMismatch)
+  CHECK(refused_state(saved, state_bytes(other, &own), kMismatch)
             .starts_with("x.state: the fingerprint of the model must be "));
   auto int8 = saved_model<mamba2::Int8>().session().value();
-  CHECK(refused(saved, state_bytes(int8, &own), kMismatch) ==
+  CHECK(refused_state(saved, state_bytes(int8, &own), kMismatch) ==
         "x.state: the weights of the session that was saved must be fp32, found \"int8\"");
   auto half = saved.model.session({.state = StatePrecision::fp16}).value();
-  CHECK(refused(saved, state_bytes(half, &own), kMismatch) ==
+  CHECK(refused_state(saved, state_bytes(half, &own), kMismatch) ==
         "x.state: the precision of the state must be fp32, found fp16");
-  CHECK(refused(saved, header([](auto& h) { h.precision = 9; }), kMismatch) ==
+  CHECK(refused_state(saved, header([](auto& h) { h.precision = 9; }), kMismatch) ==
         "x.state: the precision of the state must be fp32, found something else");
   auto larger = Sampler::create({}, 31).value();
-  CHECK(refused(saved, state_bytes(saved.session, &larger), kMismatch) ==
+  CHECK(refused_state(saved, state_bytes(saved.session, &larger), kMismatch) ==
         "x.state: the number of tokens of the sampler must be 30, found 31");
-  CHECK(refused(saved, state_bytes(saved.session), kMismatch) ==
+  CHECK(refused_state(saved, state_bytes(saved.session), kMismatch) ==
         "x.state: the number of tokens of the sampler must be 30, found 0");
   CHECK(saved.bytes() == before);
 
@@ -296,8 +298,9 @@ TEST_CASE("a header with a right checksum is not believed either") {
   Saved saved;
   const FileBytes before = saved.bytes();
   const auto contradicts = [&](auto change) {
-    const FileBytes file = with_header(before, change);
-    CHECK(refused(saved, file, ErrorCode::malformed) == "x.state: the header contradicts itself");
+    const FileBytes file = with_state_header(before, change);
+    CHECK(refused_state(saved, file, ErrorCode::malformed) ==
+          "x.state: the header contradicts itself");
     // Without a sampler, too, where fewer things are compared.
     CHECK(!StateFile(saved.session).read(file));
   };
@@ -305,17 +308,18 @@ TEST_CASE("a header with a right checksum is not believed either") {
   contradicts([](auto& h) { h.logits = 5; });
   contradicts([](auto& h) { h.logits = std::numeric_limits<std::uint32_t>::max(); });
   for (const std::uint32_t tokens : {0U, 38U, 0xFFFFFFFFU}) {
-    CHECK(!StateFile(saved.session).read(with_header(before, [&](auto& h) {
+    CHECK(!StateFile(saved.session).read(with_state_header(before, [&](auto& h) {
       h.sampler_tokens = tokens;
     })));
   }
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -1.0F}) {
-    const FileBytes file = with_header(before, [&](auto& h) { h.temperature = bad; });
-    CHECK(refused(saved, file, ErrorCode::malformed)
+    const FileBytes file = with_state_header(before, [&](auto& h) { h.temperature = bad; });
+    CHECK(refused_state(saved, file, ErrorCode::malformed)
               .starts_with("x.state: sampler: temperature must be a finite value"));
   }
-  CHECK(refused(saved, with_header(before, [](auto& h) { h.file_bytes = 100'000'000'000; }),
-                ErrorCode::malformed)
+  CHECK(refused_state(saved,
+                      with_state_header(before, [](auto& h) { h.file_bytes = 100'000'000'000; }),
+                      ErrorCode::malformed)
             .starts_with("x.state: must have 100000000000 bytes, found "));
   CHECK(saved.bytes() == before);
 }
@@ -335,6 +339,18 @@ TEST_CASE("state files on the disk: replaced as a whole, or not at all") {
   StateFile(saved.session, &saved.sampler).load(path).value();
   CHECK(state_bytes(session, &sampler) == saved.bytes());
   CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 1);
+
+  // Through a link, too: who has the old file open still has it.
+  const auto link = dir.path() / "link.state";
+  std::filesystem::create_symlink("x.state", link);
+  const auto old = mamba2::MappedFile::open(path).value();
+  const FileBytes before(old.bytes().begin(), old.bytes().end());
+  session.decode(2).value();
+  StateFile(session, &sampler).save(link).value();
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(std::ranges::equal(old.bytes(), before));
+  StateFile(saved.session, &saved.sampler).load(path).value();
+  CHECK(state_bytes(session, &sampler) == saved.bytes());
 
   const auto missing = StateFile(session).load(dir.path() / "missing");
   REQUIRE(!missing);

@@ -2,14 +2,14 @@
 // A sequence as a file: saved, and taken up again.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <optional>
+#include <iterator>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -28,8 +28,7 @@ namespace mamba2::inline MAMBA2_ISA {
 /// stopped. The bytes are the same on every machine: on another instruction set what was saved
 /// comes back to the bit, too, and what is computed from there on differs as two instruction sets
 /// differ anyway, by rounding. Only sessions of the same model (Session::fingerprint: also the same
-/// WeightT) and the same StatePrecision can take it up. For one call: it refers to session and
-/// sampler.
+/// WeightT) and the same StatePrecision can take it up. Session and sampler must outlive it.
 template <WeightPolicy WeightT>
 class StateFile {
  public:
@@ -46,8 +45,8 @@ class StateFile {
   template <class Sink>
   [[nodiscard]] Result<void> write(Sink&& sink) const;
 
-  /// Takes up what a file has; the sampler gets the file's options, too. Allocates nothing of the
-  /// size of a state. After an error nothing has changed. Errors: io; malformed (another kind of
+  /// Takes up what a file has; the sampler gets the file's options, too. No second state is made in
+  /// memory. After an error nothing has changed. Errors: io; malformed (another kind of
   /// file, a damaged or a cut one), unsupported (another version), mismatch (of another model,
   /// another precision, a tokenizer of another size, or without a sampler where there is one here).
   [[nodiscard]] Result<void> load(const std::filesystem::path& path) {
@@ -154,7 +153,10 @@ Result<void> StateFile<WeightT>::write(Sink&& sink) const {
 
 template <WeightPolicy WeightT>
 Result<void> StateFile<WeightT>::save(const std::filesystem::path& path) const {
-  Result<AtomicFile> file = AtomicFile::create(path);
+  // A link stays, and what it leads to is replaced: written in place it could be lost half-way.
+  std::error_code failed;
+  const std::filesystem::path file_path = std::filesystem::canonical(path, failed);
+  Result<AtomicFile> file = AtomicFile::create(failed ? path : file_path);
   if (!file) return file.error();
   const Result<void> written =
       write([&](std::span<const std::byte> bytes) { return file->write(bytes); });

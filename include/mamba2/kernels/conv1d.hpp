@@ -52,7 +52,8 @@ inline void causal_conv1d(const Conv1d& conv, std::size_t first, MutableRows x,
     for (std::size_t t = x.rows; t-- > 0;) {
       Floats sum = lanes.load(conv.bias + channel);
       for (std::size_t k = 0; k <= past; ++k) {
-        sum = xsimd::fma(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
+        sum =
+            multiply_add(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
       }
       lanes.store(silu(sum), x[t] + c);
     }

@@ -45,8 +45,8 @@ inline void hadamard_lanes(float* x, std::size_t width) noexcept {
     Floats even(0.0F);
     Floats odd(0.0F);
     for (std::size_t i = 0; i < kLanes; i += 2) {
-      even = xsimd::fma(Floats(x[first + i]), H[i], even);
-      odd = xsimd::fma(Floats(x[first + i + 1]), H[i + 1], odd);
+      even = multiply_add(Floats(x[first + i]), H[i], even);
+      odd = multiply_add(Floats(x[first + i + 1]), H[i + 1], odd);
     }
     store(even + odd, x + first);
   }

@@ -166,8 +166,8 @@ struct BasicFloat {
     });
     kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
       const Floats v(reinterpret_cast<const float*>(x[t])[k]);
-      kernels::unroll<kBands>([&](auto b)
-                                  MAMBA2_INLINE { sums[b][t] = xsimd::fma(w[b], v, sums[b][t]); });
+      kernels::unroll<kBands>(
+          [&](auto b) MAMBA2_INLINE { sums[b][t] = kernels::multiply_add(w[b], v, sums[b][t]); });
     });
   }
 

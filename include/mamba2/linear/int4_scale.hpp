@@ -59,8 +59,8 @@ template <bool kWeighted, std::size_t kGroup>
       const Floats q = int4_code(w[k], inverse);
       Floats hq = q;
       if constexpr (kWeighted) hq *= Floats(h[k]);
-      wq = xsimd::fma(w[k], hq, wq);
-      qq = xsimd::fma(q, hq, qq);
+      wq = kernels::multiply_add(w[k], hq, wq);
+      qq = kernels::multiply_add(q, hq, qq);
     }
     // The squared error is sum(h w^2) - wq^2 / qq: the least where this is largest. Not a number
     // where all weights are 0, and then not larger.
