@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 
 #include "mamba2/core/platform.hpp"
 
@@ -19,7 +20,7 @@ struct Neon {
   static constexpr int kInt4Bias = 0;
 };
 /// x86-64 without any SIMD flag.
-struct X86_64 : Neon {
+struct X86 : Neon {
   static constexpr std::string_view name = "x86_64";
 };
 struct Avx2 {
@@ -45,19 +46,12 @@ struct Avx512Bf16 : Avx512Vnni {
 };
 
 /// Of this translation unit.
-#if defined(__aarch64__)
-using Native = Neon;
-#elif MAMBA2_BF16_DOT
-using Native = Avx512Bf16;
-#else
-namespace by_isa {
-using avx512_bf16 = Avx512Vnni;
-using avx512_vnni = Avx512Vnni;
-using avx512 = Avx512;
-using avx2 = Avx2;
-using x86_64 = X86_64;
-}  // namespace by_isa
-using Native = by_isa::MAMBA2_ISA;
-#endif
+using Native = std::conditional_t<
+    isa().starts_with("neon"), Neon,
+    std::conditional_t<
+        MAMBA2_BF16_DOT == 1, Avx512Bf16,
+        std::conditional_t<isa() == "avx512_bf16" || isa() == "avx512_vnni", Avx512Vnni,
+                           std::conditional_t<isa() == "avx512", Avx512,
+                                              std::conditional_t<isa() == "avx2", Avx2, X86>>>>>;
 
 }  // namespace mamba2::inline MAMBA2_ISA::layouts

@@ -117,7 +117,7 @@ template <class Policies>
     return detail::write_packed_as<Policies>(checkpoint, policy, layout, out, options);
   };
   if (layout == Native::name) return as(NativePolicies());
-  if (layout == Neon::name || layout == X86_64::name) return as(PoliciesFor<Neon>());
+  if (layout == Neon::name || layout == X86::name) return as(PoliciesFor<Neon>());
   if (layout == Avx2::name) return as(PoliciesFor<Avx2>());
   if (layout == Avx512::name) return as(PoliciesFor<Avx512>());
   if (layout == Avx512Vnni::name) return as(PoliciesFor<Avx512Vnni>());

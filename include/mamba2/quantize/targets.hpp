@@ -64,7 +64,7 @@ inline constexpr CpuLayout kCpuLayouts[] = {
     {"cortex-a53", layouts::Neon::name}, {"cortex-a55", layouts::Neon::name},
     {"cortex-a72", layouts::Neon::name}, {"cortex-a76", layouts::Neon::name},
     {"cortex-a78", layouts::Neon::name}, {"neoverse-n1", layouts::Neon::name},
-    {"armv8-a", layouts::Neon::name},    {"x86-64", layouts::X86_64::name},
+    {"armv8-a", layouts::Neon::name},    {"x86-64", layouts::X86::name},
     {"x86-64-v3", layouts::Avx2::name},  {"x86-64-v4", layouts::Avx512::name},
     {"native", layouts::Native::name},
 };
