@@ -113,11 +113,7 @@ void add_options(CLI::App& app, Arguments& a) {
       ->allow_extra_args(false)
       ->default_str("0")
       ->check(CLI::Range(0, 1024));
-  app.add_option("--cpus", a.request.cpus, "Run on these CPUs only: 4,5,6,7")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->default_str("")
-      ->transform(cli::kWhole);
+  cli::add_cpus(app, a.request.cpus);
   app.add_option("--decode", a.request.decode, "Measure decoding, so many tokens one by one [64]")
       ->check(tokens);
   app.add_option("--batch", a.request.batch,

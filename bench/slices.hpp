@@ -18,8 +18,8 @@ namespace bench {
 /// The instructions that products with these weights can be made of.
 template <class W>
 using MatrixUnit =
-    std::conditional_t<W::name == "int8" || W::name == "int4" || W::name.starts_with("q"), Int8Unit,
-                       std::conditional_t<W::name == "bf16", Bf16Unit, FmaUnit>>;
+    std::conditional_t<W::name == "int8" || W::name.starts_with("int4") || W::name.starts_with("q"),
+                       Int8Unit, std::conditional_t<W::name == "bf16", Bf16Unit, FmaUnit>>;
 
 /// How many operations a second they do at best.
 template <class W>

@@ -12,12 +12,12 @@
 #include <iomanip>
 #include <iostream>
 #include <mamba2/mamba2.hpp>
-#include <random>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "../tools/cli.hpp"
+#include "../tools/sampling.hpp"
 #include "../tools/weights.hpp"
 
 namespace {
@@ -34,6 +34,9 @@ struct Arguments {
   cli::WorkerOptions workers;
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   mamba2::GenerateOptions generate;
+  cli::SamplingOptions sampling;
+  std::string load_state;
+  std::string save_state;
   bool ignore_eos = false;
   bool no_echo = false;
   bool stats = false;
@@ -46,19 +49,22 @@ double seconds_since(Clock::time_point start) {
 }
 
 void describe(CLI::App& app, Arguments& a) {
-  mamba2::SamplerOptions& sampling = a.generate.sampling;
   app.description("Continues a text with a Mamba-2 language model.");
   app.footer(
       "Examples:\n"
       "  generate examples/models/tales-14m \"Once upon a time\"\n"
       "  generate MODEL --file story.txt --max-tokens 500 --temperature 0.6\n"
       "  echo \"The sea was\" | generate MODEL --no-echo --stop \"\\n\\n\" --stats\n"
+      "  generate MODEL \"The sea was\" --save-state sea.state\n"
+      "  generate MODEL --load-state sea.state --save-state sea.state   # goes on, bit for bit\n"
       "\n"
       "The text goes to standard output, all else to standard error. Ctrl-C ends the text.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.");
   app.option_defaults()->always_capture_default();
-  app.add_option("MODEL", a.model,
-                 "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
+  app.add_option(
+         "MODEL", a.model,
+         "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file, or file\n"
+         "of mamba2-quantize --pack")
       ->required();
   auto* prompt = app.add_option("PROMPT", a.prompt,
                                 "Text to continue; without it, from --file or standard input");
@@ -69,43 +75,22 @@ void describe(CLI::App& app, Arguments& a) {
   cli::add_state(app, a.state);
   app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most")
       ->transform(cli::kWhole);
-  app.add_option("-t,--temperature", sampling.temperature,
-                 "0: always the most likely token; 1: as the model says; more: wilder");
-  app.add_option("--top-k", sampling.top_k, "Choose among the K most likely tokens; 0: all")
-      ->transform(cli::kWhole);
-  app.add_option("--top-p", sampling.top_p,
-                 "Choose among the most likely tokens that together exceed this probability");
-  app.add_option("--min-p", sampling.min_p,
-                 "Drop tokens less likely than this times the most likely one");
-  app.add_option("--repetition-penalty", sampling.repetition_penalty,
-                 "Above 1: tokens seen already become less likely");
-  app.add_option("--seed", sampling.seed,
-                 "The same seed gives the same text; without it a random one (--stats shows it)")
-      ->default_str("random")
-      ->transform(cli::kWhole);
+  a.sampling.add(app);
   app.add_option("--stop", a.generate.stop,
                  "End before this text appears; may be repeated; \\n and \\t are understood")
       ->default_str("")
       ->allow_extra_args(false);
   app.add_flag("--ignore-eos", a.ignore_eos, "Go on after an end-of-text token");
+  app.add_option("--load-state", a.load_state,
+                 "Go on after the text of this file, as it was sampled unless options here say "
+                 "otherwise; a prompt, if there is one, comes from PROMPT or --file")
+      ->default_str("");
+  app.add_option("--save-state", a.save_state,
+                 "Write a file with all that is needed to go on, when the text has ended")
+      ->default_str("");
   app.add_flag("--no-echo", a.no_echo, "Print the continuation alone, not the prompt before it");
-  app.add_flag("--stats", a.stats, "Afterwards print times, speed and memory on standard error");
-  app.callback([&sampling] {
-    const auto sampler = mamba2::Sampler::create(sampling, 1);
-    if (!sampler) throw CLI::ValidationError(sampler.error().message);
-  });
-}
-
-/// "\n" and "\t" as people type them in a shell.
-std::string unescape(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
-    const char plain = next == 'n' ? '\n' : next == 't' ? '\t' : next == '\\' ? '\\' : '\0';
-    out += plain != '\0' ? plain : text[i];
-    if (plain != '\0') ++i;
-  }
-  return out;
+  app.add_flag("--stats", a.stats,
+               "Afterwards print times, speed, memory and seed on standard error");
 }
 
 /// What can be read from a file that is open, or could not be opened: input is -1 then.
@@ -130,7 +115,7 @@ mamba2::Result<std::string> read_all(int input, const std::string& name) {
 }
 
 mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a) {
-  if (app.count("PROMPT") > 0) return a.prompt;
+  if (app.count("PROMPT") > 0 || (!a.load_state.empty() && a.file.empty())) return a.prompt;
   const bool standard_input = a.file.empty() || a.file == "-";
   if (a.file.empty() && ::isatty(STDIN_FILENO) == 1) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument,
@@ -146,7 +131,7 @@ mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a)
 
 template <class WeightT>
 void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State& state,
-                 double load_seconds, const mamba2::Generated& done, std::uint64_t seed) {
+                 double load_seconds, const mamba2::Generated& done, const Arguments& a) {
   const auto per_second = [](std::size_t count, double seconds) {
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
   };
@@ -165,7 +150,23 @@ void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State&
             << speed * static_cast<double>(model.bytes_per_token(state.precision())) / 1e9
             << " GB/s"
             << "\nmemory   " << static_cast<double>(usage.ru_maxrss) * 1024 / 1e6 << " MB at most"
-            << "\nseed     " << seed << '\n';
+            << "\nseed     "
+            << (a.load_state.empty() || a.sampling.seed_given()
+                    ? std::to_string(a.sampling.values().seed)
+                    : "as saved")
+            << '\n';
+}
+
+/// The sampler for a session, which takes up what was saved.
+template <class WeightT>
+mamba2::Result<mamba2::Sampler> start_sampler(mamba2::Session<WeightT>& session,
+                                              const mamba2::Tokenizer& tokenizer,
+                                              const Arguments& a) {
+  auto sampler = mamba2::make_sampler(a.sampling.values(), tokenizer, session.config());
+  if (!sampler || a.load_state.empty()) return sampler;
+  const auto loaded = mamba2::StateFile(session, &*sampler).load(a.load_state);
+  if (!loaded) return loaded.error();
+  return a.sampling.resume(*sampler);
 }
 
 template <class WeightT>
@@ -183,6 +184,8 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   if (!tokenizer) return tokenizer.error();
   auto session = model->session({.state = a.state, .workers = *workers});
   if (!session) return session.error();
+  auto sampler = start_sampler(*session, *tokenizer, a);
+  if (!sampler) return sampler.error();
   const double load_seconds = seconds_since(start);
 
   // From here on Ctrl-C ends the text in order; a second one ends the program.
@@ -192,33 +195,34 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   ::sigaction(SIGINT, &action, nullptr);
 
   cli::Progress progress("reading the prompt");
+  bool prompt_read = prompt.empty();
   a.generate.on_prompt = [&](std::size_t done, std::size_t total) {
     progress.update(done, total);
-    if (done == total && !a.no_echo) std::cout << prompt << std::flush;
+    prompt_read = done == total;
+    if (prompt_read && !a.no_echo) std::cout << prompt << std::flush;
     return interrupted == 0;
   };
-  const auto done =
-      mamba2::generate(*session, *tokenizer, prompt, a.generate, [](std::string_view text) {
-        std::cout << text << std::flush;
-        return interrupted == 0 && std::cout.good();
-      });
+  const auto done = mamba2::generate(*session, *sampler, *tokenizer, prompt, a.generate,
+                                     [](std::string_view text) {
+                                       std::cout << text << std::flush;
+                                       return interrupted == 0 && std::cout.good();
+                                     });
   if (!done) return done.error();
   std::cout << std::endl;
-  if (a.stats) {
-    print_stats(*model, session->state(), load_seconds, *done, a.generate.sampling.seed);
-  }
-  return {};
+  if (a.stats) print_stats(*model, session->state(), load_seconds, *done, a);
+  if (a.save_state.empty() || !prompt_read) return {};
+  return mamba2::StateFile(*session, &*sampler).save(a.save_state);
 }
 
 mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   const mamba2::Result<std::string> prompt = read_prompt(app, a);
   if (!prompt) return prompt.error();
-  if (prompt->empty()) {
+  if (const auto writable = cli::check_writable(a.save_state); !writable) return writable;
+  if (prompt->empty() && a.load_state.empty()) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument, "the prompt is empty"};
   }
-  if (app.count("--seed") == 0) a.generate.sampling.seed = std::random_device()();
   a.generate.stop_at_eos = !a.ignore_eos;
-  for (std::string& stop : a.generate.stop) stop = unescape(stop);
+  for (std::string& stop : a.generate.stop) stop = cli::unescape(stop);
   return cli::with_weights(a.weights.of(a.model),
                            [&]<class WeightT>() { return continue_text<WeightT>(*prompt, a); });
 }

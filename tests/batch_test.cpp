@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -12,6 +14,8 @@
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/mixed.hpp"
+#include "tests/io/gguf_model.hpp"
+#include "tests/linear/random_blocks.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -29,10 +33,10 @@ namespace {
 /// Matrices of several panels, groups, heads that are scanned in chunks.
 Config batch_config() {
   Config c;
-  c.d_model = 128;
+  c.d_model = 64;
   c.n_layer = 2;
-  c.vocab_size = 900;
-  c.d_inner = c.d_ssm = 256;
+  c.vocab_size = 300;
+  c.d_inner = c.d_ssm = 128;
   c.headdim = 32;
   c.d_state = 20;
   c.ngroups = 2;
@@ -94,7 +98,7 @@ void check_decode(const mamba2::Mamba2Model<WeightT>& model, std::size_t count, 
   auto users = sessions(model, count, state);
   std::vector<Session<WeightT>*> all;
   for (std::size_t i = 0; i < count; ++i) {
-    (void)singly[i].prefill(prompts(count, vocab_size)[i]).value();
+    (void)singly[i].prefill(reference::Random(70 + i).tokens(i % 3 + 1, vocab_size)).value();
     users[i].set_state(singly[i].state()).value();
     all.push_back(&users[i]);
   }
@@ -141,42 +145,76 @@ void check_prefill(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
 }
 
 template <class WeightT>
-void check_batches(const mamba2::Mamba2Model<WeightT>& model, StatePrecision state) {
+void check_batches(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
+                   std::size_t threads, StatePrecision state) {
   CAPTURE(WeightT::name);
-  for (const std::size_t threads : std::vector<std::size_t>{1, 3}) {
-    for (const std::size_t count : std::vector<std::size_t>{1, 2, 3, 17}) {
-      CAPTURE(threads);
-      CAPTURE(count);
-      check_decode(model, count, threads, state);
-      check_prefill(model, count, threads, state);
-    }
-  }
+  CAPTURE(threads);
+  CAPTURE(count);
+  check_decode(model, count, threads, state);
+  check_prefill(model, count, threads, state);
 }
 
+// Not every number of sequences with every number of threads and either state: that bits do not
+// depend on the threads is policies_test's.
 template <class WeightT>
-void check_batches() {
-  const auto model = batch_model<WeightT>();
-  check_batches(model, StatePrecision::fp32);
-  check_batches(model, StatePrecision::fp16);
+void check_batches(const mamba2::Mamba2Model<WeightT>& model) {
+  for (const std::size_t count : std::vector<std::size_t>{1, 2, 3, 17}) {
+    check_batches(model, count, 3, StatePrecision::fp32);
+  }
+  check_batches(model, 2, 1, StatePrecision::fp32);
+  check_batches(model, 17, 1, StatePrecision::fp16);
 }
 
 }  // namespace
 
 TEST_CASE("many sequences at a time get the bits that each gets alone") {
-  check_batches<mamba2::Fp32>();
-  check_batches<mamba2::Fp16>();
-  check_batches<mamba2::Bf16>();
-  check_batches<mamba2::Int8>();
-  check_batches<mamba2::Int8A32>();
-  check_batches<mamba2::Int4>();
-  check_batches<mamba2::Int4Groups<128>>();
-  check_batches<mamba2::Mixed>();
+  check_batches(batch_model<mamba2::Fp32>());
+  check_batches(batch_model<mamba2::Fp16>());
+  check_batches(batch_model<mamba2::Bf16>());
+  check_batches(batch_model<mamba2::Int8>());
+  check_batches(batch_model<mamba2::Int8A32>());
+  check_batches(batch_model<mamba2::Int4>());
+  check_batches(batch_model<mamba2::Int4Groups<128>>());
+  check_batches(batch_model<mamba2::Mixed>());
 }
 
 TEST_CASE("so they do with a format for each matrix") {
   const std::string toy = MAMBA2_SOURCE_DIR "/tests/golden/gguf/toy.gguf";
   const auto model = mamba2::Mamba2Model<mamba2::Mixed>::load(toy).value();
-  check_batches(model, StatePrecision::fp32);
+  check_batches(model);
+}
+
+TEST_CASE("and with the formats of K-quants beside F16 and BF16") {
+  Config c = batch_config();
+  c.d_model = c.d_inner = c.d_ssm = 256;  // a super-block
+  const auto weights = reference::random_weights(c, 33);
+  const auto file = tests::with_checkpoint(c, weights, [](const auto& checkpoint) {
+    mamba2_tests::GgufModel gguf(checkpoint.value());
+    const auto store = [&gguf](const std::string& name, mamba2::DType type) {
+      auto& tensor = gguf[name];
+      tensor.type = type;
+      if (mamba2::dtype_block(type) > 1) {
+        tensor.data = tests::random_blocks(type, tensor.shape[0], 256, 34).data;
+        return;
+      }
+      for (const float value : tensor.values) {
+        const auto bits = std::bit_cast<std::array<std::byte, 2>>(
+            type == mamba2::DType::F16 ? mamba2::float_to_fp16(value)
+                                       : mamba2::float_to_bf16(value));
+        tensor.data.insert(tensor.data.end(), bits.begin(), bits.end());
+      }
+    };
+    store("token_embd.weight", mamba2::DType::Q6_K);
+    store("blk.0.ssm_in.weight", mamba2::DType::Q4_K);
+    store("blk.0.ssm_out.weight", mamba2::DType::Q6_K);
+    store("blk.1.ssm_in.weight", mamba2::DType::F16);
+    store("blk.1.ssm_out.weight", mamba2::DType::BF16);
+    return gguf.bytes();
+  });
+  const auto checkpoint = mamba2::Checkpoint::from_gguf(file).value();
+  const auto model = mamba2::Mamba2Model<mamba2::Mixed>::load(checkpoint).value();
+  check_batches(model, 3, 3, StatePrecision::fp32);
+  check_decode(model, 17, 1, StatePrecision::fp16);
 }
 
 TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {
@@ -221,12 +259,12 @@ TEST_CASE("what a batch refuses changes nothing in any sequence") {
     for (const auto& user : users) CHECK(same_bits(user.state(), empty, config));
   };
   const std::vector<Token> good = {1, 2, 3};
-  const std::vector<Token> bad = {1, 2, 900};
-  refused(batch.decode(all, bad, logits), "sequence 2: token 0 must be in 0..899, found 900");
+  const std::vector<Token> bad = {1, 2, 300};
+  refused(batch.decode(all, bad, logits), "sequence 2: token 0 must be in 0..299, found 300");
   refused(batch.decode(all, std::span(good).first(2), logits),
-          "3 sessions need as many tokens and x 900 logits, found 2 and 2700");
+          "3 sessions need as many tokens and x 300 logits, found 2 and 900");
   refused(batch.decode(all, good, std::span(logits).first(1)),
-          "3 sessions need as many tokens and x 900 logits, found 3 and 1");
+          "3 sessions need as many tokens and x 300 logits, found 3 and 1");
   refused(batch.decode(std::vector{&users[0], &users[1], &users[0]}, good, logits),
           "sequence 2: is there twice");
   auto stranger = batch_model<mamba2::Fp32>().session(alone_options()).value();
@@ -244,13 +282,13 @@ TEST_CASE("what a batch refuses changes nothing in any sequence") {
     for (const State& state : states) CHECK(same_bits(state, empty, config));
   };
   prefill({&states[1], {}}, "no tokens: the prompt is empty");
-  prefill({&states[1], bad}, "token 2 must be in 0..899, found 900");
+  prefill({&states[1], bad}, "token 2 must be in 0..299, found 300");
   prefill({&states[0], good}, "its state is there twice");
   prefill({nullptr, good}, "has no state");
   prefill({&states[1], std::span(good).first(2), logits},
-          "logits must hold n x 900 values for n of the tokens, of which there are 2, found 2700");
-  prefill({&states[1], good, std::span(logits).first(899)},
-          "logits must hold n x 900 values for n of the tokens, of which there are 3, found 899");
+          "logits must hold n x 300 values for n of the tokens, of which there are 2, found 900");
+  prefill({&states[1], good, std::span(logits).first(299)},
+          "logits must hold n x 300 values for n of the tokens, of which there are 3, found 299");
   Config other = config;
   other.n_layer = 3;
   State large = State::create(other).value();
@@ -268,7 +306,7 @@ TEST_CASE("the memory of a batch is known beforehand, and grows with its tokens"
   using Model = mamba2::Mamba2Model<mamba2::Int8>;
   const std::size_t small = Model::batch_bytes(batch_config(), {.tokens = 8});
   const std::size_t large = Model::batch_bytes(batch_config(), {.tokens = 64});
-  CHECK(small > 8 * 4 * (2 * 128 + 256));
+  CHECK(small > 8 * 4 * (2 * 64 + 128));
   CHECK(large > 7 * small);
   CHECK(large < 9 * small);
   const auto needed = Model::memory_required(batch_config(), {.prefill_batch = 64});

@@ -58,6 +58,38 @@ for weights in fp32 fp16 bf16 int4 mixed; do
 done
 expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 
+# States.
+state() { expect "$1" "$2" generate "$model" -w int8 "${@:3}"; }
+state 0 . "The sea" -n 12 --seed 5 --repetition-penalty 1.2
+whole=$(cat out)
+state 0 . "The sea" -n 5 --seed 5 --repetition-penalty 1.2 --save-state sea.state
+first=$(cat out)
+state 0 'seed     as saved' --load-state sea.state -n 7 --threads 2 --save-state sea.2 --stats
+same "${whole#"$first"}"
+state 0 'seed     3' --load-state sea.state -n 2 --seed 3 --stats
+state 0 '^ and then' " and then" --load-state sea.state -n 2 -t 0
+state 1 'sea.state: the precision of the state must be fp16' --load-state sea.state --state fp16
+expect 1 'sea.state: the weights .* must be int4, found "int8"' \
+  generate "$model" --load-state sea.state -w int4
+head -c 100000 sea.2 >cut.state
+state 1 'cut.state: must have [0-9]+ bytes, found 100000' --load-state cut.state
+state 1 'prompt.txt: expected a state file' --load-state prompt.txt
+state 1 'missing.state: cannot open' --load-state missing.state
+state 1 'no-such/x.state: cannot be written' text --save-state no-such/x.state
+
+# Talks.
+talk() { printf '%s\n' "$1" | program chat "$model" -t 0 --threads 1 "${@:2}" >out 2>err || die "chat: $?"; }
+talk $'Who are you?\n\nWhere?' -n 6
+[ "$(wc -l <out)" -ge 2 ] || die "chat: two answers expected"
+talk "Once" -n 40 --template 'The {user} upon a{assistant}\n' --state talk.state --stop ' moon'
+stopped=$(wc -c <out)
+talk "Once" -n 40 --template 'The {user} upon a{assistant}\n'
+[ "$stopped" -lt "$(wc -c <out)" ] || die "chat: --stop"
+expect 2 'template: must have' chat "$model" --template 'User: {user}'
+expect 2 'temperature' chat "$model" -t -1
+expect 1 'no-such/x.state: cannot be written' chat "$model" --state no-such/x.state
+expect 0 '' chat "$model" # no line at all
+
 # Reports.
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
 grep -q '"parameters": 14476080' report.json || die "report.json: the parameters"
@@ -285,6 +317,49 @@ cmp q8_0.gguf tales-int8.gguf
 quantize 0 '^tales-int4.gguf: int4, search' "$model" tales-int4.gguf
 [ "$(wc -c <q4_0.gguf)" -eq "$(wc -c <tales-int4.gguf)" ] || die "tales-int4.gguf: the size"
 expect 0 . generate tales-int4.gguf "${greedy[@]:2}"
+
+# Packing: what is used in place is what loading would have made.
+quantize 0 '^int8.packed: int8, packed for .* MB' "$model" int8.packed --pack native --type int8
+of_packed() { # WEIGHTS FILE
+  expect 0 '' mamba2-logits "$model" --text "The sea" -w "$1" --out original.safetensors
+  expect 0 '' mamba2-logits "$2" --text "The sea" -w "$1" --out packed.safetensors
+  cmp original.safetensors packed.safetensors || die "$2: the logits"
+}
+of_packed int8 int8.packed
+quantize 0 '^int4.packed: mixed, packed for' int4 int4.packed --pack native
+expect 0 'weights  mixed, ' generate int4.packed "The sea" -n 2 --stats
+quantize 0 '^int4.packed: int4, packed for' int4 int4.packed --pack native --type int4 --force
+of_packed int4 int4.packed
+quantize 0 'mixed, packed for' q4_0.gguf gguf.packed --pack native
+expect 0 'weights  mixed, ' generate gguf.packed "The sea" -n 2 --stats
+quantize 0 'packed for neon' "$model" arm.packed --pack cortex-a76 --no-tokenizer
+if [ "$(program mamba2-logits --version | grep -c neon)" -eq 0 ]; then
+  expect 1 'arm.packed: must be packed for .*, found "neon"' generate arm.packed "The sea"
+else
+  expect 1 'arm.packed: ' generate arm.packed "The sea" # it has no tokenizer
+fi
+expect 1 'int8.packed: weights must be int4, found "int8"' generate int8.packed "The sea" -w int4
+quantize 1 'int8.packed: exists; --force replaces it' "$model" int8.packed --pack native
+quantize 1 'pack: target must be a CPU such as cortex-a76' "$model" other --pack z80
+quantize 2 . "$model" other --pack native --group 64
+head -c 5000000 int8.packed >other.packed
+expect 1 'other.packed: the file must have ' generate other.packed "The sea"
+rm other.packed
+
+# Executors of an application's own, and a model inside a program: the same text.
+expect 0 . generate "$model" "Once upon a time" -n 40 -t 0 --no-echo
+text=$(cat out)
+expect 0 'turns for the others, ' cooperative "$model"
+same "$text"
+if [ -x "$bin/openmp" ]; then
+  expect 0 'threads of OpenMP' openmp "$model"
+  same "$text"
+fi
+expect 0 . generate "$model" "The sea" -n 40 -t 0 -w int4 --state fp16
+text=$(cat out)
+mkdir nothing
+(cd nothing && program embedded "The sea") >out 2>err || die "embedded"
+same "$text"
 quantize 1 'int8: is quantized already' int8 other
 quantize 1 'q4_0.gguf: is quantized already' q4_0.gguf other
 quantize 1 'int8: is not empty; --force' "$model" int8
@@ -311,7 +386,7 @@ for key in model weights threads tokens_per_s bytes_per_token gb_per_s gop_per_s
 done
 
 # Help and usage.
-for name in generate mamba2-inspect mamba2-logits mamba2-perplexity mamba2-eval mamba2-convert \
+for name in generate chat mamba2-inspect mamba2-logits mamba2-perplexity mamba2-eval mamba2-convert \
   mamba2-quantize mamba2-bench; do
   expect 0 'Exit status' "$name" --help
   expect 2 . "$name"
@@ -326,6 +401,10 @@ expect 2 . mamba2-bench --random mamba2-3t
 # An option with a list takes one argument: the model may follow.
 expect 0 '' mamba2-logits --ids 1,5 "$model" --out ids.safetensors
 expect 0 . generate --cpus 0 -n 1 "$model" "The sea"
+expect 0 . generate --cpus 0-0,0 -n 1 "$model" "The sea"
+expect 1 'cannot use CPU 8191: this thread may use ' generate --cpus 8191 "$model" "The sea"
+expect 2 'cpus: expected a list of CPUs like 0-3,8, found .4-' generate --cpus 4- "$model" "The sea"
+expect 2 'cpus: expected a list of CPUs' mamba2-bench "$model" --cpus x
 
 # Wrong input.
 expect 1 'no-such-folder' generate no-such-folder text

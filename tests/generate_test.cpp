@@ -4,9 +4,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "mamba2/io/state_file.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -51,6 +55,13 @@ Written write(const GenerateOptions& options, std::string_view prompt = kPrompt)
       }).value();
   out.read = session.state().tokens();
   return out;
+}
+
+/// A model with as many tokens that reads long prompts in no time; what it writes makes no sense.
+mamba2::Config small_config() {
+  mamba2::Config config = reference::variants().front().config;
+  config.vocab_size = 8192;
+  return config;
 }
 
 }  // namespace
@@ -104,7 +115,7 @@ TEST_CASE("generate stops at an end-of-text token, or does not") {
   }
 }
 
-TEST_CASE("a callback can stop the text and the reading of the prompt") {
+TEST_CASE("a callback can stop the text") {
   auto session = bundled().model.session().value();
   int pieces = 0;
   const auto done =
@@ -114,8 +125,11 @@ TEST_CASE("a callback can stop the text and the reading of the prompt") {
   CHECK(done.reason == StopReason::cancelled);
   CHECK(pieces == 3);
   CHECK(session.state().tokens() == done.prompt_tokens + done.tokens);
+}
 
-  session.reset();
+TEST_CASE("a callback can stop the reading of the prompt") {
+  const auto weights = reference::random_weights(small_config(), 2);
+  auto session = tests::load(small_config(), weights).session().value();
   GenerateOptions options = greedy(50);
   std::size_t read = 0;
   options.on_prompt = [&](std::size_t tokens, std::size_t total) {
@@ -135,10 +149,11 @@ TEST_CASE("a callback can stop the text and the reading of the prompt") {
 }
 
 TEST_CASE("the same seed gives the same text, another seed another") {
-  const GenerateOptions one = {.max_tokens = 20, .sampling = {.seed = 1}};
-  const GenerateOptions two = {.max_tokens = 20, .sampling = {.seed = 2}};
-  CHECK(write(one).text == write(one).text);
-  CHECK(write(one).text != write(two).text);
+  const GenerateOptions one = {.max_tokens = 8, .sampling = {.seed = 1}};
+  const GenerateOptions two = {.max_tokens = 8, .sampling = {.seed = 2}};
+  const std::string text = write(one, "Once").text;
+  CHECK(text == write(one, "Once").text);
+  CHECK(text != write(two, "Once").text);
 }
 
 TEST_CASE("a second call continues the text of the first") {
@@ -168,6 +183,58 @@ TEST_CASE("a second call continues the text of the first") {
   CHECK(text == split);
 }
 
+TEST_CASE("a text goes on from a state file as if it had not ended") {
+  const GenerateOptions options = {.max_tokens = 8,
+                                   .sampling = {.repetition_penalty = 1.1F, .seed = 3}};
+  GenerateOptions twice = options;
+  twice.max_tokens = 16;
+  const std::string expected = write(twice).text;
+
+  const auto& tokenizer = bundled().tokenizer;
+  std::string text;
+  const auto append = [&](std::string_view piece) { return !text.append(piece).empty(); };
+  std::vector<std::byte> file;
+  {
+    auto session = bundled().model.session().value();
+    auto sampler = mamba2::make_sampler(options.sampling, tokenizer, session.config()).value();
+    (void)mamba2::generate(session, sampler, tokenizer, kPrompt, options, append).value();
+    mamba2::StateFile(session, &sampler)
+        .write([&](std::span<const std::byte> part) {
+          file.insert(file.end(), part.begin(), part.end());
+          return mamba2::Result<void>();
+        })
+        .value();
+  }
+  auto session = bundled().model.session().value();
+  auto sampler = mamba2::make_sampler({.seed = 99}, tokenizer, session.config()).value();
+  mamba2::StateFile(session, &sampler).read(file).value();
+  const auto done = mamba2::generate(session, sampler, tokenizer, "", options, append).value();
+  CHECK(text == expected);
+  CHECK(done.prompt_tokens == 0);
+  CHECK(done.tokens == 8);
+
+  auto small = mamba2::Sampler::create({}, 5).value();
+  const auto refused = mamba2::generate(session, small, tokenizer, "", options, append);
+  REQUIRE(!refused);
+  CHECK(refused.error().message == "the sampler must be one for 8192 tokens, found 5");
+}
+
+TEST_CASE("a sampler has seen what was read, and no more") {
+  auto session = bundled().model.session().value();
+  auto sampler =
+      mamba2::make_sampler({.temperature = 0.0F}, bundled().tokenizer, session.config()).value();
+  std::string prompt;
+  for (int i = 0; i < 100; ++i) prompt += kPrompt;
+  prompt += " zebra";
+  GenerateOptions options = greedy(0);
+  options.on_prompt = [](std::size_t, std::size_t) { return false; };
+  const auto ignore = [](std::string_view) { return true; };
+  (void)mamba2::generate(session, sampler, bundled().tokenizer, prompt, options, ignore).value();
+  const auto ids = bundled().tokenizer.encode(prompt);
+  CHECK(sampler.seen()[static_cast<std::size_t>(ids.front())]);
+  CHECK(!sampler.seen()[static_cast<std::size_t>(ids.back())]);
+}
+
 TEST_CASE("an empty prompt, wrong options and another model's tokenizer are refused") {
   const auto ignore = [](std::string_view) { return true; };
   auto session = bundled().model.session().value();
@@ -189,11 +256,9 @@ TEST_CASE("an empty prompt, wrong options and another model's tokenizer are refu
 }
 
 TEST_CASE("logits that are not finite end the text with an error") {
-  mamba2::Config config = reference::variants().front().config;
-  config.vocab_size = 8192;
-  reference::Weights weights = reference::random_weights(config, 3);
+  reference::Weights weights = reference::random_weights(small_config(), 3);
   std::ranges::fill(weights.norm_f, 3e38);  // too large for the head
-  auto session = tests::load(config, weights).session().value();
+  auto session = tests::load(small_config(), weights).session().value();
   const auto done = mamba2::generate(session, bundled().tokenizer, kPrompt, greedy(4),
                                      [](std::string_view) { return true; });
   REQUIRE(!done);

@@ -2,9 +2,12 @@
 // What README.md shows besides examples/hello.cpp: tests/build/readme.sh compares the lines.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <mamba2/mamba2.hpp>
+#include <string>
 #include <vector>
 
+#include "tests/io/temp_dir.hpp"
 #include "tools/models.hpp"
 
 TEST_CASE("the README's example of a State") {
@@ -23,6 +26,33 @@ TEST_CASE("the README's example of a State") {
   const std::vector<float> first(logits.begin(), logits.end());
   logits = session.decode(mamba2::Token{12}).value();
   CHECK(std::vector<float>(logits.begin(), logits.end()) == first);
+}
+
+TEST_CASE("the README's example of a state file and a PrefixCache") {
+  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+  const auto model = mamba2::Mamba2Model<mamba2::Int8>::load(path).value();
+  const auto tokenizer = mamba2::Tokenizer::load(path).value();
+  auto session = model.session().value();
+  auto sampler = mamba2::make_sampler({}, tokenizer, model.config()).value();
+  (void)session.decode(mamba2::Token{5}).value();
+  const mamba2_tests::TempDir dir;
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(dir.path());
+
+  // clang-format off
+  mamba2::StateFile file(session, &sampler);    // the sequence, its sampler, its next logits
+  file.save("king.state").value();              // on the disk, as a whole or not at all
+  file.load("king.state").value();              // perhaps tomorrow, in another process
+
+  mamba2::PrefixCache cache(64 << 20);          // bytes, shared by threads and models
+  auto logits = cache.prefill(session, tokenizer.encode("A king had a daughter who")).value();
+  logits = cache.prefill(session, tokenizer.encode("A king had a daughter who was")).value();
+  // clang-format on
+
+  std::filesystem::current_path(before);
+  CHECK(std::filesystem::exists(dir.path() / "king.state"));
+  CHECK(!logits.empty());
+  CHECK(cache.entries() == 2);
 }
 
 TEST_CASE("the README's example of a Batch") {

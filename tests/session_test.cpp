@@ -51,6 +51,26 @@ TEST_CASE("a copied state forks the sequence, bit for bit") {
   CHECK(copy(third.decode(8).value()) == copy(second.decode(8).value()));
 }
 
+TEST_CASE("a session has the logits of the last call, where they belong to its state") {
+  auto session = model().session().value();
+  CHECK(session.logits().empty());
+  const auto logits = copy(session.decode(3).value());
+  CHECK(copy(session.logits()) == logits);
+  CHECK(!session.decode(-1));
+  CHECK(copy(session.logits()) == logits);
+  auto moved = std::move(session);
+  CHECK(copy(moved.logits()) == logits);
+  moved.set_state(mamba2::State(moved.state())).value();
+  CHECK(moved.logits().empty());
+  (void)moved.decode(4).value();
+  std::vector<float> all(tiny_config().vocab_size);
+  moved.prefill(std::vector<Token>{5}, all).value();
+  CHECK(moved.logits().empty());
+  (void)moved.decode(4).value();
+  moved.reset();
+  CHECK(moved.logits().empty());
+}
+
 TEST_CASE("after reset a session is as new") {
   auto session = model().session().value();
   const auto before = copy(session.prefill(std::vector<Token>{7, 8, 9}).value());

@@ -49,6 +49,18 @@ inline const CLI::Validator kWhole(
     },
     "");
 
+/// "\n" and "\t" as people type them in a shell.
+[[nodiscard]] inline std::string unescape(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    const char plain = next == 'n' ? '\n' : next == 't' ? '\t' : next == '\\' ? '\\' : '\0';
+    out += plain != '\0' ? plain : text[i];
+    if (plain != '\0') ++i;
+  }
+  return out;
+}
+
 /// Runs a program: parses the arguments, calls work(), prints its error. Returns the exit status:
 /// 0 done, 1 failed, 2 wrong usage.
 template <class Work>

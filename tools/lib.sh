@@ -9,6 +9,7 @@ have() {
     ninja-build) command -v ninja ;;
     qemu-user) command -v qemu-aarch64 ;;
     qemu-user-static) command -v qemu-aarch64-static ;;
+    xz-utils) command -v xz ;;
     g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ ;;
     llvm-19) command -v llvm-mca-19 ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>&1 ;;

@@ -17,6 +17,7 @@
 #include "tools/convert/outputs.hpp"
 #include "tools/quantize/fit_budget.hpp"
 #include "tools/quantize/observed_model.hpp"
+#include "tools/quantize/pack_model.hpp"
 #include "tools/quantize/plan.hpp"
 #include "tools/quantize/statistics.hpp"
 #include "tools/quantize/write.hpp"
@@ -33,6 +34,7 @@ struct Arguments {
   std::string in, out, json_file, calibrate, gptq;
   std::string type = "int4";
   std::string method = "search";
+  std::string pack;  ///< a target; empty: not packed
   std::vector<std::string> keep;
   std::size_t group = 32;
   std::size_t tokens = std::size_t{1} << 15;
@@ -40,6 +42,7 @@ struct Arguments {
   cli::WorkerOptions workers;
   bool no_tokenizer = false;
   bool force = false;
+  bool type_given = false;
 
   [[nodiscard]] bool to_gguf() const { return convert::is_gguf(out); }
   /// The text to calibrate with; empty: none.
@@ -153,6 +156,10 @@ Result<void> finish(const Arguments& a, const std::vector<quantize::Outcome>& ou
 }
 
 Result<void> run(const Arguments& a) {
+  if (!a.pack.empty()) {
+    return quantize::pack_model(
+        {a.in, a.out, a.type_given ? a.type : "", a.pack, a.no_tokenizer, a.force}, a.workers);
+  }
   if (auto fine = convert::check_out(a.in, a.out, a.force); !fine) return fine;
   if (auto fine = cli::check_writable(a.json_file); !fine) return fine;
   const auto input = open_input(a);
@@ -201,7 +208,8 @@ Result<void> run(const Arguments& a) {
 void add_options(CLI::App& app, Arguments& a) {
   app.add_option("IN", a.in, "Folder with config.json and *.safetensors, or such a file, or GGUF")
       ->required();
-  app.add_option("OUT", a.out, "File to write if it ends in .gguf, else folder")->required();
+  app.add_option("OUT", a.out, "File to write if it ends in .gguf, or with --pack, else folder")
+      ->required();
   app.add_option("-t,--type", a.type,
                  "int8: a scale for each row. int4: a scale for each group of columns; the\n"
                  "embedding and the head are int8. In GGUF: Q8_0; Q4_0 with a Q6_K head")
@@ -239,6 +247,12 @@ void add_options(CLI::App& app, Arguments& a) {
       ->capture_default_str()
       ->transform(cli::kWhole)
       ->check(CLI::PositiveNumber);
+  app.add_option(
+         "--pack", a.pack,
+         "Write one file for programs on this CPU, which use its weights in place: native,\n"
+         "cortex-a76, x86-64-v3 ... IN may be quantized, and keeps its precisions then\n"
+         "unless --type says one")
+      ->excludes("--group", "--keep", "--method", "--calibrate", "--gptq", "--budget");
   app.add_option("--json", a.json_file, "Write what became of each matrix to this file as JSON");
   app.add_flag("--no-tokenizer", a.no_tokenizer, "Leave the tokenizer out");
   app.add_flag("--force", a.force, "Replace what OUT is");
@@ -265,7 +279,8 @@ int main(int argc, char** argv) {
       "Quantizes a Mamba-2 model: half or a quarter of the bytes on disk, which every program "
       "here\n"
       "then loads as they are. OUT is a folder with config.json, model.safetensors and\n"
-      "tokenizer.json, for this library, or a GGUF file, which llama.cpp runs as well.");
+      "tokenizer.json, for this library, or a GGUF file, which llama.cpp runs as well, or a\n"
+      "packed file, which programs of this library for one CPU run in place.");
   Arguments arguments;
   add_options(app, arguments);
   app.footer(
@@ -276,11 +291,15 @@ int main(int argc, char** argv) {
       "  mamba2-quantize model model-60 --budget 60 --gptq book.txt\n"
       "  mamba2-quantize model model-int4 --keep layers.0.in_proj=int8 --keep embedding=fp16\n"
       "  mamba2-quantize model model.gguf --type int8\n"
+      "  mamba2-quantize model-int4 model.packed --pack cortex-a76\n"
       "  mamba2-perplexity model-int4 other.txt --reference model   what it cost\n"
       "\n"
       "OUT appears when it is complete; on an error, or Ctrl-C, nothing is left of it.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.");
-  app.callback([&] { check_arguments(arguments); });
+  app.callback([&] {
+    arguments.type_given = app.count("--type") > 0;
+    check_arguments(arguments);
+  });
   const int status = cli::run(app, argc, argv, [&] { return run(arguments); });
   return status != 0 && convert::interrupted != 0 ? 128 + convert::interrupted : status;
 }

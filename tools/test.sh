@@ -30,7 +30,7 @@ The quick steps, in order:
 
 The further steps of --full:
   format         clang-format finds nothing to change
-  fuzz           libFuzzer with sanitizers, a minute for each parser (or FUZZ_SECONDS)
+  fuzz           libFuzzer with sanitizers, 30 seconds for each target (or FUZZ_SECONDS)
   tidy           clang-tidy finds nothing in the headers, examples, tools and benchmarks
   referees       the same answers as other implementations (Python packages, in build/venv)
   debug          gcc, assertions, little optimisation; each header alone
@@ -38,11 +38,13 @@ The further steps of --full:
   tsan           gcc, ThreadSanitizer
   x86-levels     unit tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
                  x86-64-v4 (AVX-512) and that with VNNI
+  valgrind       no error and no leak: generate and some unit tests, built for x86-64-v3
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
   aarch64-i8mm   cross build with matrix products of INT8 (SMMLA), tests under QEMU
   arm-instructions
                  what decoding executes on ARM, counted under QEMU: products, scan, little else
   aarch64-cpus   the tests of aarch64-cross again, as other CPUs, and the programs
+  release-tar    the archive of tools/release.sh, and what its programs write under QEMU
 
 Each step is a CMake preset or close to one (cmake --list-presets). To work on one part:
   cmake --preset release && cmake --build --preset release && ctest --preset release -R scan
@@ -94,6 +96,28 @@ on_arm() {
   [ "$(uname -m)" = aarch64 ] && echo "skipped: this machine is AArch64"
 }
 
+# Memory errors and leaks of what users run, as AddressSanitizer does not see them: values that were
+# never set. For x86-64-v3, because valgrind knows no AVX-512.
+step_valgrind() {
+  local weights build=build/x86-64-v3 model=examples/models/tales-14m
+  local valgrind=(valgrind --quiet --error-exitcode=1 --leak-check=full)
+  on_arm && return
+  configure_level x86-64-v3 -DMAMBA2_BUILD_EXAMPLES=ON
+  cmake --build "$build" --parallel "$(cores)" --target generate mamba2-tests
+  for weights in fp32 int8 int4; do
+    "${valgrind[@]}" "$build/bin/generate" "$model" "Once upon a time" -n 3 -w "$weights" --threads 2
+  done
+  "${valgrind[@]}" "$build/bin/mamba2-tests" --no-colors=true \
+    --source-file='*/session_test.cpp,*/io/gguf_test.cpp'
+}
+
+# configure_level LEVEL OPTION...
+configure_level() {
+  cmake -G Ninja -S . -B "build/${1// /}" -DCMAKE_BUILD_TYPE=Release -DMAMBA2_WERROR=ON \
+    -DMAMBA2_NATIVE=OFF -DCMAKE_CXX_FLAGS="-march=$1" -DMAMBA2_BUILD_BENCH=OFF \
+    -DMAMBA2_BUILD_EXAMPLES=OFF -DMAMBA2_BUILD_TOOLS=OFF "${@:2}"
+}
+
 step_x86-levels() {
   local level levels=(x86-64 x86-64-v3)
   on_arm && return
@@ -101,9 +125,7 @@ step_x86-levels() {
   if grep -qw avx512_vnni /proc/cpuinfo; then levels+=("x86-64-v4 -mavx512vnni"); fi
   for level in "${levels[@]}"; do
     echo "-- $level"
-    cmake -G Ninja -S . -B "build/${level// /}" -DCMAKE_BUILD_TYPE=Release -DMAMBA2_WERROR=ON \
-      -DMAMBA2_NATIVE=OFF -DCMAKE_CXX_FLAGS="-march=$level" -DMAMBA2_BUILD_BENCH=OFF \
-      -DMAMBA2_BUILD_EXAMPLES=OFF -DMAMBA2_BUILD_TOOLS=OFF
+    configure_level "$level"
     cmake --build "build/${level// /}" --parallel "$(cores)"
     count_ctest --test-dir "build/${level// /}" -E '^build/'
   done
@@ -118,6 +140,22 @@ step_aarch64-cpus() {
   for cpu in neoverse-n1 max; do
     echo "-- as $cpu"
     QEMU_CPU=$cpu count_ctest --test-dir build/aarch64-cross -E '^build/'
+  done
+}
+
+# Twice, for the same bytes.
+step_release-tar() {
+  local again=build/release-tar/again archive
+  on_arm && return
+  rm -rf build/release-tar
+  cmake --preset release -DMAMBA2_WERROR=ON
+  cmake --build --preset release --parallel "$(cores)" --target generate
+  tools/release.sh --no-install
+  tools/release.sh --no-install --out "$again"
+  for archive in "$again"/*.tar.xz; do
+    cmp "$archive" "build/release-tar/$(basename "$archive")"
+    tests/release.sh "$archive" "$PWD/build/release/bin/generate" "$PWD/examples/models/tales-14m" \
+      build/release-tar/work
   done
 }
 
@@ -138,37 +176,12 @@ step_tidy() {
     xargs -0 -n1 "-P$(cores)" clang-tidy --quiet -p build/clang
 }
 
-# Coverage-guided: what was found worth keeping stays in build/fuzz for the next time.
 step_fuzz() {
-  local golden=tests/golden source name
+  local source
   for source in tests/fuzz/*_fuzz.cpp; do
-    name=$(basename "$source" _fuzz.cpp)
-    echo "-- $name"
-    mkdir -p "build/fuzz/$name.seeds" "build/fuzz/$name.found"
-    clang++ -std=c++20 -O1 -g1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-      -Iinclude -o "build/fuzz/$name" "$source"
-    case $name in
-      gguf) cp "$golden/gguf/toy.gguf" "build/fuzz/$name.seeds" ;;
-      checkpoint)
-        fuzz_seed "$golden"/transformers/plain/{config.json,model.safetensors}
-        fuzz_seed "$golden"/quantized/{config.json,model.safetensors}
-        ;;
-      tokenizer) fuzz_seed "$golden"/tokenizer/neox{,-cases}.json ;;
-    esac
-    "build/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=131072 -timeout=20 \
-      -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
-      "build/fuzz/$name.found" "build/fuzz/$name.seeds" >"build/fuzz/$name.log" 2>&1 || {
-      cat "build/fuzz/$name.log"
-      return 1
-    }
-    tail -n 5 "build/fuzz/$name.log"
+    tools/fuzz.sh "$(basename "$source" _fuzz.cpp)" --seconds "${FUZZ_SECONDS:-30}"
     echo "1 0" >>"$results"
   done
-}
-
-# fuzz_seed TEXT BYTES: one input of both, as the program of that name takes it.
-fuzz_seed() {
-  (cat "$1" && printf '\0' && cat "$2") >"build/fuzz/$name.seeds/$(cksum <"$2" | tr -d ' ')"
 }
 
 # tests/referee_NAME.py BIN compares the programs in BIN with another implementation; exit status 77
@@ -200,8 +213,8 @@ step_referees() {
 steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross arm-pipeline)
-all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels aarch64-base
-  aarch64-i8mm aarch64-cpus arm-instructions aarch64-cross arm-pipeline)
+all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels valgrind aarch64-base
+  aarch64-i8mm aarch64-cpus arm-instructions release-tar aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
@@ -232,13 +245,18 @@ packages=(g++ cmake ninja-build pkg-config
 for step in "${steps[@]}"; do
   case $step in
     aarch64-*) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static) ;;
+    release-tar)
+      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static xz-utils)
+      ;;
     arm-pipeline)
-      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static llvm-19 python3) ;;
+      on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user-static llvm-19 python3)
+      ;;
     arm-instructions) on_arm >/dev/null || packages+=(g++-aarch64-linux-gnu qemu-user python3) ;;
     clang) packages+=(clang) ;;
     format) packages+=(clang-format) ;;
     fuzz) packages+=(clang libclang-rt-14-dev) ;;
     tidy) packages+=(clang clang-tidy) ;;
+    valgrind) on_arm >/dev/null || packages+=(valgrind) ;;
     referees) packages+=(python3-venv ca-certificates) ;;
   esac
 done

@@ -44,6 +44,14 @@ inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8"
   return quantization && !quantization->empty();
 }
 
+/// The precision that a model is packed in; empty if it is no packed file, or damaged.
+[[nodiscard]] inline std::string packed_policy(const std::string& model) {
+  const auto file = mamba2::MappedFile::open(model);
+  if (!file || !mamba2::is_packed(file->bytes())) return {};
+  const auto packed = mamba2::PackedFile::parse(file->bytes());
+  return packed ? packed->header.policy : std::string();
+}
+
 /// --weights.
 struct WeightsOption {
   std::string usual;  ///< where a model has no precision of its own
@@ -52,12 +60,13 @@ struct WeightsOption {
   void add(CLI::App& app) {
     app.add_option("-w,--weights", given,
                    "Precision of the weights, converted while loading; mixed: as the file has them")
-        ->default_str(usual + ", mixed for GGUF files and quantized models")
+        ->default_str(usual + ", mixed for GGUF files and quantized models, a packed file's own")
         ->check(CLI::IsMember(kWeights));
   }
   /// The one for a model.
   [[nodiscard]] std::string of(const std::string& model) const {
     if (!given.empty()) return given;
+    if (const std::string packed = packed_policy(model); !packed.empty()) return packed;
     return has_own_precision(model) ? "mixed" : usual;
   }
 };
@@ -89,6 +98,19 @@ mamba2::Result<void> with_weights(const std::string& weights, Work&& work) {
   return work.template operator()<mamba2::Fp32>();
 }
 
+/// Adds --cpus.
+inline void add_cpus(CLI::App& app, std::vector<int>& cpus) {
+  app.add_option_function<std::string>(
+         "--cpus",
+         [&cpus](const std::string& text) {
+           auto list = mamba2::parse_cpu_list(text);
+           if (!list) throw CLI::ValidationError("--cpus", list.error().message);
+           cpus = *std::move(list);
+         },
+         "Run on these CPUs only: 4-7, or 4,5,6,7; those that are switched off are left out")
+      ->default_str("");
+}
+
 /// --threads and --cpus.
 struct WorkerOptions {
   std::size_t threads = 0;
@@ -98,11 +120,7 @@ struct WorkerOptions {
     app.add_option("--threads", threads, "Threads that work; 0: one per fast core")
         ->capture_default_str()
         ->transform(cli::kWhole);
-    app.add_option("--cpus", cpus, "Run on these CPUs only: 4,5,6,7")
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->default_str("")
-        ->transform(cli::kWhole);
+    add_cpus(app, cpus);
   }
 
   /// Places this thread too. Errors: those of ThreadPool::create and place_this_thread.

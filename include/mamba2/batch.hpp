@@ -24,6 +24,9 @@ struct BatchOptions {
   /// Session with the same number. No more than `tokens` count.
   std::size_t prefill_batch = SessionOptions().prefill_batch;
   Workers workers = {};
+  /// Instead of memory from the system: Mamba2Model::batch_bytes() that start on a multiple of 64
+  /// and outlive the Batch.
+  std::span<std::byte> memory = {};
 };
 
 /// Reads tokens of many sequences of one model, and is much faster than one after the other:
@@ -33,7 +36,8 @@ struct BatchOptions {
 template <WeightPolicy WeightT>
 class Batch {
  public:
-  /// Errors: invalid_argument (tokens, prefill_batch), out_of_memory, those of Workers::get.
+  /// Errors: invalid_argument (tokens, prefill_batch, memory), out_of_memory, those of
+  /// Workers::get.
   [[nodiscard]] static Result<Batch> create(std::shared_ptr<const Weights<WeightT>> weights,
                                             const BatchOptions& options);
 
@@ -105,7 +109,7 @@ Result<Batch<WeightT>> Batch<WeightT>::create(std::shared_ptr<const Weights<Weig
     return invalid("tokens must be in 1..", Reader::kMaxTokens, ", found ", options.tokens);
   }
   if (options.prefill_batch < 1) return invalid("prefill_batch must be at least 1, found 0");
-  Result<Arena> arena = Arena::create(scratch_bytes(*weights, options));
+  Result<Arena> arena = Arena::create(scratch_bytes(*weights, options), options.memory, "batch");
   if (!arena) return std::move(arena).error();
   Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return std::move(executor).error();
@@ -161,6 +165,7 @@ Result<void> Batch<WeightT>::decode(std::span<Session<WeightT>* const> sessions,
     for (std::size_t i = 0; i < some; ++i) {
       scratch_.readings[i] = {&sessions[i]->state_, tokens.subspan(i, 1),
                               logits.subspan(i * vocab_size, vocab_size)};
+      sessions[i]->has_logits_ = false;
     }
     scratch_.reader.read(std::span(scratch_.readings, some), *executor_);
     sessions = sessions.subspan(some);

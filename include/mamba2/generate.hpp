@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -57,13 +58,15 @@ inline Result<std::size_t> usable_tokens(const Tokenizer& tokenizer, const Confi
                       config.vocab_size, " rows")};
 }
 
-/// Reads a prompt piece by piece. An empty span: cancelled.
+/// Reads a prompt piece by piece. An empty span: cancelled. Without a prompt: the logits that the
+/// session has, if it has any.
 template <WeightPolicy WeightT>
 Result<std::span<const float>> read_prompt(Session<WeightT>& session, std::span<const Token> prompt,
                                            const GenerateOptions& options) {
   constexpr std::size_t kPiece = 512;
   const std::size_t total = prompt.size();
-  Result<std::span<const float>> logits = std::span<const float>();
+  Result<std::span<const float>> logits = session.logits();
+  if (prompt.empty() && !logits->empty()) return logits;
   do {
     const std::size_t piece = std::min(kPiece, prompt.size());
     logits = session.prefill(prompt.first(piece));
@@ -103,24 +106,41 @@ class TextOut {
 
 }  // namespace detail
 
+/// A sampler for the ids that both a tokenizer and a model know. Errors: invalid_argument (options
+/// out of range), mismatch (a tokenizer of another model).
+[[nodiscard]] inline Result<Sampler> make_sampler(const SamplerOptions& options,
+                                                  const Tokenizer& tokenizer,
+                                                  const Config& config) {
+  const Result<std::size_t> usable = detail::usable_tokens(tokenizer, config);
+  return usable ? Sampler::create(options, *usable) : usable.error();
+}
+
 /// Reads `prompt` into the session and generates text after it, which `on_text(std::string_view)`
 /// receives bit by bit, always whole UTF-8 sequences; returning false from it stops. The session
 /// has then read the prompt and every token generated, so that another call goes on from there,
-/// with what is to follow. Errors: invalid_argument (an empty prompt, options out of range),
-/// mismatch (a tokenizer of another model), malformed (a model whose logits are not finite).
+/// with what is to follow; without a prompt, as if the call before had not ended, but that a
+/// character which it cut in two has become two U+FFFD. Chooses tokens by `sampler` (make_sampler),
+/// which goes on from call to call; options.sampling does not count. Errors: invalid_argument (an
+/// empty prompt, where nothing was read before), mismatch (a tokenizer of another model, or a
+/// sampler of another), malformed (a model whose logits are not finite).
 template <WeightPolicy WeightT, class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
-    Session<WeightT>& session, const Tokenizer& tokenizer, std::string_view prompt,
-    const GenerateOptions& options, OnText&& on_text) {
+    Session<WeightT>& session, Sampler& sampler, const Tokenizer& tokenizer,
+    std::string_view prompt, const GenerateOptions& options, OnText&& on_text) {
   const auto start = std::chrono::steady_clock::now();
   const Result<std::size_t> usable = detail::usable_tokens(tokenizer, session.config());
   if (!usable) return usable.error();
-  Result<Sampler> sampler = Sampler::create(options.sampling, *usable);
-  if (!sampler) return std::move(sampler).error();
+  if (sampler.seen().size() != *usable) {
+    return Error{ErrorCode::mismatch, detail::concat("the sampler must be one for ", *usable,
+                                                     " tokens, found ", sampler.seen().size())};
+  }
 
   const std::vector<Token> prompt_tokens = tokenizer.encode(prompt);
-  for (const Token token : prompt_tokens) sampler->accept(token);
+  const std::uint64_t read_before = session.state().tokens();
   auto logits = detail::read_prompt(session, prompt_tokens, options);
+  for (std::size_t i = 0; i < session.state().tokens() - read_before; ++i) {
+    sampler.accept(prompt_tokens[i]);
+  }
   if (!logits) return std::move(logits).error();
 
   Generated done;
@@ -133,7 +153,7 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   const std::vector<Token>& ends = session.config().eos_token_ids;
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
   while (done.tokens < options.max_tokens && text.open()) {
-    const Token token = sampler->sample(*logits);
+    const Token token = sampler.sample(*logits);
     if (!std::isfinite((*logits)[static_cast<std::size_t>(token)])) {
       return Error{ErrorCode::malformed, detail::concat("the model's logits are not finite after ",
                                                         session.state().tokens(), " tokens")};
@@ -153,6 +173,16 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   }
   done.seconds = detail::seconds_since(start) - done.prompt_seconds;
   return done;
+}
+
+/// The same with a new sampler, by options.sampling. Errors: also those of make_sampler.
+template <WeightPolicy WeightT, class OnText>
+requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
+    Session<WeightT>& session, const Tokenizer& tokenizer, std::string_view prompt,
+    const GenerateOptions& options, OnText&& on_text) {
+  Result<Sampler> sampler = make_sampler(options.sampling, tokenizer, session.config());
+  if (!sampler) return std::move(sampler).error();
+  return generate(session, *sampler, tokenizer, prompt, options, on_text);
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -16,6 +16,7 @@
 
 #include "mamba2/core/workers.hpp"
 #include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/fingerprint.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/weights.hpp"
@@ -26,6 +27,9 @@ struct LoadOptions {
   Workers workers = {};
   /// Called after each tensor with the tensors loaded so far and their number.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
+  /// Where the weights go, instead of memory from the system: MemoryRequired::weights bytes that
+  /// start on a multiple of 64 and outlive the model and all made of it. A packed file needs none.
+  std::span<std::byte> memory = {};
 };
 
 namespace detail {
@@ -103,7 +107,7 @@ class WeightsLoader {
           const std::span<float> rows(&rows_[i * values], values);
           bad_[i] = read_rows(name, row * m.cols, count_rows * m.cols, rows);
           if (bad_[i]) return;
-          if (rotation > 1) kernels::hadamard(rows.data(), rows.size(), rotation);
+          if (rotation > 1) kernels::hadamard_of_weights(rows.data(), rows.size(), rotation);
           if (has_scales(stored.dtype)) from = {rows.data()};
         }
         m.pack_band(from, writable(m.band(band)));
@@ -196,7 +200,7 @@ class WeightsLoader {
     // x * 0 is 0 for every finite x and NaN for all others: one sum tells for all of them.
     kernels::Floats zeros(0.0F);
     kernels::for_each_vector(to.size(), [&](std::size_t i, auto lanes) {
-      zeros = xsimd::fma(lanes.load(&to[i]), kernels::Floats(0.0F), zeros);
+      zeros = kernels::multiply_add(lanes.load(&to[i]), kernels::Floats(0.0F), zeros);
     });
     if (kernels::sum(zeros) == 0.0F) return std::nullopt;
     const auto bad = std::find_if(to.begin(), to.end(), [](float v) { return !std::isfinite(v); });
@@ -280,21 +284,22 @@ template <WeightPolicy WeightT>
   return weights;
 }
 
-/// Packs a checkpoint's weights. Errors: out_of_memory; malformed, for a NaN or an infinity; those
-/// of Workers::get.
+/// Packs a checkpoint's weights. Errors: out_of_memory; invalid_argument, for memory that is too
+/// small or not aligned; malformed, for a NaN or an infinity; those of Workers::get.
 template <WeightPolicy WeightT>
 [[nodiscard]] Result<Weights<WeightT>> load_weights(const Checkpoint& checkpoint,
                                                     const LoadOptions& options = {}) {
   const Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return executor.error();
   auto weights = plan_weights<WeightT>(checkpoint);
-  Result<Arena> arena = Arena::create(weights.carve(nullptr));
+  Result<Arena> arena = Arena::create(weights.carve(nullptr), options.memory, "weights");
   if (!arena) return std::move(arena).error();
   weights.arena = *std::move(arena);
   weights.carve(weights.arena.data());
   const Result<void> loaded =
       detail::WeightsLoader<WeightT>(checkpoint, options, **executor, weights).load_all();
   if (!loaded) return loaded.error();
+  weights.fingerprint = fingerprint(checkpoint, WeightT::name);  // of pages just read
   return weights;
 }
 

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "mamba2/batch.hpp"
 #include "mamba2/load_weights.hpp"
+#include "mamba2/packed.hpp"
 #include "mamba2/session.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -21,10 +24,11 @@ struct MemoryRequired {
   std::size_t scratch;  ///< of a Session
   std::size_t loading;  ///< while the weights are packed, before there is a Session
 
+  /// Of a Session: state and scratch.
+  [[nodiscard]] std::size_t session() const noexcept { return state + scratch; }
+
   /// The most at any one time.
-  [[nodiscard]] std::size_t peak() const noexcept {
-    return weights + std::max(state + scratch, loading);
-  }
+  [[nodiscard]] std::size_t peak() const noexcept { return weights + std::max(session(), loading); }
 };
 
 /// The weights of a model, stored and multiplied as the policy WeightT says. Immutable: copies are
@@ -34,11 +38,17 @@ class Mamba2Model {
  public:
   /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of a
   /// .safetensors file beside its config.json; any float type, the names of Hugging Face or of
-  /// state-spaces/mamba; or the path of a GGUF file. Errors: io, malformed, unsupported, mismatch,
-  /// out_of_memory; the message names the file, the tensor or key, what was expected and what was
-  /// found.
+  /// state-spaces/mamba; or the path of a GGUF file. Or the path of a packed file
+  /// (io/packed_file.hpp), which stays mapped and is used in place. Errors: io, malformed,
+  /// unsupported, mismatch, out_of_memory; the message names the file, the tensor or key, what was
+  /// expected and what was found.
   [[nodiscard]] static Result<Mamba2Model> load(const std::filesystem::path& path,
                                                 const LoadOptions& options = {}) {
+    if (is_packed_file(path)) {
+      auto weights = open_packed_weights<WeightT>(path);
+      if (!weights) return std::move(weights).error();
+      return Mamba2Model(*std::move(weights));
+    }
     const Result<Checkpoint> checkpoint = Checkpoint::open(path);
     if (!checkpoint) return checkpoint.error();
     return load(*checkpoint, options);
@@ -48,6 +58,16 @@ class Mamba2Model {
   [[nodiscard]] static Result<Mamba2Model> load(const Checkpoint& checkpoint,
                                                 const LoadOptions& options = {}) {
     Result<Weights<WeightT>> weights = load_weights<WeightT>(checkpoint, options);
+    if (!weights) return std::move(weights).error();
+    return from_weights(*std::move(weights));
+  }
+
+  /// A packed file that the application has in its memory, in .rodata, say, on a multiple of 64
+  /// bytes: the weights are used in place, so it must outlive the model and all made of it. Errors:
+  /// those of packed_weights().
+  [[nodiscard]] static Result<Mamba2Model> from_packed(std::span<const std::byte> file,
+                                                       const PackedOptions& options = {}) {
+    auto weights = packed_weights<WeightT>(file, "packed model", options);
     if (!weights) return std::move(weights).error();
     return from_weights(*std::move(weights));
   }
@@ -76,6 +96,12 @@ class Mamba2Model {
     return Session<WeightT>::create(weights_, options);
   }
 
+  /// Bytes of memory that session() takes with these options.
+  [[nodiscard]] std::size_t session_bytes(const SessionOptions& options = {}) const {
+    return Session<WeightT>::scratch_bytes(*weights_, options) +
+           State::bytes(config(), options.state);
+  }
+
   /// What reads tokens of many sequences at a time. Errors: invalid_argument, out_of_memory.
   [[nodiscard]] Result<Batch<WeightT>> batch(const BatchOptions& options = {}) const {
     return Batch<WeightT>::create(weights_, options);
@@ -89,6 +115,9 @@ class Mamba2Model {
   }
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
+
+  /// Tells models apart, and the same model in different precisions: see io/fingerprint.hpp.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
 
   /// Bytes of memory that the weights take.
   [[nodiscard]] std::size_t weight_bytes() const noexcept { return weights_->arena.size(); }

@@ -53,6 +53,16 @@ class Sampler {
     }
   }
 
+  [[nodiscard]] const SamplerOptions& options() const noexcept { return options_; }
+  /// All that it remembers: the state of its random generator, and which tokens it has seen, by id.
+  [[nodiscard]] std::uint64_t random() const noexcept { return random_; }
+  [[nodiscard]] const std::vector<bool>& seen() const noexcept { return seen_; }
+  /// Goes on as the sampler did that remembered this; seen is as long as that of this one.
+  void resume(std::uint64_t random, std::vector<bool> seen) {
+    random_ = random;
+    seen_ = std::move(seen);
+  }
+
  private:
   struct Candidate {
     float logit;

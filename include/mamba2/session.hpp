@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -21,17 +23,22 @@ struct SessionOptions {
   std::size_t prefill_batch = 192;
   StatePrecision state = StatePrecision::fp32;
   Workers workers = {};
+  /// For state and scratch, instead of memory from the system: MemoryRequired::session() bytes that
+  /// start on a multiple of 64 and outlive the Session.
+  std::span<std::byte> memory = {};
 };
 
 template <WeightPolicy WeightT>
 class Batch;
+template <WeightPolicy WeightT>
+class StateFile;
 
 /// One sequence of tokens. Made by Mamba2Model::session(); shares the weights, so that it may
 /// outlive the model object. Not for two threads at a time; different Sessions are independent.
 template <WeightPolicy WeightT>
 class Session {
  public:
-  /// Errors: invalid_argument (prefill_batch), out_of_memory, those of Workers::get.
+  /// Errors: invalid_argument (prefill_batch, memory), out_of_memory, those of Workers::get.
   [[nodiscard]] static Result<Session> create(std::shared_ptr<const Weights<WeightT>> weights,
                                               const SessionOptions& options);
 
@@ -51,6 +58,8 @@ class Session {
   [[nodiscard]] Result<void> prefill(std::span<const Token> tokens, std::span<float> logits);
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
+  /// That of the model.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
 
   /// Bytes of memory that a Session takes besides its State.
   /// weights: planned, at least.
@@ -59,15 +68,25 @@ class Session {
     return Scratch(Carver(), weights, std::min(options.prefill_batch, Reader::kMaxTokens)).bytes;
   }
 
+  /// The logits that the last call of decode() or prefill() returned, (vocab_size); empty where
+  /// there are none: nothing was read yet, or not so, or the state was set.
+  [[nodiscard]] std::span<const float> logits() const noexcept {
+    return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
+  }
+
   /// What has been read so far. Copy it to fork the sequence or to come back to it.
   [[nodiscard]] const State& state() const noexcept { return state_; }
   /// Continues from another state. Error: mismatch, if it is of a model of another shape.
   [[nodiscard]] Result<void> set_state(const State& state);
   /// Starts an empty sequence.
-  void reset() noexcept { state_.reset(); }
+  void reset() noexcept {
+    state_.reset();
+    has_logits_ = false;
+  }
 
  private:
   friend class Batch<WeightT>;
+  friend class StateFile<WeightT>;
   using Reader = detail::Reader<WeightT>;
 
   Session(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
@@ -94,6 +113,17 @@ class Session {
   void read(std::span<const Token> tokens, std::span<float> logits) {
     const Reading reading = {&state_, tokens, logits};
     scratch_.reader.read(std::span(&reading, 1), *executor_);
+    has_logits_ = logits.data() == scratch_.logits;
+  }
+  /// Takes up what a state file has, whose parts have the right sizes; logits may be missing.
+  void restore(std::uint64_t tokens, std::span<const std::byte> conv,
+               std::span<const std::byte> ssm, std::span<const std::byte> logits) noexcept {
+    state_.reset();
+    state_.count(static_cast<std::size_t>(tokens));
+    if (!conv.empty()) std::memcpy(state_.conv(0), conv.data(), conv.size());
+    std::memcpy(state_.template ssm<std::byte>(0), ssm.data(), ssm.size());
+    has_logits_ = !logits.empty();
+    if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
   }
 
   std::shared_ptr<const Weights<WeightT>> weights_;
@@ -101,6 +131,7 @@ class Session {
   State state_;
   Arena arena_;
   Scratch scratch_;
+  bool has_logits_ = false;
 };
 
 template <WeightPolicy WeightT>
@@ -111,10 +142,18 @@ Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<
                  detail::concat("session: prefill_batch must be in 1..", Reader::kMaxTokens,
                                 ", found ", options.prefill_batch)};
   }
-  Result<State> state = State::create(weights->config, options.state);
-  if (!state) return std::move(state).error();
-  Result<Arena> arena = Arena::create(scratch_bytes(*weights, options));
+  // Scratch first: its size is a multiple of the alignment.
+  const std::size_t scratch = scratch_bytes(*weights, options);
+  std::span<std::byte> memory = options.memory;
+  if (memory.data() != nullptr) {
+    const std::size_t bytes = scratch + State::bytes(weights->config, options.state);
+    if (auto fits = Arena::check(bytes, memory, "session"); !fits) return fits.error();
+  }
+  Result<Arena> arena = Arena::create(scratch, memory, "session");
   if (!arena) return std::move(arena).error();
+  if (memory.data() != nullptr) memory = memory.subspan(scratch);
+  Result<State> state = State::create(weights->config, options.state, memory);
+  if (!state) return std::move(state).error();
   Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return std::move(executor).error();
   return Session(std::move(weights), *std::move(executor), *std::move(state), *std::move(arena),
@@ -157,6 +196,7 @@ Result<void> Session<WeightT>::set_state(const State& state) {
                  "precision"};
   }
   state_ = state;
+  has_logits_ = false;
   return {};
 }
 

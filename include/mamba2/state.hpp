@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "mamba2/config.hpp"
@@ -23,10 +24,12 @@ enum class StatePrecision : std::uint8_t {
 /// Copying a State forks the sequence. A new State is that of an empty sequence: zeros.
 class State {
  public:
-  /// Error: out_of_memory.
+  /// memory: for it, of the application's: bytes() that start on a multiple of 64 and outlive it.
+  /// Errors: out_of_memory; invalid_argument, for memory that is too small or not aligned.
   [[nodiscard]] static Result<State> create(const Config& config,
-                                            StatePrecision precision = StatePrecision::fp32) {
-    Result<Arena> arena = Arena::create(bytes(config, precision));
+                                            StatePrecision precision = StatePrecision::fp32,
+                                            std::span<std::byte> memory = {}) {
+    Result<Arena> arena = Arena::create(bytes(config, precision), memory, "state");
     if (!arena) return std::move(arena).error();
     return State(config, precision, *std::move(arena));
   }
@@ -43,6 +46,12 @@ class State {
     return *this;
   }
   ~State() = default;
+  /// As the copy constructor. Error: out_of_memory.
+  [[nodiscard]] Result<State> copy() const {
+    Result<Arena> arena = Arena::create(arena_.size());
+    if (!arena) return std::move(arena).error();
+    return State(*this, *std::move(arena));
+  }
 
   /// (d_conv - 1, conv_dim): the last raw inputs of a layer's convolution, oldest first.
   [[nodiscard]] float* conv(std::size_t layer) noexcept {
@@ -87,6 +96,8 @@ class State {
            ssm_offset_ == ssm_offset(config) && arena_.size() == bytes(config, precision_);
   }
 
+  /// Bytes of memory that it takes.
+  [[nodiscard]] std::size_t bytes() const noexcept { return arena_.size(); }
   /// Bytes of a State for a model of this shape.
   [[nodiscard]] static std::size_t bytes(const Config& config,
                                          StatePrecision precision = StatePrecision::fp32) noexcept {

@@ -24,6 +24,7 @@
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/io/gguf_metadata.hpp"
+#include "mamba2/io/packed_file.hpp"
 #include "mamba2/tokenizer/normalize.hpp"
 #include "mamba2/tokenizer/pretokenize.hpp"
 #include "mamba2/tokenizer/tokenizer_gguf.hpp"
@@ -49,7 +50,8 @@ struct DecodeOptions {
 /// many threads.
 class Tokenizer {
  public:
-  /// Loads a tokenizer.json, or the one in a directory, or the tokenizer of a GGUF file.
+  /// Loads a tokenizer.json, or the one in a directory, or the tokenizer of a GGUF file or of a
+  /// packed model.
   /// Errors: io, malformed, unsupported.
   [[nodiscard]] static Result<Tokenizer> load(const std::filesystem::path& path);
 
@@ -160,6 +162,11 @@ MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::load(const std::filesystem::path& p
   if (!file) return file.error();
   const auto bytes = file->bytes();
   if (is_gguf(bytes)) return from_gguf(bytes, file_path.native());
+  if (is_packed(bytes)) {
+    const auto packed = PackedFile::parse(bytes, file_path.native());
+    if (!packed) return packed.error();
+    return from_json(packed->tokenizer_json, file_path.native());
+  }
   return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file_path.native());
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "mamba2/config.hpp"
@@ -40,6 +41,7 @@ template <WeightPolicy WeightT>
 struct Weights {
   Config config;
   Arena arena;
+  std::uint64_t fingerprint = 0;  ///< of the model (io/fingerprint.hpp); 0: made of no checkpoint
   using Head = typename WeightT::Head;
 
   Matrix<Head> embedding;         ///< (vocab_size, d_model)

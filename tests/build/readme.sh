@@ -2,23 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # readme.sh SOURCE: what README.md shows as C++ is compiled, to the letter: the first block is all of
 # examples/hello.cpp but the comment at its top, the others are parts of tests/readme_test.cpp, there
-# indented.
+# indented. The block of examples/embedding.md is a part of tests/memory_test.cpp.
 set -euo pipefail
 cd "$1"
 
-block() { # NUMBER
+block() { # NUMBER [FILE]
   awk -v wanted="$1" '/^```cpp$/ { inside = ++n == wanted; next } /^```$/ { inside = 0 } inside' \
-    README.md
+    "${2:-README.md}"
+}
+marked() { # FILE: its lines between the marks
+  awk '/clang-format on/ { shown = 0 } shown { sub(/^  /, ""); print } /clang-format off/ { shown = 1 }' "$1"
 }
 compare() { # BLOCK FILE: with the file's text on standard input
-  diff --label README.md --label "$2" -u <(echo "$1") -
+  diff --label documentation --label "$2" -u <(echo "$1") -
 }
 
-[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -n "$(block 3)" ] && [ -z "$(block 4)" ] || {
-  echo "README.md does not have three \`\`\`cpp blocks" >&2
+[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -n "$(block 4)" ] && [ -z "$(block 5)" ] || {
+  echo "README.md does not have four \`\`\`cpp blocks" >&2
   exit 1
 }
 awk '!begun && (/^\/\// || /^$/) { next } { begun = 1; print }' examples/hello.cpp |
   compare "$(block 1)" examples/hello.cpp
-awk '/clang-format on/ { shown = 0 } shown { sub(/^  /, ""); print } /clang-format off/ { shown = 1 }' \
-  tests/readme_test.cpp | compare "$(block 2 && block 3)" tests/readme_test.cpp
+marked tests/readme_test.cpp | compare "$(block 2 && block 3 && block 4)" tests/readme_test.cpp
+embedding=$(block 1 examples/embedding.md)
+[ -n "$embedding" ]
+marked tests/memory_test.cpp | compare "$embedding" tests/memory_test.cpp

@@ -6,45 +6,21 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "tests/io/temp_dir.hpp"
+#include "tests/core/fake_root.hpp"
 
 using mamba2::Cpu;
 using mamba2::default_placement;
 using mamba2::ErrorCode;
-using mamba2_tests::TempDir;
+using mamba2_tests::FakeRoot;
+using mamba2_tests::Ids;
+using mamba2_tests::up_to;
 
 namespace {
-
-using Ids = std::vector<int>;
-
-Ids up_to(int count) {
-  Ids ids;
-  for (int id = 0; id < count; ++id) ids.push_back(id);
-  return ids;
-}
-
-/// The files of a machine.
-class FakeRoot {
- public:
-  [[nodiscard]] const std::filesystem::path& path() const { return dir_.path(); }
-
-  void file(const std::string& name, std::string_view text) const {
-    std::filesystem::create_directories((path() / name).parent_path());
-    dir_.write(name, text);
-  }
-  void cpu_file(int id, const std::string& name, std::string_view text) const {
-    file("sys/devices/system/cpu/cpu" + std::to_string(id) + "/" + name, text);
-  }
-
- private:
-  TempDir dir_;
-};
 
 /// Orange Pi 5: four Cortex-A55 (0-3), two pairs of Cortex-A76.
 void make_rk3588(const FakeRoot& root) {
@@ -134,9 +110,53 @@ TEST_CASE("placement: hyper-threads are one core, turbo frequencies are no class
   check_placement(root, up_to(8), 4, {});
   check_placement(root, {1, 4, 5}, 2, {});
   check_placement(root, {5}, 1, {});
-  const auto cpus = mamba2::describe_cpus(Ids{6}, root.path());
-  CHECK(cpus[0].core == 2);
-  CHECK(cpus[0].speed == 4900000);
+  const auto cpus = mamba2::describe_cpus(Ids{5, 6}, root.path());
+  CHECK(cpus[0].speed == 5300 * 5300);
+  CHECK(cpus[1].core == 2);
+  CHECK(cpus[1].speed == 4900 * 4900);
+}
+
+TEST_CASE("placement: RK3588, by the clocks alone") {
+  for (const char* fast : {"2400000\n", "2256000\n", "2208000\n"}) {
+    const FakeRoot root;
+    for (const int id : up_to(8)) {
+      root.cpu_file(id, "cpufreq/cpuinfo_max_freq", id < 4 ? "1800000\n" : fast);
+    }
+    check_placement(root, up_to(8), 4, {4, 5, 6, 7});
+    check_placement(root, {0, 1, 7}, 1, {7});
+    // What a kernel says whose device tree does not.
+    for (const int id : up_to(8)) root.cpu_file(id, "cpu_capacity", "1024\n");
+    check_placement(root, up_to(8), 4, {4, 5, 6, 7});
+  }
+}
+
+TEST_CASE("placement: by the kind of core, whatever its clock") {
+  const FakeRoot root;
+  const std::string midr = "regs/identification/midr_el1";
+  // Amlogic S922X: two Cortex-A53, which are clocked higher, and four A73.
+  for (const int id : up_to(6)) {
+    root.cpu_file(id, midr, id < 2 ? "0x00000000410fd034\n" : "0x00000000410fd092\n");
+    root.cpu_file(id, "cpufreq/cpuinfo_max_freq", id < 2 ? "1896000\n" : "1800000\n");
+  }
+  check_placement(root, up_to(6), 4, {2, 3, 4, 5});
+  check_placement(root, {0, 1}, 2, {});
+  for (const char* in_order :
+       {"0x410fd020", "0x411fd041", "0x00000000412fd050", "0x410fd46f", "0x410fd80f"}) {
+    CAPTURE(in_order);
+    root.cpu_file(0, midr, in_order);
+    check_placement(root, {0, 2}, 1, {2});
+  }
+  // A Cortex-A76, other makers' cores with such numbers; the clocks decide.
+  for (const char* other : {"0x414fd0b1", "0x51afd034", "0x00"}) {
+    CAPTURE(other);
+    root.cpu_file(0, midr, other);
+    check_placement(root, {0, 2}, 2, {});
+  }
+  for (const char* broken : {"", "0x", "410fd034", "0xz", "0x410fd034 ", "0x410fd034410fd03400"}) {
+    CAPTURE(broken);
+    root.cpu_file(0, midr, broken);
+    check_placement(root, {0, 2}, 2, {});
+  }
 }
 
 TEST_CASE("placement: hybrid x86, by frequency") {
@@ -186,37 +206,38 @@ TEST_CASE("placement: missing and broken files make equal cores") {
 TEST_CASE("placement: the quota of the control group bounds the threads") {
   const FakeRoot root;
   make_rk3588(root);
-  root.file("proc/self/cgroup", "1:name=systemd:/x\n0::/system.slice/app.service\n");
+  root.file("proc/self/cgroup", "0::/app.service\n");
   check_placement(root, up_to(8), 4, {4, 5, 6, 7});
-  const std::string top = "sys/fs/cgroup/";
-  root.file(top + "system.slice/app.service/cpu.max", "max 100000\n");
-  CHECK(!mamba2::cpu_quota(root.path()));
-  root.file(top + "system.slice/cpu.max", "390000 100000\n");
-  CHECK(mamba2::cpu_quota(root.path()).value() == 3);
+  root.file("sys/fs/cgroup/app.service/cpu.max", "390000 100000\n");
   check_placement(root, up_to(8), 3, {4, 5, 6, 7});
-  root.file(top + "system.slice/app.service/cpu.max", "20000 100000\n");
+  root.file("sys/fs/cgroup/app.service/cpu.max", "20000 100000\n");
   check_placement(root, up_to(8), 1, {4, 5, 6, 7});
-  root.file(top + "cpu.max", "100000000000000000000 100000\n");
-  CHECK(mamba2::cpu_quota(root.path()).value() == 1);
-  root.file(top + "system.slice/app.service/cpu.max", "1600000 100000\n");
-  root.file(top + "system.slice/cpu.max", "5 0\n");
-  root.file(top + "cpu.max", "200000 100000\n");
-  CHECK(mamba2::cpu_quota(root.path()).value() == 2);
 }
 
-TEST_CASE("quota: broken files are no quota") {
+TEST_CASE("usable CPUs: those that are switched off or withheld are left out") {
   const FakeRoot root;
-  CHECK(!mamba2::cpu_quota(root.path()));
-  root.file("sys/fs/cgroup/cpu.max", "200000 100000");
-  for (const char* groups : {"", "\n", "0::", "0:cpu:/", "7:cpu:/\n", "garbage"}) {
-    root.file("proc/self/cgroup", groups);
-    CHECK(!mamba2::cpu_quota(root.path()));
+  root.file("sys/devices/system/cpu/present", "0-7\n");
+  const auto usable = [&root](const Ids& cpus, const Ids& allowed) {
+    return mamba2::usable_cpus(cpus, allowed, root.path());
+  };
+  CHECK(usable({4, 5, 6, 7}, up_to(8)).value() == Ids{4, 5, 6, 7});
+  CHECK(usable({4, 5, 6, 7}, {0, 1, 2, 3, 4, 6}).value() == Ids{4, 6});
+  CHECK(usable({4, 5, 6, 7}, {7}).value() == Ids{7});
+  CHECK(usable({}, {7}).value().empty());
+  // None is left, or there is no such CPU.
+  for (const Ids& cpus : {Ids{4, 5}, Ids{5}, Ids{0, 5, 8}, Ids{8, 0}, Ids{-1, 0}}) {
+    const int missing = cpus.size() == 3 ? 8 : cpus.back() == 0 ? cpus.front() : 5;
+    const auto refused = usable(cpus, {0, 1});
+    REQUIRE(!refused);
+    CHECK(refused.error().code == ErrorCode::invalid_argument);
+    CHECK(refused.error().message ==
+          "cannot use CPU " + std::to_string(missing) + ": this thread may use 0-1");
   }
-  root.file("proc/self/cgroup", "0::/");
-  CHECK(mamba2::cpu_quota(root.path()).value() == 2);
-  for (const char* limit : {"", "max", "100000", "100000 ", "100000 -1", "100000 0", "-1 100000"}) {
-    root.file("sys/fs/cgroup/cpu.max", limit);
-    CHECK(!mamba2::cpu_quota(root.path()));
+  // Where the system does not say what there is, there is what may be used.
+  for (const char* present : {"", "all", "0-"}) {
+    root.file("sys/devices/system/cpu/present", present);
+    CHECK(usable({0, 1}, {0, 1}));
+    CHECK(!usable({0, 1}, {0}));
   }
 }
 

@@ -13,12 +13,15 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "mamba2/core/workers.hpp"
 
 using mamba2::ErrorCode;
 using mamba2::Executor;
@@ -274,6 +277,46 @@ TEST_CASE("thread pool: workers stay on their CPUs, the caller stays where it wa
   const auto counted = ThreadPool::create({.threads = 0, .cpus = before});
   REQUIRE(counted);
   CHECK((*counted)->threads() == before.size());
+}
+
+TEST_CASE("thread pool: CPUs that cannot be used at the moment are left out") {
+  const std::vector<int> all = mamba2::allowed_cpus();
+  if (!std::filesystem::exists("/sys/devices/system/cpu/present") || all.size() < 2) return;
+  std::thread([&all] {
+    const std::vector<int> last{all.back()};
+    REQUIRE(mamba2::place_this_thread(last));
+    const auto pool = ThreadPool::create({.threads = 0, .cpus = all});
+    REQUIRE(pool);
+    CHECK((*pool)->threads() == 1);
+    CHECK(std::vector<int>((*pool)->cpus().begin(), (*pool)->cpus().end()) == last);
+    CHECK(mamba2::place_this_thread(all));
+    CHECK(!ThreadPool::create({.threads = 2, .cpus = {all.front()}}));
+  }).join();
+}
+
+TEST_CASE("thread pool: a CPU that goes away while a thread is placed is no failure") {
+  std::thread([] {
+    const std::vector<int> before = mamba2::allowed_cpus();
+    const std::vector<int> gone{8191};
+    CHECK(mamba2::detail::place_thread(::pthread_self(), gone));
+    CHECK(mamba2::allowed_cpus() == before);
+  }).join();
+}
+
+TEST_CASE("workers: threads, CPUs or an executor") {
+  const std::vector<int> cpus{mamba2::allowed_cpus().back()};
+  const auto pool = mamba2::Workers{.threads = 2, .cpus = cpus}.get();
+  REQUIRE(pool);
+  auto* placed = dynamic_cast<ThreadPool*>(pool->get());
+  REQUIRE(placed != nullptr);
+  std::vector<int> found;
+  run_in_worker(*placed, [&found] { found = mamba2::allowed_cpus(); });
+  CHECK(found == cpus);
+  CHECK(!mamba2::Workers{.threads = 1, .cpus = {8191}}.get());
+  const auto serial = mamba2::Workers{.threads = 1}.get();
+  REQUIRE(serial);
+  CHECK(wrong_tasks(**serial, 10) == 0);
+  CHECK(mamba2::Workers{.threads = 5000, .executor = *serial}.get().value() == *serial);
 }
 
 TEST_CASE("thread pool: workers leave signals to the application, and have a name") {

@@ -27,7 +27,8 @@ class GgufBytes {
   }
   GgufBytes& type(GgufType type) { return number(static_cast<std::uint32_t>(type)); }
   GgufBytes& raw(std::span<const std::byte> data) {
-    bytes.insert(bytes.end(), data.begin(), data.end());
+    // Not insert(): GCC 12 then warns of an overflow that there is not.
+    for (const std::byte byte : data) bytes.push_back(byte);
     return *this;
   }
   GgufBytes& raw(std::string_view text) { return raw(std::as_bytes(std::span(text))); }

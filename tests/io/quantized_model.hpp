@@ -97,7 +97,7 @@ struct QuantizedModel {
     mamba2::read_floats(tensor, 0, values);
     if (format.rotation > 1) {
       for (std::size_t r = 0; r < rows; ++r) {
-        mamba2::kernels::hadamard(&values[r * cols], cols, format.rotation);
+        mamba2::kernels::hadamard_of_weights(&values[r * cols], cols, format.rotation);
       }
     }
     const bool is_8_bits = format.dtype == mamba2::DType::INT8;

@@ -29,6 +29,9 @@ TEST_CASE("hadamard is the product with the matrix, block by block, and its own 
       }
       expected[i] /= std::sqrt(static_cast<double>(s.width));
     }
+    auto weights = x;
+    mamba2::kernels::hadamard_of_weights(weights.data(), s.n, s.widest);
+    CHECK(reference::max_abs_difference(weights, expected) < 2e-6);
     auto rotated = x;
     mamba2::kernels::hadamard(rotated.data(), s.n, s.widest);
     CHECK(reference::max_abs_difference(rotated, expected) < 2e-6);

@@ -4,7 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -34,6 +37,33 @@ Variant variant(std::size_t cols) {
 std::vector<Variant> int4_variants(std::size_t cols) {
   return {variant<32, true>(cols),  variant<64, true>(cols),  variant<128, true>(cols),
           variant<32, false>(cols), variant<64, false>(cols), variant<128, false>(cols)};
+}
+
+/// What int4_scales() finds for w[0], w[stride] ..., before it is rounded to FP16: in scalar code,
+/// each operation rounded once.
+[[maybe_unused]] float best_scale(const float* w, std::size_t count, std::size_t stride) {
+  float extreme = 0.0F;
+  for (std::size_t k = 0; k < count; ++k) {
+    if (std::abs(w[k * stride]) > std::abs(extreme)) extreme = w[k * stride];
+  }
+  float best = 0.0F;
+  float best_gain = 0.0F;
+  for (const float factor : mamba2::detail::kInt4Tries) {
+    const float inverse = 1.0F / (extreme * factor);
+    float wq = 0.0F;
+    float qq = 0.0F;
+    for (std::size_t k = 0; k < count; ++k) {
+      const float q = std::clamp(std::nearbyint(w[k * stride] * inverse), -8.0F, 7.0F);
+      wq = std::fma(w[k * stride], q, wq);
+      qq = std::fma(q, q, qq);
+    }
+    const float square = wq * wq;
+    if (square / qq > best_gain) {
+      best_gain = square / qq;
+      best = wq / qq;
+    }
+  }
+  return best;
 }
 
 }  // namespace
@@ -124,6 +154,25 @@ TEST_CASE("Int4 products of zeros, and of huge and tiny numbers") {
     }
   }
 }
+
+// Without FMA, the sums of the search are rounded more often.
+#if defined(__FMA__) || defined(__aarch64__)
+TEST_CASE("Int4 scales are the same bits on every CPU") {
+  constexpr std::size_t kGroup = 32;
+  constexpr std::size_t kLanes = mamba2::kernels::kLanes;
+  std::size_t wrong = 0;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    const std::vector<float> values = normals(kGroup * kLanes, seed);
+    std::array<mamba2::kernels::Floats, kGroup> w;
+    for (std::size_t k = 0; k < kGroup; ++k) w[k] = mamba2::kernels::load(&values[k * kLanes]);
+    const auto scales = mamba2::int4_scales<kGroup>(w);
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      wrong += scales[lane] != mamba2::float_to_fp16(best_scale(&values[lane], kGroup, kLanes));
+    }
+  }
+  CHECK(wrong == 0);
+}
+#endif
 
 TEST_CASE("Int4 rows come out no worse than with the plain scale, and the same for all kernels") {
   const std::size_t cols = 100;

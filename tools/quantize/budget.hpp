@@ -143,7 +143,7 @@ class Sensitivity {
           mamba2::detail::read_scaled_codes(format.dtype, rows.codes.data(), rows.scales.data(),
                                             target.cols, 0, values);
           if (format.rotation > 1) {
-            mamba2::kernels::hadamard(values.data(), values.size(), format.rotation);
+            mamba2::kernels::hadamard_of_weights(values.data(), values.size(), format.rotation);
           }
           model_.replace_rows(index, rows.first, rows.count, values.data());
           return mamba2::Result<void>();

@@ -107,7 +107,7 @@ class MatrixQuantizer {
       return {{}, Bad{(slab + row) * cols + index, *bad}};
     }
     for (std::size_t r = 0; r < count && format.rotation > 1; ++r) {
-      mamba2::kernels::hadamard(&values[r * cols], cols, format.rotation);
+      mamba2::kernels::hadamard_of_weights(&values[r * cols], cols, format.rotation);
     }
     std::byte* codes = &codes_[mamba2::code_bytes(format.dtype, row * cols)];
     std::byte* scales = &scales_[mamba2::scales_bytes(format.dtype, row, cols)];

@@ -7,10 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <iterator>
 #include <optional>
@@ -20,7 +18,9 @@
 #include <thread>
 #include <vector>
 
+#include "mamba2/core/cpu_quota.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/core/system_file.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -64,29 +64,6 @@ inline int confine_thread(pthread_t, std::span<const int>) { return ENOSYS; }
 inline void name_this_thread(const char*) {}
 
 #endif
-
-/// The first 16 KiB of a file in /sys or /proc, without the newline at its end; nothing if
-/// unreadable.
-inline std::optional<std::string> read_system_file(const std::filesystem::path& path) {
-  std::FILE* file = std::fopen(path.c_str(), "re");
-  if (file == nullptr) return std::nullopt;
-  std::string text(16384, '\0');
-  text.resize(std::fread(text.data(), 1, text.size(), file));
-  std::fclose(file);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
-}
-
-/// Takes an unsigned decimal number off the front of the text.
-template <class Number>
-std::optional<Number> take_number(std::string_view& text) {
-  Number number{};
-  if (text.empty() || text.front() == '-') return std::nullopt;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{}) return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return number;
-}
 
 }  // namespace detail
 
@@ -140,40 +117,77 @@ std::optional<Number> take_number(std::string_view& text) {
 /// What the system tells about one CPU.
 struct Cpu {
   int id = 0;
-  std::uint64_t speed = 0;  ///< only to be compared: capacity or kHz; 0 for all if not known
+  std::uint64_t speed = 0;  ///< only to be compared; 0 for all if nothing tells them apart
   int core = 0;             ///< equal for the hyper-threads of a core: the lowest of their ids
 };
+
+namespace detail {
+
+/// How fast a core of this kind is, roughly: 1 if it executes in order, 2 if not. From the parts of
+/// Arm's MIDR_EL1: implementer in bits 24-31, part number in bits 4-15.
+inline std::uint64_t speed_of_midr(std::uint64_t midr) {
+  constexpr std::uint64_t kArm = 0x41;
+  constexpr std::array<std::uint64_t, 6> kInOrder = {0xd02, 0xd03, 0xd04,   // Cortex-A34, A53, A35
+                                                     0xd05, 0xd46, 0xd80};  // A55, A510, A520
+  const bool in_order = (midr >> 24U & 0xffU) == kArm &&
+                        std::ranges::find(kInOrder, midr >> 4U & 0xfffU) != kInOrder.end();
+  return in_order ? 1 : 2;
+}
+
+/// What can be known of a CPU's speed, from its folder in /sys; 0 if it is not there. The first is
+/// the best; each can be compared with the same of other CPUs only.
+inline constexpr std::array<std::uint64_t (*)(const std::filesystem::path&), 3> kCpuMeasures = {
+    // Of a device tree, so of ARM boards: 1024 is the fastest.
+    [](const std::filesystem::path& cpu) -> std::uint64_t {
+      return read_system_number<std::uint32_t>(cpu / "cpu_capacity").value_or(0);
+    },
+    // "0x00000000414fd0b1": a Cortex-A76.
+    [](const std::filesystem::path& cpu) -> std::uint64_t {
+      const auto text = read_system_file(cpu / "regs/identification/midr_el1");
+      if (!text || !text->starts_with("0x")) return 0;
+      std::string_view digits = std::string_view(*text).substr(2);
+      const auto midr = take_number<std::uint64_t>(digits, 16);
+      return midr && digits.empty() ? speed_of_midr(*midr) : 0;
+    },
+    // MHz squared: cores that are built to be clocked lower do less in each cycle, too. (Cortex-A55
+    // and A76 have 1.8 and 2.3 GHz, and are 2.5 times apart.)
+    [](const std::filesystem::path& cpu) -> std::uint64_t {
+      const auto khz = read_system_number<std::uint32_t>(cpu / "cpufreq/cpuinfo_max_freq");
+      const std::uint64_t mhz = khz.value_or(0) / 1000;
+      return mhz * mhz;
+    }};
+
+}  // namespace detail
 
 /// Looks the CPUs up in /sys. Never fails: without usable files they are equal, a core each.
 /// `root` is where the system's / is found.
 [[nodiscard]] inline std::vector<Cpu> describe_cpus(std::span<const int> ids,
                                                     const std::filesystem::path& root = "/") {
   std::vector<Cpu> cpus;
-  const auto file = [&root](int id, const char* name) {
-    return root / "sys/devices/system/cpu" / detail::concat("cpu", id) / name;
+  const auto folder = [&root](int id) {
+    return root / "sys/devices/system/cpu" / detail::concat("cpu", id);
   };
   for (const int id : ids) {
     Cpu& cpu = cpus.emplace_back(Cpu{id, 0, id});
-    const auto text = detail::read_system_file(file(id, "topology/thread_siblings_list"));
+    const auto text = detail::read_system_file(folder(id) / "topology/thread_siblings_list");
     const auto siblings = parse_cpu_list(text.value_or(""));
     if (siblings && std::ranges::find(*siblings, id) != siblings->end()) cpu.core = (*siblings)[0];
   }
-  // A measure counts only where every CPU has it: 1024 (of capacity) is not less than 2400000 kHz.
-  for (const char* measure : {"cpu_capacity", "cpufreq/cpuinfo_max_freq"}) {
-    const bool complete = std::ranges::all_of(cpus, [&](Cpu& cpu) {
-      const auto text = detail::read_system_file(file(cpu.id, measure));
-      std::string_view digits = text ? *text : std::string_view();
-      cpu.speed = detail::take_number<std::uint32_t>(digits).value_or(0);
-      return cpu.speed != 0 && digits.empty();
-    });
-    if (complete) return cpus;
+  // A measure counts only where every CPU has it, and where it tells them apart: the capacity is
+  // 1024 for all where the device tree does not say.
+  for (const auto measure : detail::kCpuMeasures) {
+    const bool complete = std::ranges::all_of(
+        cpus, [&](Cpu& cpu) { return (cpu.speed = measure(folder(cpu.id))) != 0; });
+    const auto another = [&](const Cpu& cpu) { return cpu.speed != cpus.front().speed; };
+    if (complete && std::ranges::any_of(cpus, another)) return cpus;
   }
   for (Cpu& cpu : cpus) cpu.speed = 0;
   return cpus;
 }
 
 /// Those with at least 75 % of the speed of the fastest. (The A55 cores of an RK3588 have 40 to
-/// 50 % of its A76 cores; the preferred cores of a desktop processor are a few percent ahead.)
+/// 50 % of its A76 cores, 64 % by their clocks; the preferred cores of a desktop processor are a
+/// few percent ahead.)
 [[nodiscard]] inline std::vector<Cpu> fast_cpus(std::span<const Cpu> cpus) {
   std::uint64_t fastest = 0;
   for (const Cpu& cpu : cpus) fastest = std::max(fastest, cpu.speed);
@@ -181,30 +195,6 @@ struct Cpu {
   std::ranges::copy_if(cpus, std::back_inserter(fast),
                        [fastest](const Cpu& cpu) { return 4 * cpu.speed >= 3 * fastest; });
   return fast;
-}
-
-/// Processors' worth of time that the control groups (version 2) of this process grant, rounded
-/// down but at least 1; nothing if there is no limit. `root` is where the system's / is found.
-[[nodiscard]] inline std::optional<std::size_t> cpu_quota(const std::filesystem::path& root = "/") {
-  const std::string groups =
-      "\n" + detail::read_system_file(root / "proc/self/cgroup").value_or("");
-  const std::size_t start = groups.find("\n0::/");
-  if (start == std::string::npos) return std::nullopt;
-  std::string group = groups.substr(start + 4, groups.find('\n', start + 4) - start - 4);
-  std::optional<std::size_t> quota;
-  // Every group on the way up may set a limit; the strictest holds.
-  for (;; group.resize(group.rfind('/'))) {
-    const auto text = detail::read_system_file(root / ("sys/fs/cgroup" + group) / "cpu.max");
-    std::string_view rest = text ? *text : std::string_view();
-    const auto time = detail::take_number<std::size_t>(rest);
-    if (time && rest.starts_with(' ')) {
-      rest.remove_prefix(1);
-      const std::size_t period = detail::take_number<std::size_t>(rest).value_or(0);
-      const std::size_t whole = period == 0 ? SIZE_MAX : std::max(*time / period, std::size_t{1});
-      if (whole < quota.value_or(SIZE_MAX)) quota = whole;
-    }
-    if (group.empty()) return quota;
-  }
 }
 
 /// Where work runs if nobody says otherwise.
@@ -228,39 +218,55 @@ struct Placement {
   return placement;
 }
 
-namespace detail {
-
-/// Error invalid_argument: one of the CPUs does not exist or may not be used.
-inline Result<void> check_cpus(std::span<const int> cpus) {
-  const std::vector<int> allowed = allowed_cpus();
+/// Those of these CPUs that the calling thread may use now: a core that is switched off, or that
+/// taskset or a control group withholds, is left out. Error invalid_argument: a CPU that this
+/// machine does not have; or none is left. `allowed` ascend; `root` is where the system's / is
+/// found.
+[[nodiscard]] inline Result<std::vector<int>> usable_cpus(std::span<const int> cpus,
+                                                          std::span<const int> allowed,
+                                                          const std::filesystem::path& root = "/") {
+  const auto text = detail::read_system_file(root / "sys/devices/system/cpu/present");
+  const auto present = parse_cpu_list(text.value_or(""));
+  std::vector<int> usable;
+  int missing = 0;
   for (const int cpu : cpus) {
-    if (std::ranges::find(allowed, cpu) != allowed.end()) continue;
-    return Error{
-        ErrorCode::invalid_argument,
-        concat("cannot use CPU ", cpu, ": this thread may use ", format_cpu_list(allowed))};
+    if (std::ranges::find(allowed, cpu) != allowed.end()) {
+      usable.push_back(cpu);
+      continue;
+    }
+    missing = cpu;
+    if (!present || std::ranges::find(*present, cpu) == present->end()) {
+      usable.clear();
+      break;
+    }
   }
-  return {};
+  if (!usable.empty() || cpus.empty()) return usable;
+  return Error{ErrorCode::invalid_argument,
+               detail::concat("cannot use CPU ", missing, ": this thread may use ",
+                              format_cpu_list(allowed))};
 }
 
-/// Error unsupported: the system does not do it.
+namespace detail {
+
+/// Error unsupported: the system does not do it. A thread whose CPUs have all been switched off
+/// since they were looked up may run anywhere, as it may when that happens later.
 inline Result<void> place_thread(pthread_t thread, std::span<const int> cpus) {
   const int error = confine_thread(thread, cpus);
-  if (error == 0) return {};
+  if (error == 0 || error == EINVAL) return {};
   return Error{ErrorCode::unsupported,
                concat("cannot place a thread on CPUs ", format_cpu_list(cpus), ": errno ", error)};
 }
 
 }  // namespace detail
 
-/// Keeps the calling thread, and the threads that it starts from now on, on these CPUs. For
-/// programs that want their main thread beside a pool's workers; the library never does it. An
-/// empty list, as ThreadPool::cpus() may be, changes nothing. Error invalid_argument: a CPU that
-/// does not exist or that the thread may not use (narrowing cannot be undone by this function);
-/// unsupported: the system cannot do it.
+/// Keeps the calling thread, and the threads that it starts from now on, on those of these CPUs
+/// that it may use. For programs that want their main thread beside a pool's workers; the library
+/// never does it. An empty list, as ThreadPool::cpus() may be, changes nothing. Errors: those of
+/// usable_cpus (narrowing cannot be undone by this function); unsupported: the system cannot do it.
 [[nodiscard]] inline Result<void> place_this_thread(std::span<const int> cpus) {
   if (cpus.empty()) return {};
-  const Result<void> usable = detail::check_cpus(cpus);
-  return usable ? detail::place_thread(::pthread_self(), cpus) : usable;
+  const auto usable = usable_cpus(cpus, allowed_cpus());
+  return usable ? detail::place_thread(::pthread_self(), *usable) : usable.error();
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -25,10 +25,11 @@ namespace mamba2::inline MAMBA2_ISA {
 
 struct ThreadPoolOptions {
   /// How many threads work, the one that calls run() included: 1 starts none, 1024 is the most.
-  /// 0: as many as there are `cpus`, or else one per fast core that the creating thread may use,
-  /// within the quota of its control group.
+  /// 0: one for each of `cpus` that can be used, or else one per fast core that the creating thread
+  /// may use, within the quota of its control groups.
   std::size_t threads = 0;
-  /// The CPUs that the pool's own threads are confined to. Empty: the fast ones on a machine with
+  /// The CPUs that the pool's own threads are confined to; those that cannot be used at the moment
+  /// are left out, as usable_cpus() says. Empty: the fast ones on a machine with
   /// cores of different speed, unless there are fewer of them than `threads`; otherwise no
   /// restriction but that of the creating thread.
   std::vector<int> cpus = {};
@@ -45,8 +46,8 @@ class ThreadPool final : public Executor {
 
   /// Starts the threads; they block signals, which are left to the application's own. The calling
   /// thread is not placed anywhere: see place_this_thread and cpus(). Error invalid_argument: too
-  /// many threads, a CPU that the calling thread may not use; unsupported: the system cannot
-  /// confine threads; out_of_memory: it does not start that many.
+  /// many threads, and those of usable_cpus(); unsupported: the system cannot confine threads;
+  /// out_of_memory: it does not start that many.
   [[nodiscard]] static Result<std::shared_ptr<ThreadPool>> create(
       const ThreadPoolOptions& options = {});
 
@@ -147,10 +148,13 @@ inline Result<std::shared_ptr<ThreadPool>> ThreadPool::create(const ThreadPoolOp
   std::vector<int> cpus = options.cpus;
   std::ranges::sort(cpus);
   cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
+  const std::vector<int> allowed = allowed_cpus();
+  Result<std::vector<int>> usable = usable_cpus(cpus, allowed);
+  if (!usable) return std::move(usable).error();
+  cpus = *std::move(usable);
   std::size_t threads = options.threads != 0 ? options.threads : cpus.size();
-  if (const auto usable = detail::check_cpus(cpus); !usable) return usable.error();
   if (cpus.empty()) {
-    Placement placement = default_placement(allowed_cpus());
+    Placement placement = default_placement(allowed);
     if (threads == 0) threads = std::min(placement.threads, kMaxThreads);
     if (threads <= placement.cpus.size()) cpus = std::move(placement.cpus);
   }

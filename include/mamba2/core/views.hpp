@@ -31,7 +31,8 @@ struct Rows {
 
   /// The columns [first, first + count) of every row.
   [[nodiscard]] Rows columns(std::size_t first, std::size_t count) const {
-    return {data + first, rows, count, stride};
+    // Where memory is only counted there is none.
+    return {data == nullptr ? nullptr : data + first, rows, count, stride};
   }
   /// The rows [first, first + count).
   [[nodiscard]] Rows middle(std::size_t first, std::size_t count) const {

@@ -19,7 +19,7 @@
 #if MAMBA2_HAS_DEFINITIONS
 #include <sys/stat.h>
 
-#include <atomic>
+#include <chrono>
 #include <cstdio>
 #endif
 
@@ -110,17 +110,17 @@ MAMBA2_FUNCTION Result<AtomicFile> AtomicFile::create(const std::filesystem::pat
     file.descriptor_ = kNotYet;
     return file;
   }
-  static std::atomic<unsigned> count{0};
-  file.temporary_ = path;
-  file.temporary_ += detail::concat(".", ::getpid(), "-", ++count, ".partial");
-  const auto open = [&file] {
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
+    // A name that nobody else has: of this process and this moment.
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    file.temporary_ = path;
+    file.temporary_ += detail::concat(".", ::getpid(), "-", now, ".partial");
     constexpr int kNew = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
     file.descriptor_ = ::open(file.temporary_.c_str(), kNew, detail::kNewFileMode);
-    return file.descriptor_ >= 0;
-  };
-  if (open()) return file;
-  // Left by a process of the same number that was killed.
-  if (errno == EEXIST && ::unlink(file.temporary_.c_str()) == 0 && open()) return file;
+    if (file.descriptor_ >= 0) return file;
+    if (errno != EEXIST) break;
+  }
   return file.failed();
 }
 

@@ -28,14 +28,14 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
   const Floats clamped = xsimd::min(xsimd::max(v, Floats(-87.33654F)), Floats(88.0F));
   const Floats n = xsimd::nearbyint(clamped * Floats(1.442695041F));
   const Floats r =
-      xsimd::fma(n, Floats(2.12194440e-4F), xsimd::fma(n, Floats(-0.693359375F), clamped));
+      multiply_add(n, Floats(2.12194440e-4F), multiply_add(n, Floats(-0.693359375F), clamped));
   // (e^r - 1 - r) / r^2: the minimax polynomial for the relative error of e^r, which is 3e-9.
   Floats p(0.0013814598F);
-  p = xsimd::fma(p, r, Floats(0.0083687169F));
-  p = xsimd::fma(p, r, Floats(0.041668388F));
-  p = xsimd::fma(p, r, Floats(0.16666521F));
-  p = xsimd::fma(p, r, Floats(0.49999993F));
-  p = xsimd::fma(p, r * r, r) + Floats(1.0F);
+  p = multiply_add(p, r, Floats(0.0083687169F));
+  p = multiply_add(p, r, Floats(0.041668388F));
+  p = multiply_add(p, r, Floats(0.16666521F));
+  p = multiply_add(p, r, Floats(0.49999993F));
+  p = multiply_add(p, r * r, r) + Floats(1.0F);
   const Floats scaled = times_power_of_two(p, n);
   const Floats flushed = xsimd::select(v < Floats(-87.33654F), Floats(0.0F), scaled);
   // min and max may have dropped a NaN.
@@ -58,11 +58,11 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
   const Floats w = s * s;
   // (artanh(s) / s - 1) / s^2, the minimax polynomial for the relative error of artanh: 5e-9.
   Floats p(0.14006333F);
-  p = xsimd::fma(p, w, Floats(0.14000839F));
-  p = xsimd::fma(p, w, Floats(0.20010767F));
-  p = xsimd::fma(p, w, Floats(0.33333208F));
+  p = multiply_add(p, w, Floats(0.14000839F));
+  p = multiply_add(p, w, Floats(0.20010767F));
+  p = multiply_add(p, w, Floats(0.33333208F));
   const Floats twice = s + s;
-  return xsimd::max(v, Floats(0.0F)) + xsimd::fma(twice * w, p, twice);
+  return xsimd::max(v, Floats(0.0F)) + multiply_add(twice * w, p, twice);
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels

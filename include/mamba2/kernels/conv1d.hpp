@@ -51,7 +51,7 @@ MAMBA2_INLINE inline void convolve_in_registers(const Conv1d& conv, std::size_t 
     unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE { input[k] = input[k + 1]; });
     input[kTaps - 1] = lanes.load(x[t] + c);
     Floats sum = bias;
-    unroll<kTaps>([&](auto k) MAMBA2_INLINE { sum = xsimd::fma(weight[k], input[k], sum); });
+    unroll<kTaps>([&](auto k) MAMBA2_INLINE { sum = multiply_add(weight[k], input[k], sum); });
     lanes.store(silu(sum), x[t] + c);
   }
   unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE {
@@ -74,7 +74,7 @@ void convolve_channels(const Conv1d& conv, std::size_t channel, MutableRows x, s
   for (std::size_t t = x.rows; t-- > 0;) {
     Floats sum = lanes.load(conv.bias + channel);
     for (std::size_t k = 0; k <= past; ++k) {
-      sum = xsimd::fma(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
+      sum = multiply_add(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
     }
     lanes.store(silu(sum), x[t] + c);
   }

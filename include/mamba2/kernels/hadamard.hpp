@@ -12,15 +12,17 @@
 
 namespace mamba2::inline MAMBA2_ISA::kernels {
 
-/// One block as wide as a register or narrower.
-inline void hadamard_small(float* x, std::size_t width) noexcept {
+/// One block, by sums and differences of values 1, 2, 4 ... apart: in the same order on every
+/// machine.
+inline void hadamard_in_order(float* x, std::size_t width) noexcept {
   for (std::size_t step = 1; step < width; step *= 2) {
-    for (std::size_t i = 0; i < width; ++i) {
-      if ((i & step) != 0) continue;
-      const float a = x[i];
-      const float b = x[i + step];
-      x[i] = a + b;
-      x[i + step] = a - b;
+    for (std::size_t first = 0; first < width; first += 2 * step) {
+      for (std::size_t i = first; i < first + step; ++i) {
+        const float a = x[i];
+        const float b = x[i + step];
+        x[i] = a + b;
+        x[i + step] = a - b;
+      }
     }
   }
 }
@@ -43,8 +45,8 @@ inline void hadamard_lanes(float* x, std::size_t width) noexcept {
     Floats even(0.0F);
     Floats odd(0.0F);
     for (std::size_t i = 0; i < kLanes; i += 2) {
-      even = xsimd::fma(Floats(x[first + i]), H[i], even);
-      odd = xsimd::fma(Floats(x[first + i + 1]), H[i + 1], odd);
+      even = multiply_add(Floats(x[first + i]), H[i], even);
+      odd = multiply_add(Floats(x[first + i + 1]), H[i + 1], odd);
     }
     store(even + odd, x + first);
   }
@@ -63,7 +65,7 @@ inline void hadamard(float* x, std::size_t n, std::size_t widest) noexcept {
   const float norm = 1.0F / std::sqrt(static_cast<float>(width));
   for (float* block = x; block < x + n; block += width) {
     if (width < kLanes) {
-      hadamard_small(block, width);
+      hadamard_in_order(block, width);
     } else {
       hadamard_lanes(block, width);
     }
@@ -80,6 +82,15 @@ inline void hadamard(float* x, std::size_t n, std::size_t widest) noexcept {
   }
   for_each_vector(
       n, [&](std::size_t i, auto lanes) { lanes.store(lanes.load(x + i) * Floats(norm), x + i); });
+}
+
+/// The same with the same bits on every machine, and slower: for weights, so that what one machine
+/// packs for another is what that one would have.
+inline void hadamard_of_weights(float* x, std::size_t n, std::size_t widest) noexcept {
+  const std::size_t width = hadamard_width(n, widest);
+  const float norm = 1.0F / std::sqrt(static_cast<float>(width));
+  for (float* block = x; block < x + n; block += width) hadamard_in_order(block, width);
+  for (std::size_t i = 0; i < n; ++i) x[i] *= norm;
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels

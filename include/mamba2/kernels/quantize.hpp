@@ -67,7 +67,7 @@ struct Int8Scale {
   for_each_vector(n, [&](std::size_t i, auto lanes) {
     const Floats v = lanes.load(x + i);
     largest = xsimd::max(largest, xsimd::abs(v));
-    zeros = xsimd::fma(v, Floats(0.0F), zeros);
+    zeros = multiply_add(v, Floats(0.0F), zeros);
   });
   std::array<float, kLanes> lanes;
   store(largest, lanes.data());

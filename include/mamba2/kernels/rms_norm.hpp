@@ -22,7 +22,7 @@ inline void add(const float* x, std::size_t n, float* to) noexcept {
   Floats squares(0.0F);
   for_each_vector(n, [&](std::size_t i, auto lanes) {
     const Floats v = lanes.load(x + i);
-    squares = xsimd::fma(v, v, squares);
+    squares = multiply_add(v, v, squares);
   });
   return sum(squares);
 }
@@ -52,7 +52,7 @@ inline void rms_norm(const float* x, const float* weight, std::size_t n, float e
   Floats squares(0.0F);
   for_each_vector(n, [&](std::size_t i, auto lanes) {
     const Floats v = lanes.load(y + i) * silu(lanes.load(z + i));
-    squares = xsimd::fma(v, v, squares);
+    squares = multiply_add(v, v, squares);
     lanes.store(v, out + i);
   });
   return sum(squares);

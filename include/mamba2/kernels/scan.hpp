@@ -74,9 +74,9 @@ void scan_channels(const Ssm& ssm, float decay, float delta, const float* B, con
     const Floats c(C[n]);
     unroll<kVectors>([&](auto v) MAMBA2_INLINE {
       Element* place = state + v * kLanes;
-      const Floats s = xsimd::fma(input[v], b, lanes.load(place) * Floats(decay));
+      const Floats s = multiply_add(input[v], b, lanes.load(place) * Floats(decay));
       lanes.store(s, place);
-      y[v] = xsimd::fma(s, c, y[v]);
+      y[v] = multiply_add(s, c, y[v]);
     });
   }
   unroll<kVectors>([&](auto v) MAMBA2_INLINE { lanes.store(y[v], x + v * kLanes); });
@@ -96,7 +96,7 @@ void scan_token(const Ssm& ssm, float decay, float delta, const float* B, const 
     });
     neon::scan_step(decay, input.data(), B, C, ssm.d_state, ssm.headdim, state, y.data());
     for_each_vector(ssm.headdim, [&](std::size_t p, auto lanes) {
-      lanes.store(xsimd::fma(lanes.load(x + p), lanes.load(D + p), lanes.load(&y[p])), x + p);
+      lanes.store(multiply_add(lanes.load(x + p), lanes.load(D + p), lanes.load(&y[p])), x + p);
     });
     return;
   }

@@ -34,6 +34,26 @@ inline void store(const Floats& values, std::uint16_t* fp16) { store_fp16(values
   return lanes[0];
 }
 
+/// a / b, rounded once on every CPU: on ARM, the operator of xsimd 8 multiplies by an approximation
+/// of 1 / b.
+[[nodiscard]] inline Floats divide(const Floats& a, const Floats& b) {
+#if defined(__aarch64__)
+  return vdivq_f32(a, b);
+#else
+  return a / b;
+#endif
+}
+
+/// a * b + c, rounded once on every CPU that can: for AVX-512, xsimd 8 has a product and a sum,
+/// which the compiler contracts in one place and not in another, and then not to the same bits.
+[[nodiscard]] inline Floats multiply_add(const Floats& a, const Floats& b, const Floats& c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#else
+  return xsimd::fma(a, b, c);
+#endif
+}
+
 /// Sum over the lanes.
 [[nodiscard]] inline float sum(const Floats& values) {
 #if XSIMD_VERSION_MAJOR >= 9

@@ -41,8 +41,8 @@ MAMBA2_INLINE inline void add_product(Tile<kRows, kVectors>& sums, const float* 
     unroll<kVectors>([&](auto v) MAMBA2_INLINE { row[v] = load(b + v * kLanes); });
     unroll<kRows>([&](auto r) MAMBA2_INLINE {
       const Floats factor(a[r * a_row]);
-      unroll<kVectors>([&](auto v)
-                           MAMBA2_INLINE { sums[r][v] = xsimd::fma(factor, row[v], sums[r][v]); });
+      unroll<kVectors>(
+          [&](auto v) MAMBA2_INLINE { sums[r][v] = multiply_add(factor, row[v], sums[r][v]); });
     });
   }
 }
@@ -84,7 +84,7 @@ inline void chunk_products(const Ssm& ssm, const ScanRows& rows, std::size_t gro
       for_each_vector(C.cols, [&](std::size_t n, auto lanes) MAMBA2_INLINE {
         const Floats c = lanes.load(C[i] + n);
         unroll<kColumns>([&](auto k) MAMBA2_INLINE {
-          sums[k] = xsimd::fma(c, lanes.load(columns[k] + n), sums[k]);
+          sums[k] = multiply_add(c, lanes.load(columns[k] + n), sums[k]);
         });
       });
       unroll<kColumns>([&](auto k) MAMBA2_INLINE { products[j - chunk + k] = sum(sums[k]); });
@@ -142,7 +142,7 @@ class ChunkHead {
         Floats L = load(&since_[j]) * Floats(factors[i]);
         // Arithmetic with subnormal numbers is slow.
         L = xsimd::select(L > Floats(1e-30F), L, Floats(0.0F));
-        if (j + kLanes > i) L = xsimd::fma(load(&unit[kLanes - (i - j)]), Floats(steps[i]), L);
+        if (j + kLanes > i) L = multiply_add(load(&unit[kLanes - (i - j)]), Floats(steps[i]), L);
         store(L, &since_[j]);
         store(L * load(CB[i] + j), &M_[i * kChunk + j]);
       }
@@ -188,7 +188,7 @@ class ChunkHead {
     const std::size_t stride = x_.stride;
     unroll<kRows, kVectors>([&](auto r, auto v) MAMBA2_INLINE {
       float* place = y + r * stride + v * kLanes;
-      store(xsimd::fma(load(D + v * kLanes), load(place), tile[r][v]), place);
+      store(multiply_add(load(D + v * kLanes), load(place), tile[r][v]), place);
     });
   }
 

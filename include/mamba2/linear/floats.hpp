@@ -22,14 +22,15 @@ MAMBA2_INTRINSICS_BEGIN
 namespace mamba2::inline MAMBA2_ISA {
 
 /// Weights in a Format, widened to FP32 in registers. A band is (cols, kBandRows) numbers, column
-/// after column; where the Format has scales, one FP32 number for each row follows.
-template <class Format>
+/// after column; where the Format has scales, one FP32 number for each row follows. kRows: other
+/// than a register's lanes only to pack for another CPU.
+template <class Format, std::size_t kRows = kernels::kLanes>
 struct BasicFloat {
   static constexpr std::string_view name = Format::name;
   using Head = BasicFloat;
   using Stored = typename Format::Stored;
   static constexpr std::size_t kRotation = 0;
-  static constexpr std::size_t kBandRows = kernels::kLanes;
+  static constexpr std::size_t kBandRows = kRows;
 
   [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
     return scales_offset(cols) + (Format::kScaled ? kBandRows * sizeof(float) : 0);
@@ -49,9 +50,15 @@ struct BasicFloat {
       }
     }
     for (std::size_t k = 0; k < cols; ++k, to += kBandRows) {
-      std::array<float, kBandRows> column;
+      constexpr std::size_t kLanes = kernels::kLanes;
+      constexpr std::size_t kPadded = detail::round_up(kBandRows, kLanes);
+      std::array<float, kPadded> column{};
+      std::array<Stored, kPadded> stored;
       for (std::size_t r = 0; r < kBandRows; ++r) column[r] = rows[r * cols + k] * inverses[r];
-      Format::store(kernels::load(column.data()), to);
+      for (std::size_t r = 0; r < kPadded; r += kLanes) {
+        Format::store(kernels::load(&column[r]), &stored[r]);
+      }
+      std::copy_n(stored.begin(), kBandRows, to);
     }
   }
 
@@ -159,8 +166,8 @@ struct BasicFloat {
     });
     kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
       const Floats v(reinterpret_cast<const float*>(x[t])[k]);
-      kernels::unroll<kBands>([&](auto b)
-                                  MAMBA2_INLINE { sums[b][t] = xsimd::fma(w[b], v, sums[b][t]); });
+      kernels::unroll<kBands>(
+          [&](auto b) MAMBA2_INLINE { sums[b][t] = kernels::multiply_add(w[b], v, sums[b][t]); });
     });
   }
 

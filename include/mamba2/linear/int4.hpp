@@ -26,7 +26,9 @@ template <class Kernel, std::size_t kGroup, bool kGroupedInputs, std::size_t kHa
           class HeadPolicy>
 struct BasicInt4 {
   static_assert(kGroup == 32 || kGroup == 64 || kGroup == 128);
-  static constexpr std::string_view name = "int4";
+  static constexpr std::string_view name = kGroup == 32   ? "int4"
+                                           : kGroup == 64 ? "int4-g64"
+                                                          : "int4-g128";
   /// 4 bits destroy the embedding of a small model.
   using Head = HeadPolicy;
   static constexpr std::size_t kRotation = kHadamard;

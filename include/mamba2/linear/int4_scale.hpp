@@ -23,7 +23,7 @@ namespace detail {
 /// 0 for 0.
 [[nodiscard]] inline kernels::Floats inverse_of(const kernels::Floats& scale) {
   const kernels::Floats zero(0.0F);
-  return xsimd::select(scale == zero, zero, kernels::Floats(1.0F) / scale);
+  return xsimd::select(scale == zero, zero, kernels::divide(kernels::Floats(1.0F), scale));
 }
 
 [[nodiscard]] inline kernels::Floats int4_code(const kernels::Floats& w,
@@ -59,13 +59,13 @@ template <bool kWeighted, std::size_t kGroup>
       const Floats q = int4_code(w[k], inverse);
       Floats hq = q;
       if constexpr (kWeighted) hq *= Floats(h[k]);
-      wq = xsimd::fma(w[k], hq, wq);
-      qq = xsimd::fma(q, hq, qq);
+      wq = kernels::multiply_add(w[k], hq, wq);
+      qq = kernels::multiply_add(q, hq, qq);
     }
     // The squared error is sum(h w^2) - wq^2 / qq: the least where this is largest. Not a number
     // where all weights are 0, and then not larger.
-    const Floats gain = wq * wq / qq;
-    best = xsimd::select(gain > best_gain, wq / qq, best);
+    const Floats gain = kernels::divide(wq * wq, qq);
+    best = xsimd::select(gain > best_gain, kernels::divide(wq, qq), best);
     best_gain = xsimd::select(gain > best_gain, gain, best_gain);
   }
   return best;

@@ -23,12 +23,14 @@ namespace mamba2::inline MAMBA2_ISA {
 /// types for which a larger one holds all values: Q5_0 and IQ4_NL as Q8_0, TQ1_0 and TQ2_0 as Q4_0,
 /// Q3_K as Q6_K. The others, which have minima, are rounded to Q8_0: an error of max|w| / 254 in
 /// each group of 32 weights, far below their own. Codes and scales apart (quantization.hpp) are as
-/// in Int8 and Int4Groups, rotated or not as they are stored. Nothing else is rotated.
-struct Mixed {
+/// in Int8 and Int4Groups, rotated or not as they are stored. Nothing else is rotated. Policies
+/// names the policies that it is made of, as NativePolicies does.
+template <class Policies>
+struct BasicMixed {
   static constexpr std::string_view name = "mixed";
-  using Head = Mixed;
+  using Head = BasicMixed;
   static constexpr std::size_t kRotation = kRotationAsStored;
-  static constexpr std::size_t kBandRows = Fp32::kBandRows;
+  static constexpr std::size_t kBandRows = Policies::Fp32::kBandRows;
 
   enum class Format : std::uint8_t {
     fp32,
@@ -81,47 +83,52 @@ struct Mixed {
   }
 };
 
-static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::kBandRows &&
-              Mixed::kBandRows == Q8_0::kBandRows && Mixed::kBandRows == Q4_0::kBandRows &&
-              Mixed::kBandRows == Q4_K::kBandRows && Mixed::kBandRows == Q6_K::kBandRows &&
-              Mixed::kBandRows == Int8::kBandRows && Mixed::kBandRows == Int4::kBandRows);
-
 /// The matrix of one of several policies: which of them is known at run time.
-template <>
-struct Matrix<Mixed> {
+template <class Policies>
+struct Matrix<BasicMixed<Policies>> {
+  using Mixed = BasicMixed<Policies>;
+  using Format = typename Mixed::Format;
+
   const std::byte* bands;
   std::size_t rows;
   std::size_t cols;
-  Mixed::Format format = Mixed::Format::fp32;
+  Format format = Format::fp32;
 
   void choose_format(DType stored) { format = Mixed::format_for(stored); }
+  /// The format of this number; false if there is none, or its super-blocks do not fit the columns.
+  [[nodiscard]] bool set_format(std::uint8_t number) {
+    if (number > static_cast<std::uint8_t>(Format::int4_g128)) return false;
+    format = static_cast<Format>(number);
+    const bool has_super_blocks = format == Format::q4_k || format == Format::q6_k;
+    return !has_super_blocks || cols % kernels::KLayout::kSuperBlock == 0;
+  }
 
   /// body(m) with this matrix as one of the policy that its format has.
   template <class Body>
   auto visit(const Body& body) const {
     switch (format) {
-      case Mixed::Format::fp16:
-        return body(Matrix<Fp16>{bands, rows, cols});
-      case Mixed::Format::bf16:
-        return body(Matrix<Bf16>{bands, rows, cols});
-      case Mixed::Format::q8_0:
-        return body(Matrix<Q8_0>{bands, rows, cols});
-      case Mixed::Format::q4_0:
-        return body(Matrix<Q4_0>{bands, rows, cols});
-      case Mixed::Format::q4_k:
-        return body(Matrix<Q4_K>{bands, rows, cols});
-      case Mixed::Format::q6_k:
-        return body(Matrix<Q6_K>{bands, rows, cols});
-      case Mixed::Format::int8:
-        return body(Matrix<Int8>{bands, rows, cols});
-      case Mixed::Format::int4_g32:
-        return body(Matrix<Int4Groups<32>>{bands, rows, cols});
-      case Mixed::Format::int4_g64:
-        return body(Matrix<Int4Groups<64>>{bands, rows, cols});
-      case Mixed::Format::int4_g128:
-        return body(Matrix<Int4Groups<128>>{bands, rows, cols});
+      case Format::fp16:
+        return body(Matrix<typename Policies::Fp16>{bands, rows, cols});
+      case Format::bf16:
+        return body(Matrix<typename Policies::Bf16>{bands, rows, cols});
+      case Format::q8_0:
+        return body(Matrix<typename Policies::Q8_0>{bands, rows, cols});
+      case Format::q4_0:
+        return body(Matrix<typename Policies::Q4_0>{bands, rows, cols});
+      case Format::q4_k:
+        return body(Matrix<typename Policies::Q4_K>{bands, rows, cols});
+      case Format::q6_k:
+        return body(Matrix<typename Policies::Q6_K>{bands, rows, cols});
+      case Format::int8:
+        return body(Matrix<typename Policies::Int8>{bands, rows, cols});
+      case Format::int4_g32:
+        return body(Matrix<typename Policies::template Int4Groups<32>>{bands, rows, cols});
+      case Format::int4_g64:
+        return body(Matrix<typename Policies::template Int4Groups<64>>{bands, rows, cols});
+      case Format::int4_g128:
+        return body(Matrix<typename Policies::template Int4Groups<128>>{bands, rows, cols});
       default:
-        return body(Matrix<Fp32>{bands, rows, cols});
+        return body(Matrix<typename Policies::Fp32>{bands, rows, cols});
     }
   }
 
@@ -162,6 +169,27 @@ struct Matrix<Mixed> {
   }
 };
 
+/// Those of this library.
+struct NativePolicies {
+  using Fp32 = mamba2::Fp32;
+  using Fp16 = mamba2::Fp16;
+  using Bf16 = mamba2::Bf16;
+  using Q8_0 = mamba2::Q8_0;
+  using Q4_0 = mamba2::Q4_0;
+  using Q4_K = mamba2::Q4_K;
+  using Q6_K = mamba2::Q6_K;
+  using Int8 = mamba2::Int8;
+  template <std::size_t kGroup>
+  using Int4Groups = mamba2::Int4Groups<kGroup>;
+  using Int4 = Int4Groups<32>;
+  using Mixed = BasicMixed<NativePolicies>;
+};
+using Mixed = NativePolicies::Mixed;
+
+static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::kBandRows &&
+              Mixed::kBandRows == Q8_0::kBandRows && Mixed::kBandRows == Q4_0::kBandRows &&
+              Mixed::kBandRows == Q4_K::kBandRows && Mixed::kBandRows == Q6_K::kBandRows &&
+              Mixed::kBandRows == Int8::kBandRows && Mixed::kBandRows == Int4::kBandRows);
 static_assert(WeightPolicy<Mixed>);
 
 }  // namespace mamba2::inline MAMBA2_ISA

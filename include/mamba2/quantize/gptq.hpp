@@ -43,7 +43,7 @@ class GptqFactor {
       const float* U = column(first + k);
       for (std::size_t i = 0; i < first; ++i) {
         kernels::unroll<kTile>([&](auto j) MAMBA2_INLINE {
-          sums[j] = xsimd::fnma(errors[i], kernels::Floats(U[j * cols_ + i]), sums[j]);
+          sums[j] = kernels::multiply_add(-errors[i], kernels::Floats(U[j * cols_ + i]), sums[j]);
         });
       }
       std::copy_n(sums.begin(), kTile, w + k);
@@ -60,10 +60,10 @@ class GptqFactor {
     for (std::size_t k = 0; k < kGroup; ++k) {
       const float* U = column(first + k);
       for (std::size_t i = first; i < first + k; ++i) {
-        w[k] = xsimd::fnma(errors[i], kernels::Floats(U[i]), w[k]);
+        w[k] = kernels::multiply_add(-errors[i], kernels::Floats(U[i]), w[k]);
       }
       const kernels::Floats code = detail::int4_code(w[k], inverse);
-      errors[first + k] = xsimd::fnma(scale, code, w[k]) / kernels::Floats(U[first + k]);
+      errors[first + k] = kernels::multiply_add(-scale, code, w[k]) / kernels::Floats(U[first + k]);
       std::array<float, kernels::kLanes> rounded;
       kernels::store(code, rounded.data());
       for (std::size_t r = 0; r < kernels::kLanes; ++r) {

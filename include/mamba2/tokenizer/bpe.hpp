@@ -102,6 +102,7 @@ inline void Bpe::encode_long(std::string_view piece, Scratch& scratch,
   auto& queue = scratch.queue;
   symbols.clear();
   queue.clear();
+  symbols.reserve(piece.size());  // a piece may be a whole prompt: no room for growth
   for (const char c : piece) {
     const Token id = byte_tokens_[static_cast<unsigned char>(c)];
     if (id == kNoToken) continue;

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// chat: talks with a Mamba-2 model, in the terminal; the conversation outlasts the program.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <mamba2/mamba2.hpp>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "../tools/cli.hpp"
+#include "../tools/sampling.hpp"
+#include "../tools/weights.hpp"
+
+namespace {
+
+struct Arguments {
+  std::string model;
+  std::string system;
+  std::string format = "User: {user}\\nAssistant:{assistant}\\n";
+  std::string state;
+  cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
+  cli::WorkerOptions workers;
+  mamba2::GenerateOptions generate;
+  cli::SamplingOptions sampling;
+};
+
+/// The text around what is said: before the user's line, between it and the answer, and after that.
+struct Format {
+  std::string before;
+  std::string between;
+  std::string after;
+
+  /// Nothing is left if {user} and {assistant} are not there, in this order.
+  [[nodiscard]] static Format parse(const std::string& text) {
+    constexpr std::string_view kUser = "{user}";
+    constexpr std::string_view kAssistant = "{assistant}";
+    const std::size_t user = text.find(kUser);
+    const std::size_t assistant = user == text.npos ? text.npos : text.find(kAssistant, user);
+    if (assistant == text.npos) return {};
+    const std::size_t line_end = user + kUser.size();
+    return {text.substr(0, user), text.substr(line_end, assistant - line_end),
+            text.substr(assistant + kAssistant.size())};
+  }
+
+  /// Where a model begins the user's next line by itself.
+  [[nodiscard]] std::string stop() const {
+    const std::string next = after + before;
+    return next.substr(0, next.find_last_not_of(" \n\t") + 1);
+  }
+};
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// The next Ctrl-C sets `interrupted`, and the one after that ends the program; or the next one
+/// does.
+void catch_interrupt(bool once) {
+  struct sigaction action {};
+  if (once) {
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+  } else {
+    action.sa_handler = SIG_DFL;
+  }
+  interrupted = 0;
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+void describe(CLI::App& app, Arguments& a) {
+  app.description("Talks with a Mamba-2 language model: a line in, an answer out.");
+  app.footer(
+      "Examples:\n"
+      "  chat MODEL --system \"A talk between a sailor and a child.\" --state sailor.state\n"
+      "  chat MODEL --template \"<|im_start|>user\\n{user}<|im_end|>\\n"
+      "<|im_start|>assistant\\n{assistant}<|im_end|>\\n\"\n"
+      "\n"
+      "Ctrl-C stops an answer, Ctrl-D ends the program. With --state every turn that has ended is\n"
+      "on the disk, whatever happens to the program or the machine afterwards, and the same "
+      "command\n"
+      "goes on there; what remains of a stopped answer is what was shown.\n"
+      "Exit status: 0 done, 1 something failed, 2 wrong usage.");
+  app.option_defaults()->always_capture_default();
+  app.add_option("MODEL", a.model,
+                 "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
+      ->required();
+  app.add_option("--system", a.system,
+                 "A line that a new conversation begins with; \\n and \\t are understood")
+      ->default_str("");
+  app.add_option("--template", a.format, "What a turn looks like; \\n and \\t are understood")
+      ->check([](const std::string& text) -> std::string {
+        return Format::parse(text).between.empty() ? "must have {user}, something, {assistant}"
+                                                   : "";
+      });
+  app.add_option("--stop", a.generate.stop,
+                 "End an answer before this text, as before the user's next line; may be repeated")
+      ->default_str("")
+      ->allow_extra_args(false);
+  app.add_option("--state", a.state, "Keep the conversation in this file, and go on from it")
+      ->default_str("");
+  a.weights.add(app);
+  a.workers.add(app);
+  app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens of an answer at most")
+      ->transform(cli::kWhole);
+  a.sampling.add(app);
+}
+
+/// A conversation: what was said is what the session has read.
+template <class WeightT>
+class Chat {
+ public:
+  Chat(mamba2::Session<WeightT>& session, mamba2::Sampler& sampler,
+       const mamba2::Tokenizer& tokenizer, const Arguments& a)
+      : session_(session),
+        sampler_(sampler),
+        tokenizer_(tokenizer),
+        format_(Format::parse(cli::unescape(a.format))),
+        system_(cli::unescape(a.system)),
+        options_(a.generate),
+        before_(session.state()) {
+    if (!system_.empty()) system_ += '\n';
+    options_.stop.push_back(format_.stop());
+    options_.on_prompt = [](std::size_t, std::size_t) { return interrupted == 0; };
+  }
+
+  /// Reads a line and writes the answer to standard output. An interrupted answer counts as far as
+  /// it was shown; a line that was not read to its end does not count at all.
+  [[nodiscard]] mamba2::Result<void> turn(const std::string& line) {
+    const bool first = session_.state().tokens() == 0;
+    const std::string prompt =
+        (first ? system_ : format_.after) + format_.before + line + format_.between;
+    before_ = session_.state();
+    const auto read = generate(prompt, 0);
+    if (!read) return read.error();
+    if (read->reason == mamba2::StopReason::cancelled) return session_.set_state(before_);
+
+    before_ = session_.state();
+    answer_.clear();
+    const auto done = generate("", options_.max_tokens);
+    if (!done) return done.error();
+    const bool whole =
+        done->reason == mamba2::StopReason::eos || done->reason == mamba2::StopReason::max_tokens;
+    return whole ? mamba2::Result<void>() : remember_answer();
+  }
+
+ private:
+  [[nodiscard]] mamba2::Result<mamba2::Generated> generate(const std::string& prompt,
+                                                           std::size_t max_tokens) {
+    mamba2::GenerateOptions options = options_;
+    options.max_tokens = max_tokens;
+    return mamba2::generate(session_, sampler_, tokenizer_, prompt, options,
+                            [this](std::string_view text) {
+                              if (interrupted != 0) return false;
+                              answer_ += text;
+                              std::cout << text << std::flush;
+                              return std::cout.good();
+                            });
+  }
+
+  /// The session has read on, into a stop string, say: back to what was shown.
+  [[nodiscard]] mamba2::Result<void> remember_answer() {
+    if (auto set = session_.set_state(before_); !set) return set;
+    const std::vector<mamba2::Token> tokens = tokenizer_.encode(answer_);
+    if (tokens.empty()) return {};
+    const auto logits = session_.prefill(tokens);
+    return logits ? mamba2::Result<void>() : logits.error();
+  }
+
+  mamba2::Session<WeightT>& session_;
+  mamba2::Sampler& sampler_;
+  const mamba2::Tokenizer& tokenizer_;
+  Format format_;
+  std::string system_;
+  mamba2::GenerateOptions options_;
+  mamba2::State before_;
+  std::string answer_;
+};
+
+template <class WeightT>
+mamba2::Result<void> talk(const Arguments& a) {
+  const auto workers = a.workers.start();
+  if (!workers) return workers.error();
+  const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
+  if (!model) return model.error();
+  const auto tokenizer = mamba2::Tokenizer::load(a.model);
+  if (!tokenizer) return tokenizer.error();
+  auto session = model->session({.workers = *workers});
+  if (!session) return session.error();
+  auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
+  if (!sampler) return sampler.error();
+
+  mamba2::StateFile file(*session, &*sampler);
+  std::error_code ignored;  // opening the file says what is wrong
+  if (!a.state.empty() && std::filesystem::exists(a.state, ignored)) {
+    if (auto loaded = file.load(a.state); !loaded) return loaded;
+    auto resumed = a.sampling.resume(*sampler);
+    if (!resumed) return resumed.error();
+    *sampler = *std::move(resumed);
+  }
+
+  Chat<WeightT> chat(*session, *sampler, *tokenizer, a);
+  const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  if (terminal && session->state().tokens() > 0) {
+    std::cerr << a.state << ": goes on after " << session->state().tokens() << " tokens\n";
+  }
+  std::string line;
+  for (;;) {
+    if (terminal) std::cout << "> " << std::flush;
+    if (!std::getline(std::cin, line)) break;
+    if (line.empty()) continue;
+    catch_interrupt(true);
+    if (auto outcome = chat.turn(line); !outcome) return outcome;
+    if (!a.state.empty()) {
+      if (auto saved = file.save(a.state); !saved) return saved;
+    }
+    catch_interrupt(false);
+    std::cout << std::endl;  // the turn is on the disk
+    if (!std::cout.good()) break;
+  }
+  if (terminal) std::cout << std::endl;
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app;
+  Arguments arguments;
+  describe(app, arguments);
+  return cli::run(app, argc, argv, [&]() -> mamba2::Result<void> {
+    for (std::string& stop : arguments.generate.stop) stop = cli::unescape(stop);
+    if (auto writable = cli::check_writable(arguments.state); !writable) return writable;
+    return cli::with_weights(arguments.weights.of(arguments.model),
+                             [&]<class WeightT>() { return talk<WeightT>(arguments); });
+  });
+}

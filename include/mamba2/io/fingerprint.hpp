@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// A number that tells models apart.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "mamba2/config.hpp"
+#include "mamba2/core/hash.hpp"
+#include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/dtype.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+namespace detail {
+
+inline void add_text(Hash& hash, std::string_view text) {
+  hash.add(text.size());
+  hash.add(std::as_bytes(std::span(text)));
+}
+
+/// All that a model computes with; not the tokens that end a text.
+inline void add_config(Hash& hash, const Config& c) {
+  for (const std::size_t size : {c.d_model, c.n_layer, c.vocab_size, c.d_inner, c.d_ssm, c.headdim,
+                                 c.d_state, c.ngroups, c.d_conv}) {
+    hash.add(size);
+  }
+  for (const float value : {c.norm_eps, c.dt_min, c.dt_max}) {
+    hash.add(std::bit_cast<std::uint32_t>(value));
+  }
+  for (const bool flag :
+       {c.bias, c.conv_bias, c.D_has_hdim, c.rmsnorm, c.norm_before_gate, c.tie_embeddings}) {
+    hash.add(std::uint64_t{flag});
+  }
+}
+
+/// All bytes where they are few, else pieces from the first to the last: so that the time does not
+/// grow with the model.
+inline void add_sample(Hash& hash, std::span<const std::byte> bytes) {
+  constexpr std::size_t kPieces = 16;
+  constexpr std::size_t kPiece = 4096;
+  hash.add(bytes.size());
+  if (bytes.size() <= kPieces * kPiece) return hash.add(bytes);
+  const std::uint64_t last = bytes.size() - kPiece;
+  for (std::uint64_t i = 0; i < kPieces; ++i) {
+    // As i * last / (kPieces - 1), which might overflow.
+    const std::uint64_t at = last / (kPieces - 1) * i + last % (kPieces - 1) * i / (kPieces - 1);
+    hash.add(bytes.subspan(static_cast<std::size_t>(at), kPiece));
+  }
+}
+
+}  // namespace detail
+
+/// The fingerprint of a model: of its config, of the names, types and bytes of its tensors (all
+/// bytes of those up to 64 KiB, 64 KiB in 16 pieces of the others), and of the policy that its
+/// weights are converted to (WeightT::name). The same checkpoint, whole or in shards, has the same
+/// fingerprint on every machine; another training, another file type or another policy gives
+/// another one, even where the numbers are the same. A few weights changed by hand may go unseen.
+[[nodiscard]] inline std::uint64_t fingerprint(const Checkpoint& checkpoint,
+                                               std::string_view policy) {
+  Hash hash;
+  detail::add_text(hash, policy);
+  detail::add_config(hash, checkpoint.config());
+  for (const TensorView& tensor : checkpoint.tensors()) {
+    detail::add_text(hash, tensor.name);
+    detail::add_text(hash, dtype_name(tensor.dtype));
+    hash.add(tensor.rotation);
+    detail::add_sample(hash, tensor.data);
+    detail::add_sample(hash, tensor.scales);
+  }
+  return hash.value();
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA

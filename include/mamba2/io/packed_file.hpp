@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packed models: the weights as a program has them in memory, in a file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mamba2/config.hpp"
+#include "mamba2/core/linkage.hpp"
+#include "mamba2/core/result.hpp"
+
+#if MAMBA2_HAS_DEFINITIONS
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "mamba2/core/hash.hpp"
+#include "mamba2/core/mapped_file.hpp"
+#include "mamba2/io/printable.hpp"
+#endif
+
+namespace mamba2::inline MAMBA2_ISA {
+
+/// What a packed file says before the weights. All numbers are little-endian:
+///
+///     0   8 bytes "MAMBA2PK"
+///     8   uint32  version, 1
+///    12   uint32  size of the header, N bytes
+///    16   uint64  XXH64 of the N - 24 bytes that follow, up to the end of the header:
+///    24   the members below in their order. Numbers and bools have the size of their types,
+///         size_t has 8 bytes; strings and vectors have an uint32 with their length before them.
+///
+/// The weights follow at weights_offset, a multiple of 64, as Weights::carve lays them out for the
+/// Config; then the text of a tokenizer.json, or nothing.
+struct PackedHeader {
+  std::string layout;                    ///< of bands: layouts::Native::name
+  std::string policy;                    ///< WeightT::name
+  Config config;                         ///< its members in their order, up to eos_token_ids
+  std::uint64_t fingerprint = 0;         ///< Weights::fingerprint
+  std::vector<std::uint8_t> formats;     ///< Mixed::Format of embedding, lm_head, and of
+                                         ///< in_proj and out_proj of each block; else 0
+  std::vector<std::uint32_t> rotations;  ///< BlockWeights::rotation
+  std::uint64_t weights_offset = 0;      ///< from the start of the file
+  std::uint64_t weights_bytes = 0;
+  std::uint64_t weights_hash = 0;  ///< XXH64
+  std::uint64_t tokenizer_offset = 0;
+  std::uint64_t tokenizer_bytes = 0;  ///< 0: none
+  std::uint64_t tokenizer_hash = 0;   ///< XXH64
+};
+
+/// Whether a file is a packed model, by its first bytes.
+[[nodiscard]] bool is_packed(std::span<const std::byte> file) noexcept;
+
+/// The same of a path.
+[[nodiscard]] bool is_packed_file(const std::filesystem::path& path);
+
+/// A packed file in memory.
+struct PackedFile {
+  PackedHeader header;
+  std::span<const std::byte> weights;
+  std::string_view tokenizer_json;
+
+  /// Finds the parts of a file, which must outlive them; `name` stands for it in messages. Errors:
+  /// malformed; unsupported, for another version. The header is checked by its hash and member by
+  /// member; whether the weights are as long as the Config has them, and their hash, is for
+  /// packed_weights() to say.
+  [[nodiscard]] static Result<PackedFile> parse(std::span<const std::byte> file,
+                                                std::string_view name = "packed model");
+};
+
+/// The header of a packed file, and the room up to the weights: header.weights_offset and all other
+/// offsets are set.
+[[nodiscard]] std::vector<std::byte> packed_header_bytes(PackedHeader& header);
+
+#if MAMBA2_HAS_DEFINITIONS
+
+namespace detail {
+
+static_assert(std::endian::native == std::endian::little, "packed files are little-endian");
+
+inline constexpr std::string_view kPackedMagic = "MAMBA2PK";
+inline constexpr std::uint32_t kPackedVersion = 1;
+inline constexpr std::size_t kPackedPrefix = 24;
+inline constexpr std::size_t kPackedAlignment = 64;
+
+/// Calls fields(member) for all members that are in the file, in their order there.
+template <class Fields, class Header>
+void for_each_packed_field(Fields& fields, Header& h) {
+  const auto all = [&fields](auto&... members) { (fields(members), ...); };
+  auto& c = h.config;
+  all(h.layout, h.policy);
+  all(c.d_model, c.n_layer, c.vocab_size, c.d_inner, c.d_ssm, c.headdim, c.d_state, c.ngroups,
+      c.d_conv);
+  all(c.norm_eps, c.dt_min, c.dt_max);
+  all(c.bias, c.conv_bias, c.D_has_hdim, c.rmsnorm, c.norm_before_gate, c.tie_embeddings);
+  all(c.eos_token_ids);
+  all(h.fingerprint, h.formats, h.rotations);
+  all(h.weights_offset, h.weights_bytes, h.weights_hash);
+  all(h.tokenizer_offset, h.tokenizer_bytes, h.tokenizer_hash);
+}
+
+class PackedFieldWriter {
+ public:
+  explicit PackedFieldWriter(std::vector<std::byte>& out) : out_(out) {}
+
+  template <class T>
+  requires std::is_arithmetic_v<T>
+  void operator()(const T& value) {
+    const auto bytes = std::as_bytes(std::span(&value, 1));
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
+  }
+  void operator()(const bool& value) { (*this)(static_cast<std::uint8_t>(value)); }
+  template <class List>
+  requires requires(List list) { list.resize(1); }
+  void operator()(const List& list) {
+    (*this)(static_cast<std::uint32_t>(list.size()));
+    for (const auto& value : list) (*this)(value);
+  }
+
+ private:
+  std::vector<std::byte>& out_;
+};
+
+class PackedFieldReader {
+ public:
+  explicit PackedFieldReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  template <class T>
+  requires std::is_arithmetic_v<T>
+  void operator()(T& value) { take(&value, sizeof value); }
+  void operator()(bool& value) {
+    std::uint8_t byte = 0;
+    (*this)(byte);
+    value = byte != 0;
+    good_ = good_ && byte <= 1;
+  }
+  template <class List>
+  requires requires(List list) { list.resize(1); }
+  void operator()(List& list) {
+    std::uint32_t count = 0;
+    (*this)(count);
+    // No more than what is there: a length alone must not cost memory.
+    if (count > bytes_.size() / sizeof(list[0])) good_ = false;
+    if (!good_ || count == 0) return;
+    list.resize(count);
+    take(list.data(), count * sizeof(list[0]));
+  }
+
+  /// Whether every member was there, and nothing else.
+  [[nodiscard]] bool complete() const { return good_ && bytes_.empty(); }
+
+ private:
+  void take(void* to, std::size_t size) {
+    good_ = good_ && size <= bytes_.size();
+    if (!good_) return;
+    std::memcpy(to, bytes_.data(), size);
+    bytes_ = bytes_.subspan(size);
+  }
+
+  std::span<const std::byte> bytes_;
+  bool good_ = true;
+};
+
+/// A part of a file; nothing if it does not lie in it.
+[[nodiscard]] inline bool find_part(std::span<const std::byte> file, std::uint64_t offset,
+                                    std::uint64_t size, std::span<const std::byte>& part) {
+  if (offset > file.size() || size > file.size() - offset) return false;
+  part = file.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(size));
+  return true;
+}
+
+[[nodiscard]] inline Result<PackedHeader> parse_packed_header(std::span<const std::byte> file,
+                                                              std::string_view name) {
+  const auto malformed = [&](const auto&... parts) {
+    return Error{ErrorCode::malformed, concat(name, ": ", parts...)};
+  };
+  if (!is_packed(file)) {
+    return malformed("expected a packed model, which begins with ", kPackedMagic, ", found ",
+                     file.size(), " bytes of something else");
+  }
+  std::uint32_t version = 0;
+  std::uint32_t size = 0;
+  std::uint64_t hash = 0;
+  const auto prefix = file.first(std::min(file.size(), kPackedPrefix)).subspan(kPackedMagic.size());
+  PackedFieldReader fields(prefix);
+  fields(version);
+  fields(size);
+  fields(hash);
+  if (!fields.complete() || size < kPackedPrefix || size > file.size()) {
+    return malformed("the file ends inside the header: found ", file.size(), " bytes of ",
+                     std::max<std::size_t>(size, kPackedPrefix));
+  }
+  if (version != kPackedVersion) {
+    return Error{ErrorCode::unsupported, concat(name, ": version of a packed model must be ",
+                                                kPackedVersion, ", found ", version)};
+  }
+  const auto members = file.subspan(kPackedPrefix, size - kPackedPrefix);
+  if (Hash::of(members) != hash) return malformed("the header is damaged: its hash does not fit");
+  PackedHeader header;
+  PackedFieldReader reader(members);
+  for_each_packed_field(reader, header);
+  if (!reader.complete()) return malformed("the header is not one of version ", kPackedVersion);
+  if (const auto valid = header.config.validate(); !valid) {
+    return malformed(valid.error().message);
+  }
+  return header;
+}
+
+}  // namespace detail
+
+MAMBA2_FUNCTION bool is_packed(std::span<const std::byte> file) noexcept {
+  const std::string_view magic = detail::kPackedMagic;
+  return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
+}
+
+MAMBA2_FUNCTION bool is_packed_file(const std::filesystem::path& path) {
+  const Result<MappedFile> file = MappedFile::open(path);
+  return file && is_packed(file->bytes());
+}
+
+MAMBA2_FUNCTION Result<PackedFile> PackedFile::parse(std::span<const std::byte> file,
+                                                     std::string_view name) {
+  Result<PackedHeader> header = detail::parse_packed_header(file, name);
+  if (!header) return std::move(header).error();
+  PackedFile packed;
+  packed.header = *std::move(header);
+  const PackedHeader& h = packed.header;
+  const auto malformed = [&](const auto&... parts) {
+    return Error{ErrorCode::malformed, detail::concat(name, ": ", parts...)};
+  };
+  std::span<const std::byte> tokenizer;
+  if (!detail::find_part(file, h.weights_offset, h.weights_bytes, packed.weights) ||
+      !detail::find_part(file, h.tokenizer_offset, h.tokenizer_bytes, tokenizer)) {
+    return malformed("the file must have ", h.weights_bytes, " bytes of weights at ",
+                     h.weights_offset, " and ", h.tokenizer_bytes, " of a tokenizer at ",
+                     h.tokenizer_offset, ", found ", file.size(), " bytes in all");
+  }
+  if (h.weights_offset % detail::kPackedAlignment != 0) {
+    return malformed("weights must start at a multiple of ", detail::kPackedAlignment,
+                     ", found them at ", h.weights_offset);
+  }
+  if (h.formats.size() != 2 + 2 * h.config.n_layer || h.rotations.size() != h.config.n_layer) {
+    return malformed("for ", h.config.n_layer, " layers there must be ", 2 + 2 * h.config.n_layer,
+                     " formats and as many rotations as layers, found ", h.formats.size(), " and ",
+                     h.rotations.size());
+  }
+  if (Hash::of(tokenizer) != h.tokenizer_hash) {
+    return malformed("the tokenizer is damaged: its hash does not fit");
+  }
+  packed.tokenizer_json = {reinterpret_cast<const char*>(tokenizer.data()), tokenizer.size()};
+  return packed;
+}
+
+MAMBA2_FUNCTION std::vector<std::byte> packed_header_bytes(PackedHeader& header) {
+  const auto write = [&header] {
+    std::vector<std::byte> bytes(detail::kPackedPrefix);
+    detail::PackedFieldWriter fields(bytes);
+    detail::for_each_packed_field(fields, std::as_const(header));
+    return bytes;
+  };
+  // Offsets have the same size whatever they are. A page: so that a mapped file's weights begin on
+  // one.
+  constexpr std::size_t kPage = 4096;
+  header.weights_offset = (write().size() + kPage - 1) / kPage * kPage;
+  header.tokenizer_offset = header.weights_offset + header.weights_bytes;
+  std::vector<std::byte> bytes = write();
+  std::vector<std::byte> prefix;
+  detail::PackedFieldWriter fields(prefix);
+  for (const char c : detail::kPackedMagic) fields(c);
+  fields(detail::kPackedVersion);
+  fields(static_cast<std::uint32_t>(bytes.size()));
+  fields(Hash::of(std::span(bytes).subspan(detail::kPackedPrefix)));
+  std::copy(prefix.begin(), prefix.end(), bytes.begin());
+  bytes.resize(static_cast<std::size_t>(header.weights_offset));
+  return bytes;
+}
+
+#endif
+
+}  // namespace mamba2::inline MAMBA2_ISA

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a checkpoint to a packed file, for this CPU or another.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/core/hash.hpp"
+#include "mamba2/io/atomic_file.hpp"
+#include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/packed_file.hpp"
+#include "mamba2/io/printable.hpp"
+#include "mamba2/load_weights.hpp"
+#include "mamba2/packed.hpp"
+#include "mamba2/quantize/targets.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+
+struct PackOptions {
+  std::string_view tokenizer_json = {};  ///< goes with the model; empty: none
+  LoadOptions load = {};
+  /// Asked between pieces of the file; false gives it up.
+  std::function<bool()> go_on = {};
+};
+
+/// The parts of a packed file, which follow each other.
+struct PackedParts {
+  std::vector<std::byte> header;
+  std::span<const std::byte> weights;
+  std::span<const std::byte> tokenizer;
+};
+
+/// The packed file of weights that are in memory in this layout; they and the options must outlive
+/// it.
+template <WeightPolicy WeightT>
+[[nodiscard]] PackedParts packed_parts(const Weights<WeightT>& weights, std::string_view layout,
+                                       const PackOptions& options = {}) {
+  const std::span<const std::byte> bytes(weights.arena.data(), weights.arena.size());
+  const auto tokenizer = std::as_bytes(std::span(options.tokenizer_json));
+  PackedHeader header;
+  header.layout = layout;
+  header.policy = WeightT::name;
+  header.config = weights.config;
+  header.fingerprint = weights.fingerprint;
+  detail::for_each_packed_matrix(
+      weights, [&](const auto& m) { header.formats.push_back(detail::packed_format(m)); });
+  for (const BlockWeights<WeightT>& block : weights.blocks) {
+    header.rotations.push_back(static_cast<std::uint32_t>(block.rotation));
+  }
+  header.weights_bytes = bytes.size();
+  header.weights_hash = Hash::of(bytes);
+  header.tokenizer_bytes = tokenizer.size();
+  header.tokenizer_hash = Hash::of(tokenizer);
+  return {packed_header_bytes(header), bytes, tokenizer};
+}
+
+namespace detail {
+
+template <WeightPolicy WeightT>
+[[nodiscard]] Result<void> write_packed(const Checkpoint& checkpoint, std::string_view layout,
+                                        const std::filesystem::path& out,
+                                        const PackOptions& options) {
+  const auto weights = load_weights<WeightT>(checkpoint, options.load);
+  if (!weights) return weights.error();
+  auto file = AtomicFile::create(out);
+  if (!file) return file.error();
+  const PackedParts parts = packed_parts(*weights, layout, options);
+  for (auto part : {std::span<const std::byte>(parts.header), parts.weights, parts.tokenizer}) {
+    while (!part.empty()) {
+      if (options.go_on && !options.go_on()) return Error{ErrorCode::io, "interrupted"};
+      const auto piece = part.first(std::min(part.size(), std::size_t{1} << 24));
+      if (auto written = file->write(piece); !written) return written;
+      part = part.subspan(piece.size());
+    }
+  }
+  return file->commit();
+}
+
+/// The policy of that name.
+template <class Policies>
+[[nodiscard]] Result<void> write_packed_as(const Checkpoint& checkpoint, std::string_view policy,
+                                           std::string_view layout,
+                                           const std::filesystem::path& out,
+                                           const PackOptions& options) {
+  if (policy == Int8::name) {
+    return write_packed<typename Policies::Int8>(checkpoint, layout, out, options);
+  }
+  if (policy == Int4::name) {
+    return write_packed<typename Policies::Int4>(checkpoint, layout, out, options);
+  }
+  if (policy == Mixed::name) {
+    return write_packed<typename Policies::Mixed>(checkpoint, layout, out, options);
+  }
+  return Error{ErrorCode::invalid_argument,
+               concat("pack: policy must be int8, int4 or mixed, found ", in_quotes(policy))};
+}
+
+}  // namespace detail
+
+/// Writes a packed file, of weights as the policy of that name has them ("int8", "int4", "mixed"),
+/// for a CPU or layout; see layout_of(). Takes as much memory as the weights. Errors:
+/// invalid_argument, for names; those of load_weights() and AtomicFile; io (interrupted).
+[[nodiscard]] inline Result<void> pack(const Checkpoint& checkpoint, std::string_view policy,
+                                       std::string_view target, const std::filesystem::path& out,
+                                       const PackOptions& options = {}) {
+  using namespace layouts;
+  const std::string_view layout = layout_of(target);
+  const auto as = [&]<class Policies>(Policies) {
+    return detail::write_packed_as<Policies>(checkpoint, policy, layout, out, options);
+  };
+  if (layout == Native::name) return as(NativePolicies());
+  if (layout == Neon::name || layout == X86::name) return as(PoliciesFor<Neon>());
+  if (layout == Avx2::name) return as(PoliciesFor<Avx2>());
+  if (layout == Avx512::name) return as(PoliciesFor<Avx512>());
+  if (layout == Avx512Vnni::name) return as(PoliciesFor<Avx512Vnni>());
+  return Error{ErrorCode::invalid_argument,
+               detail::concat("pack: target must be a CPU such as cortex-a76, or one of neon, "
+                              "x86_64, avx2, avx512, avx512_vnni, found ",
+                              detail::in_quotes(target))};
+}
+
+}  // namespace mamba2::inline MAMBA2_ISA

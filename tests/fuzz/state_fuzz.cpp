@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a state file: refused, or gone on from.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <mamba2/mamba2.hpp>
+#include <span>
+#include <vector>
+
+namespace {
+
+/// A model of one layer with all weights zero but the norms.
+mamba2::Mamba2Model<mamba2::Fp32> tiny_model() {
+  mamba2::Config config;
+  config.d_model = config.d_inner = config.d_ssm = 4;
+  config.n_layer = config.d_state = 1;
+  config.headdim = config.d_conv = 2;
+  config.vocab_size = 9;
+  auto weights = mamba2::Weights<mamba2::Fp32>::planned(config);
+  weights.arena = mamba2::Arena::create(weights.carve(nullptr)).value();
+  weights.carve(weights.arena.data());
+  weights.fingerprint = 1;
+  return mamba2::Mamba2Model<mamba2::Fp32>::from_weights(std::move(weights));
+}
+
+/// The checksums made right, so that what is behind them is reached.
+void mend(std::span<std::byte> file) {
+  mamba2::StateHeader header;
+  if (file.size() < sizeof header + sizeof header.checksum) return;
+  std::memcpy(&header, file.data(), sizeof header);
+  header.checksum = header.computed_checksum();
+  std::memcpy(file.data(), &header, sizeof header);
+  const auto payload = file.subspan(sizeof header);
+  const auto last = payload.size() - sizeof header.checksum;
+  const std::uint64_t checksum = mamba2::Hash::of(payload.first(last));
+  std::memcpy(&payload[last], &checksum, sizeof checksum);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const auto model = tiny_model();
+  static auto session = model.session({.workers = {.threads = 1}}).value();
+  auto sampler = mamba2::Sampler::create({}, 8).value();
+  static_cast<void>(session.decode(1).value());
+
+  // The input is what differs from a file that is right.
+  std::vector<std::byte> file;
+  mamba2::StateFile(session, &sampler)
+      .write([&](std::span<const std::byte> part) {
+        file.insert(file.end(), part.begin(), part.end());
+        return mamba2::Result<void>();
+      })
+      .value();
+  file.resize(std::max(file.size(), size));
+  for (std::size_t i = 0; i < size; ++i) file[i] ^= std::byte{data[i]};
+
+  static_cast<void>(mamba2::StateFile(session, &sampler).read(file));
+  mend(file);
+  if (mamba2::StateFile(session, &sampler).read(file)) {
+    static_cast<void>(session.decode(sampler.sample(session.logits())).value());
+  }
+  return 0;
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// Once there is a Session, or a Batch, nothing asks for memory, nor the system for anything but to
+// wake and to park threads. And what loading takes besides memory that the application gives.
+#include <doctest/doctest.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "mamba2/mamba2.hpp"
+#include "tests/memory/counted_allocation.hpp"
+#include "tests/memory/small_model.hpp"
+#include "tests/model_helpers.hpp"
+#include "tests/reference/random_weights.hpp"
+
+using mamba2::StatePrecision;
+using mamba2::Token;
+
+namespace {
+
+template <class WeightT>
+mamba2::Mamba2Model<WeightT> model() {
+  return tests::load<WeightT>(tests::small_config(),
+                              reference::random_weights(tests::small_config(), 5));
+}
+
+/// All that sequences do, in memory that is there already.
+template <class WeightT>
+class Work {
+ public:
+  Work(const mamba2::Mamba2Model<WeightT>& model, std::size_t threads, StatePrecision state)
+      : workers_{.executor = mamba2::Workers{.threads = threads}.get().value()},
+        one_(model.session({.prefill_batch = 70, .state = state, .workers = workers_}).value()),
+        other_(model.session({.state = state, .workers = workers_}).value()),
+        batch_(model.batch({.workers = workers_}).value()),
+        fork_(one_.state()),
+        tokens_(reference::Random(6).tokens(150, model.config().vocab_size)),
+        logits_(tokens_.size() * model.config().vocab_size) {}
+
+  /// Returns when all threads have started, and done what threads do when they start.
+  void meet(std::size_t threads) {
+    std::atomic<std::size_t> there{0};
+    workers_.executor->run(threads, [&](std::size_t) {
+      for (++there; there < threads;) std::this_thread::yield();
+    });
+  }
+
+  /// False if anything failed.
+  bool run() {
+    const std::size_t vocab_size = one_.config().vocab_size;
+    const std::span<const Token> prompt(tokens_);
+    bool done = one_.decode(tokens_[0]).has_value();
+    done = one_.prefill(prompt.first(70)).has_value() && done;
+    done = one_.prefill(prompt.first(5)).has_value() && done;
+    done = one_.prefill(prompt, std::span(logits_)).has_value() && done;
+    one_.reset();
+    done = other_.prefill(prompt).has_value() && done;
+    done = one_.set_state(other_.state()).has_value() && done;
+    const std::array<mamba2::Session<WeightT>*, 2> both = {&one_, &other_};
+    done = batch_.decode(both, prompt.first(2), std::span(logits_).first(2 * vocab_size))
+               .has_value() &&
+           done;
+    const mamba2::Reading reading = {&fork_, prompt, std::span(logits_).first(vocab_size)};
+    return batch_.prefill(std::span(&reading, 1)).has_value() && done;
+  }
+
+ private:
+  mamba2::Workers workers_;
+  mamba2::Session<WeightT> one_, other_;
+  mamba2::Batch<WeightT> batch_;
+  mamba2::State fork_;
+  std::vector<Token> tokens_;
+  std::vector<float> logits_;
+};
+
+template <class WeightT>
+void check_requests(const std::string& name) {
+  CAPTURE(name);
+  const auto loaded = model<WeightT>();
+  for (const std::size_t threads : {std::size_t{1}, std::size_t{3}}) {
+    for (const StatePrecision state : {StatePrecision::fp32, StatePrecision::fp16}) {
+      CAPTURE(threads);
+      Work<WeightT> work(loaded, threads, state);
+      const std::size_t before = counted::requests;
+      const bool done = work.run();
+      const std::size_t after = counted::requests;
+      CHECK(done);
+      CHECK(after - before == 0);
+    }
+  }
+}
+
+/// What is on the heap because of a model whose weights are in the application's memory: a line of
+/// pointers for each block, and no more.
+template <class WeightT>
+void check_loading(const std::string& name) {
+  CAPTURE(name);
+  const auto required = mamba2::Mamba2Model<WeightT>::memory_required(tests::small_config());
+  std::vector<std::byte> room(required.weights + 64);
+  void* start = room.data();
+  std::size_t size = room.size();
+  std::align(64, required.weights, start, size);
+  const std::span<std::byte> memory(static_cast<std::byte*>(start), required.weights);
+
+  const std::size_t heap = counted::live_bytes;
+  const std::size_t mapped = counted::mapped_bytes;
+  const auto loaded = tests::with_checkpoint(
+      tests::small_config(), reference::random_weights(tests::small_config(), 5),
+      [&](const auto& checkpoint) {
+        return mamba2::Mamba2Model<WeightT>::load(checkpoint.value(),
+                                                  {.workers = {.threads = 1}, .memory = memory});
+      });
+  REQUIRE(loaded.has_value());
+  const std::size_t pointers =
+      sizeof(mamba2::Weights<WeightT>) +
+      tests::small_config().n_layer * sizeof(mamba2::BlockWeights<WeightT>);
+  CHECK(counted::live_bytes - heap < pointers + 128);
+  CHECK(counted::mapped_bytes == mapped);
+}
+
+/// From here on every system call of any thread ends the process with SIGSYS, but those that wake
+/// and park threads (of the clock, which needs none as a rule) and end it. False: not possible
+/// here.
+bool forbid_system_calls() {
+  std::vector<sock_filter> filter = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+  for (const long allowed : {SYS_futex, SYS_sched_yield, SYS_clock_gettime, SYS_exit_group}) {
+    filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(allowed), 0, 1));
+    filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  }
+  filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
+  const sock_fprog program = {static_cast<unsigned short>(filter.size()), filter.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0;
+}
+
+/// The exit status of a child process, 128 + its number if a signal ended it.
+template <class Body>
+int in_child(Body body) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(body());
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+constexpr int kImpossible = 77;
+
+template <class WeightT>
+void check_system_calls(const std::string& name) {
+  for (const std::size_t threads : {std::size_t{1}, std::size_t{3}}) {
+    CAPTURE(name);
+    CAPTURE(threads);
+    const int status = in_child([threads] {
+      const auto loaded = model<WeightT>();
+      Work<WeightT> work(loaded, threads, StatePrecision::fp32);
+      work.meet(threads);
+      if (!forbid_system_calls()) return kImpossible;
+      ::_exit(work.run() ? 0 : 1);  // destructors do make system calls
+      return 0;
+    });
+    if (status == kImpossible) {
+      MESSAGE("not checked: the system has no seccomp");
+    } else {
+      CHECK(status == 0);
+    }
+  }
+}
+
+#define FOR_POLICIES(check)    \
+  check<mamba2::Fp32>("fp32"); \
+  check<mamba2::Fp16>("fp16"); \
+  check<mamba2::Bf16>("bf16"); \
+  check<mamba2::Int8>("int8"); \
+  check<mamba2::Int4>("int4"); \
+  check<mamba2::Mixed>("mixed");
+
+}  // namespace
+
+TEST_CASE("requests for memory are counted") {
+  const auto count = [](auto ask) {
+    const std::size_t before = counted::requests;
+    ask();
+    return counted::requests - before;
+  };
+  CHECK(count([] { ::operator delete(::operator new(100)); }) == 1);
+  CHECK(count([] {
+          std::vector<int> v(1000, 1);
+          v.resize(5000);
+        }) == 2);
+  CHECK(count([] { std::free(std::realloc(std::malloc(10), 1000)); }) == 2);
+  CHECK(count([] { std::free(std::aligned_alloc(64, 64)); }) == 1);
+  CHECK(count([] { mamba2::Arena::create(100).value(); }) == 1);
+  CHECK(count([] {}) == 0);
+}
+
+TEST_CASE("reading tokens asks for no memory"){FOR_POLICIES(check_requests)}
+
+TEST_CASE("models in the application's memory leave pointers on the heap, and nothing else"){
+    FOR_POLICIES(check_loading)}
+
+TEST_CASE("system calls that are forbidden end a process") {
+  const int status = in_child([] {
+    if (!forbid_system_calls()) return kImpossible;
+    return ::getppid() < 0 ? 1 : 0;
+  });
+  CHECK((status == 128 + SIGSYS || status == kImpossible));
+}
+
+TEST_CASE("reading tokens makes no system calls") { FOR_POLICIES(check_system_calls) }

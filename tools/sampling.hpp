@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options that choose how tokens are chosen.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <mamba2/sampler.hpp>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli.hpp"
+
+namespace cli {
+
+/// --temperature and its kind. Stays where it is once add() was called.
+class SamplingOptions {
+ public:
+  void add(CLI::App& app) {
+    using mamba2::SamplerOptions;
+    add_one(app, "-t,--temperature", &SamplerOptions::temperature,
+            "0: always the most likely token; 1: as the model says; more: wilder");
+    add_one(app, "--top-k", &SamplerOptions::top_k, "Choose among the K most likely tokens; 0: all")
+        ->transform(kWhole);
+    add_one(app, "--top-p", &SamplerOptions::top_p,
+            "Choose among the most likely tokens that together exceed this probability");
+    add_one(app, "--min-p", &SamplerOptions::min_p,
+            "Drop tokens less likely than this times the most likely one");
+    add_one(app, "--repetition-penalty", &SamplerOptions::repetition_penalty,
+            "Above 1: tokens seen already become less likely");
+    seed_ = add_one(app, "--seed", &SamplerOptions::seed,
+                    "The same seed gives the same text; without it a random one")
+                ->default_str("random")
+                ->transform(kWhole);
+    app.callback([this] {
+      const auto sampler = mamba2::Sampler::create(values_, 1);
+      if (!sampler) throw CLI::ValidationError(sampler.error().message);
+      if (!seed_given()) values_.seed = std::random_device()();
+    });
+  }
+
+  /// As given on the command line, with a random seed if none was.
+  [[nodiscard]] const mamba2::SamplerOptions& values() const { return values_; }
+  [[nodiscard]] bool seed_given() const { return seed_->count() > 0; }
+
+  /// A sampler that goes on as `saved` did, but by the options which are given here.
+  [[nodiscard]] mamba2::Result<mamba2::Sampler> resume(const mamba2::Sampler& saved) const {
+    mamba2::SamplerOptions options = saved.options();
+    for (const auto& take : takes_) take(options);
+    auto sampler = mamba2::Sampler::create(options, saved.seen().size());
+    if (sampler) sampler->resume(seed_given() ? sampler->random() : saved.random(), saved.seen());
+    return sampler;
+  }
+
+ private:
+  template <class Number>
+  CLI::Option* add_one(CLI::App& app, const std::string& names,
+                       Number mamba2::SamplerOptions::*member, const std::string& help) {
+    CLI::Option* option = app.add_option(names, values_.*member, help);
+    takes_.push_back([this, option, member](mamba2::SamplerOptions& options) {
+      if (option->count() > 0) options.*member = values_.*member;
+    });
+    return option;
+  }
+
+  mamba2::SamplerOptions values_;
+  std::vector<std::function<void(mamba2::SamplerOptions&)>> takes_;  // what was given
+  CLI::Option* seed_ = nullptr;
+};
+
+}  // namespace cli
