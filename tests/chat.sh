@@ -63,6 +63,7 @@ tries=12
 found=""
 for ((try = 0; try < tries; ++try)); do
   rm -f killed.state*
+  : >out # there even if the kill comes before the program does
   "${emulator[@]}" "$bin/chat" "${options[@]}" --state killed.state --seed 7 <input >out 2>err &
   delay=$((try == 0 ? 0 : RANDOM % (milliseconds + 1)))
   sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
