@@ -148,10 +148,11 @@ Result<void> finish(const Arguments& a, const std::vector<quantize::Outcome>& ou
   const std::uintmax_t bytes = fs::file_size(file, is_no_file);
   std::printf("%s: %s, %s", file.c_str(), a.type.c_str(), a.rounding().c_str());
   if (!is_no_file) std::printf(", %.1f MB", static_cast<double>(bytes) / 1e6);
-  double worst = 0.0;
-  for (const auto& outcome : outcomes)
-    worst = std::max(worst, outcome.relative_error.value_or(0.0));
-  std::printf(", relative error of a matrix up to %.2f %%\n", 100.0 * worst);
+  // Of no matrix where all were converted, as Q8_0 is.
+  std::optional<double> worst;
+  for (const auto& outcome : outcomes) worst = std::max(worst, outcome.relative_error);
+  if (worst) std::printf(", relative error of a matrix up to %.2f %%", 100.0 * *worst);
+  std::printf("\n");
   return cli::write_json(a.json_file, report(a, outcomes, is_no_file ? 0 : bytes));
 }
 
