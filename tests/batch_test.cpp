@@ -15,6 +15,7 @@
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/mixed.hpp"
 #include "tests/io/gguf_model.hpp"
+#include "tests/io/quantized_model.hpp"
 #include "tests/linear/random_blocks.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
@@ -215,6 +216,25 @@ TEST_CASE("and with the formats of K-quants beside F16 and BF16") {
   const auto model = mamba2::Mamba2Model<mamba2::Mixed>::load(checkpoint).value();
   check_batches(model, 3, 3, StatePrecision::fp32);
   check_decode(model, 17, 1, StatePrecision::fp16);
+}
+
+TEST_CASE("and with the codes of quantized checkpoints, one format for each matrix") {
+  Config c = batch_config();
+  c.d_model = c.d_inner = c.d_ssm = 128;  // where every group fits
+  using mamba2::DType;
+  const mamba2_tests::QuantizedModel quantized(
+      c, reference::random_weights(c, 35),
+      [](std::string_view name, std::size_t) -> mamba2::StoredFormat {
+        if (name == "layers.0.mixer.in_proj") return {DType::INT4_G32};
+        if (name == "layers.0.mixer.out_proj") return {DType::INT4_G64, 128};
+        if (name == "layers.1.mixer.in_proj") return {DType::INT4_G128};
+        return {DType::INT8};
+      });
+  const auto model = quantized.open([](const auto& checkpoint) {
+    return mamba2::Mamba2Model<mamba2::Mixed>::load(checkpoint.value()).value();
+  });
+  check_batches(model, 3, 3, StatePrecision::fp32);
+  check_batches(model, 17, 1, StatePrecision::fp16);
 }
 
 TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {

@@ -342,6 +342,9 @@ expect 1 'int8.packed: weights must be int4, found "int8"' generate int8.packed 
 quantize 1 'int8.packed: exists; --force replaces it' "$model" int8.packed --pack native
 quantize 1 'pack: target must be a CPU such as cortex-a76' "$model" other --pack z80
 quantize 2 . "$model" other --pack native --group 64
+for program in mamba2-inspect mamba2-bench; do
+  expect 1 'int8.packed: is a packed model' $program int8.packed
+done
 head -c 5000000 int8.packed >other.packed
 expect 1 'other.packed: the file must have ' generate other.packed "The sea"
 rm other.packed

@@ -7,18 +7,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mamba2/core/workers.hpp"
+#include "mamba2/io/checked_read.hpp"
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/io/fingerprint.hpp"
 #include "mamba2/kernels/hadamard.hpp"
-#include "mamba2/kernels/simd.hpp"
 #include "mamba2/weights.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -105,7 +105,7 @@ class WeightsLoader {
                          stored.scales_of(row, count_rows)};
         if (!as_codes) {
           const std::span<float> rows(&rows_[i * values], values);
-          bad_[i] = read_rows(name, row * m.cols, count_rows * m.cols, rows);
+          bad_[i] = read_rows(stored, row * m.cols, count_rows * m.cols, rows);
           if (bad_[i]) return;
           if (rotation > 1) kernels::hadamard_of_weights(rows.data(), rows.size(), rotation);
           if (has_scales(stored.dtype)) from = {rows.data()};
@@ -158,56 +158,10 @@ class WeightsLoader {
   }
 
   void read(const std::string& name, std::size_t first, std::span<float> to) {
-    if (!failed_) check(name, read_finite(name, first, to));
+    if (!failed_) check(name, read_finite(checkpoint_.tensor(name), first, to));
   }
 
-  /// An element that cannot be taken.
-  struct Bad {
-    std::size_t index;
-    float value;
-    std::string_view expected = "a finite value";
-    bool is_scale = false;  // then the index is among the scales
-  };
-
-  /// Reads `count` elements, and fills `rows` up with zeros.
-  std::optional<Bad> read_rows(const std::string& name, std::size_t first, std::size_t count,
-                               std::span<float> rows) const {
-    std::fill(rows.begin() + static_cast<std::ptrdiff_t>(count), rows.end(), 0.0F);
-    return read_finite(name, first, rows.first(count));
-  }
-
-  /// The first code or scale of some rows that is out of range.
-  static std::optional<Bad> check_codes(const TensorView& stored, std::size_t row,
-                                        std::size_t rows) {
-    if (!has_scales(stored.dtype)) return std::nullopt;
-    const std::size_t cols = stored.shape.back();
-    const std::span<const std::byte> scales = stored.scales_of(row, rows);
-    if (const auto bad = find_bad_scale(stored.dtype, scales)) {
-      const std::size_t before = row * (scales.size() / rows / scale_bytes(stored.dtype));
-      return Bad{before + *bad, read_scale(stored.dtype, scales.data(), *bad),
-                 "a finite value, and its products with codes", true};
-    }
-    if (const auto bad = find_bad_code(stored.dtype, stored.part(row * cols, rows * cols))) {
-      return Bad{row * cols + *bad, -128.0F, "in -127..127"};
-    }
-    return std::nullopt;
-  }
-
-  /// Reads elements from `first` on, and returns the first bad one, if there is any.
-  std::optional<Bad> read_finite(const std::string& name, std::size_t first,
-                                 std::span<float> to) const {
-    read_floats(checkpoint_.tensor(name), first, to);
-    // x * 0 is 0 for every finite x and NaN for all others: one sum tells for all of them.
-    kernels::Floats zeros(0.0F);
-    kernels::for_each_vector(to.size(), [&](std::size_t i, auto lanes) {
-      zeros = kernels::multiply_add(lanes.load(&to[i]), kernels::Floats(0.0F), zeros);
-    });
-    if (kernels::sum(zeros) == 0.0F) return std::nullopt;
-    const auto bad = std::find_if(to.begin(), to.end(), [](float v) { return !std::isfinite(v); });
-    return Bad{first + static_cast<std::size_t>(bad - to.begin()), *bad};
-  }
-
-  void check(const std::string& name, const std::optional<Bad>& bad) {
+  void check(const std::string& name, const std::optional<BadElement>& bad) {
     if (bad) fail(name, bad->index, bad->value, bad->expected, bad->is_scale ? "_scale" : "");
   }
 
@@ -249,7 +203,7 @@ class WeightsLoader {
   Executor& executor_;
   Weights<WeightT>& weights_;
   std::vector<float> rows_;
-  std::vector<std::optional<Bad>> bad_;  // one for each band of a slab
+  std::vector<std::optional<BadElement>> bad_;  // one for each band of a slab
   std::size_t done_ = 0;
   bool failed_ = false;
   Error error_{};

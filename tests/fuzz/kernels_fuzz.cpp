@@ -127,22 +127,8 @@ std::vector<double> float_values(const std::byte* input, std::size_t cols) {
 /// Weights and inputs that are floats, which every instruction set multiplies by the same code.
 template <class W>
 Variant floats(std::size_t cols) {
-  Policy p;
-  p.name = std::string(W::name);
-  p.band_rows = W::kBandRows;
-  p.band_bytes = W::band_bytes(cols);
-  p.input_bytes = W::input_bytes(cols);
-  p.pack_band = W::pack_band;
-  p.row = [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t index,
-             float* to) {
-    W::row({bands, rows, columns}, index, to);
-  };
-  p.prepare = W::prepare;
+  Policy p = tests::policy_of<W>(cols);
   p.values = float_values;
-  p.multiply = [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t first,
-                  std::size_t count, const mamba2::Inputs& x, mamba2::MutableRows y) {
-    W::multiply({bands, rows, columns}, first, count, x, y);
-  };
   return {p};
 }
 

@@ -35,12 +35,11 @@ struct Policy {
                    std::size_t count, const mamba2::Inputs& x, mamba2::MutableRows y);
 };
 
-/// kernel: whose name goes into that of the policy. input_group(layout): how many columns of an
-/// input share a scale.
-template <class W, class Kernel, auto kInputGroup>
-Policy policy(const std::string& details, std::size_t cols) {
+/// All of a policy but what its prepared inputs stand for.
+template <class W>
+Policy policy_of(std::size_t cols) {
   Policy p;
-  p.name = std::string(W::name) + " " + std::string(Kernel::name) + ", " + details;
+  p.name = std::string(W::name);
   p.band_rows = W::kBandRows;
   p.band_bytes = W::band_bytes(cols);
   p.input_bytes = W::input_bytes(cols);
@@ -50,6 +49,19 @@ Policy policy(const std::string& details, std::size_t cols) {
     W::row({bands, rows, columns}, index, to);
   };
   p.prepare = W::prepare;
+  p.multiply = [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t first,
+                  std::size_t count, const mamba2::Inputs& x, mamba2::MutableRows y) {
+    W::multiply({bands, rows, columns}, first, count, x, y);
+  };
+  return p;
+}
+
+/// A policy whose inputs are codes. kernel: whose name goes into that of the policy.
+/// input_group(layout): how many columns of an input share a scale.
+template <class W, class Kernel, auto kInputGroup>
+Policy policy(const std::string& details, std::size_t cols) {
+  Policy p = policy_of<W>(cols);
+  p.name += " " + std::string(Kernel::name) + ", " + details;
   p.values = [](const std::byte* input, std::size_t columns) {
     const auto layout = W::layout(columns);
     std::vector<double> values(columns);
@@ -58,10 +70,6 @@ Policy policy(const std::string& details, std::size_t cols) {
       values[k] = scale * layout.codes(input)[k];
     }
     return values;
-  };
-  p.multiply = [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t first,
-                  std::size_t count, const mamba2::Inputs& x, mamba2::MutableRows y) {
-    W::multiply({bands, rows, columns}, first, count, x, y);
   };
   return p;
 }

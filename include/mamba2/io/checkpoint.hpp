@@ -24,6 +24,7 @@
 #include "mamba2/io/config_json.hpp"
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
+#include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors.hpp"
@@ -269,6 +270,12 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const std::by
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::path& path) {
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return file.error();
+  if (is_packed(file->bytes())) {
+    return Error{ErrorCode::unsupported,
+                 detail::concat(path.native(),
+                                ": is a packed model, which runs but holds no tensors to look at "
+                                "or to convert; give the model that it was packed from")};
+  }
   if (!is_gguf(file->bytes())) {
     return Error{ErrorCode::unsupported,
                  detail::concat(path.native(),

@@ -63,7 +63,8 @@ class GptqFactor {
         w[k] = kernels::multiply_add(-errors[i], kernels::Floats(U[i]), w[k]);
       }
       const kernels::Floats code = detail::int4_code(w[k], inverse);
-      errors[first + k] = kernels::multiply_add(-scale, code, w[k]) / kernels::Floats(U[first + k]);
+      errors[first + k] =
+          kernels::divide(kernels::multiply_add(-scale, code, w[k]), kernels::Floats(U[first + k]));
       std::array<float, kernels::kLanes> rounded;
       kernels::store(code, rounded.data());
       for (std::size_t r = 0; r < kernels::kLanes; ++r) {
