@@ -220,7 +220,8 @@ TEST_CASE("a text goes on from a state file as if it had not ended") {
 }
 
 TEST_CASE("a sampler has seen what was read, and no more") {
-  auto session = bundled().model.session().value();
+  const auto weights = reference::random_weights(small_config(), 2);
+  auto session = tests::load(small_config(), weights).session().value();
   auto sampler =
       mamba2::make_sampler({.temperature = 0.0F}, bundled().tokenizer, session.config()).value();
   std::string prompt;

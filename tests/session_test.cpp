@@ -15,7 +15,6 @@
 using mamba2::Config;
 using mamba2::ErrorCode;
 using mamba2::Token;
-using tests::load;
 
 namespace {
 
@@ -25,7 +24,7 @@ const Config& tiny_config() {
 }
 
 mamba2::Mamba2Model<mamba2::Fp32> model() {
-  return load(tiny_config(), reference::random_weights(tiny_config(), 5));
+  return tests::load(tiny_config(), reference::random_weights(tiny_config(), 5));
 }
 
 std::vector<float> copy(std::span<const float> values) { return {values.begin(), values.end()}; }

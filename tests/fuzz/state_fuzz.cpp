@@ -45,21 +45,31 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto sampler = mamba2::Sampler::create({}, 8).value();
   static_cast<void>(session.decode(1).value());
 
+  const auto written = [&sampler] {
+    std::vector<std::byte> file;
+    mamba2::StateFile(session, &sampler)
+        .write([&](std::span<const std::byte> part) {
+          file.insert(file.end(), part.begin(), part.end());
+          return mamba2::Result<void>();
+        })
+        .value();
+    return file;
+  };
+  // A file that is refused changes nothing.
+  const auto read = [&](std::span<const std::byte> file) {
+    const std::vector<std::byte> before = written();
+    if (mamba2::StateFile(session, &sampler).read(file)) return true;
+    if (written() != before) __builtin_trap();
+    return false;
+  };
+
   // The input is what differs from a file that is right.
-  std::vector<std::byte> file;
-  mamba2::StateFile(session, &sampler)
-      .write([&](std::span<const std::byte> part) {
-        file.insert(file.end(), part.begin(), part.end());
-        return mamba2::Result<void>();
-      })
-      .value();
+  std::vector<std::byte> file = written();
   file.resize(std::max(file.size(), size));
   for (std::size_t i = 0; i < size; ++i) file[i] ^= std::byte{data[i]};
 
-  static_cast<void>(mamba2::StateFile(session, &sampler).read(file));
+  static_cast<void>(read(file));
   mend(file);
-  if (mamba2::StateFile(session, &sampler).read(file)) {
-    static_cast<void>(session.decode(sampler.sample(session.logits())).value());
-  }
+  if (read(file)) static_cast<void>(session.decode(sampler.sample(session.logits())).value());
   return 0;
 }

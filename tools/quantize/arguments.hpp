@@ -11,6 +11,7 @@
 #include "tools/cli.hpp"
 #include "tools/convert/output_path.hpp"
 #include "tools/quantize/plan.hpp"
+#include "tools/weights.hpp"
 
 namespace quantize {
 

@@ -7,6 +7,7 @@
 #include <mamba2/io/quantization.hpp>
 #include <mamba2/kernels/hadamard.hpp>
 #include <mamba2/mamba2.hpp>
+#include <mamba2/quantize/quantize_rows.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
