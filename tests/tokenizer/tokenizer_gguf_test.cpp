@@ -27,7 +27,7 @@ using mamba2_tests::GgufWriter;
 using Json = nlohmann::json;
 using Tokens = std::vector<mamba2::Token>;
 
-const std::string kGolden = MAMBA2_SOURCE_DIR "/tests/golden/tokenizer/";
+const std::string kTokenizers = MAMBA2_SOURCE_DIR "/tests/golden/tokenizer/";
 
 Json read_json(const std::string& path) {
   return Json::parse(mamba2::read_text_file(path, std::size_t{1} << 24).value());
@@ -62,7 +62,7 @@ void check_refused(const GgufTokenizer& tokenizer, ErrorCode code,
 void check_golden(const GgufTokenizer& gguf, const std::string& cases_file) {
   const auto tokenizer = Tokenizer::from_gguf(gguf.bytes());
   REQUIRE(tokenizer);
-  const Json cases = read_json(kGolden + cases_file);
+  const Json cases = read_json(kTokenizers + cases_file);
   REQUIRE(cases["encode"].size() > 90);
   for (const Json& entry : cases["encode"]) {
     const std::string text = entry["text"];
@@ -85,7 +85,7 @@ TEST_CASE("gguf tokenizer: the same tokens as from the bundled tokenizer.json") 
 }
 
 TEST_CASE("gguf tokenizer: the same tokens as from GPT-NeoX's tokenizer.json") {
-  const Json json = read_json(kGolden + "neox.json");
+  const Json json = read_json(kTokenizers + "neox.json");
   std::size_t rows = json["model"]["vocab"].size();
   for (const Json& added : json["added_tokens"]) {
     rows = std::max(rows, added["id"].get<std::size_t>() + 1);
