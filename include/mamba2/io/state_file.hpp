@@ -29,8 +29,8 @@ namespace mamba2::inline MAMBA2_ISA {
 /// comes back to the bit, too, and what is computed from there on differs as two instruction sets
 /// differ anyway, by rounding: tests/io/state_elsewhere_test.cpp goes on from states of AVX-512,
 /// within 1e-5 standard deviations of the logits. Only sessions of the same model
-/// (Session::fingerprint: also the same WeightT) and the same StatePrecision can take it up. Session
-/// and sampler must outlive it.
+/// (Session::fingerprint: also the same WeightT) and the same StatePrecision can take it up.
+/// Session and sampler must outlive it.
 template <WeightPolicy WeightT>
 class StateFile {
  public:
