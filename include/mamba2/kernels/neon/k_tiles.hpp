@@ -26,18 +26,20 @@ inline void load_nibbles(const std::byte* from, int8x16_t (&w)[4]) {
   w[3] = vreinterpretq_s8_u8(vshrq_n_u8(columns_8, 4));
 }
 
-/// The codes of 16 columns of Q6_K, less 32.
+/// The codes of 16 columns of Q6_K, less 32: 4 columns to a register.
 inline void load_six_bits(const std::byte* from, int8x16_t (&w)[4]) {
-  load_nibbles(from, w);
-  const uint8x16_t high = vld1q_u8(reinterpret_cast<const std::uint8_t*>(from) + 32);
-  const auto join = [](int8x16_t low_bits, uint8x16_t shifted) {
-    const uint8x16_t high_bits = vandq_u8(shifted, vdupq_n_u8(0x30));
-    return vsubq_s8(vorrq_s8(low_bits, vreinterpretq_s8_u8(high_bits)), vdupq_n_s8(32));
-  };
-  w[0] = join(w[0], vshlq_n_u8(high, 4));
-  w[1] = join(w[1], vshlq_n_u8(high, 2));
-  w[2] = join(w[2], high);
-  w[3] = join(w[3], vshrq_n_u8(high, 2));
+  const auto* weights = reinterpret_cast<const std::uint8_t*>(from);
+  const uint8x16_t columns_0 = vld1q_u8(weights);
+  const uint8x16_t columns_4 = vld1q_u8(weights + 16);
+  const uint8x16_t columns_8 = vld1q_u8(weights + 32);
+  const uint8x16_t low = vdupq_n_u8(63);
+  w[0] = vreinterpretq_s8_u8(vandq_u8(columns_0, low));
+  w[1] = vreinterpretq_s8_u8(vandq_u8(columns_4, low));
+  w[2] = vreinterpretq_s8_u8(vandq_u8(columns_8, low));
+  const uint8x16_t high = vsriq_n_u8(vsriq_n_u8(columns_0, columns_4, 2), columns_8, 4);
+  w[3] = vreinterpretq_s8_u8(vshrq_n_u8(high, 2));
+#pragma GCC unroll 4
+  for (std::size_t j = 0; j < 4; ++j) w[j] = vsubq_s8(w[j], vdupq_n_s8(32));
 }
 
 /// What `Products` says for an instruction set and a type, besides what GroupTiles names, is
