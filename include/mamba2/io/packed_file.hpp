@@ -31,7 +31,7 @@ namespace mamba2::inline MAMBA2_ISA {
 /// What a packed file says before the weights. All numbers are little-endian:
 ///
 ///     0   8 bytes "MAMBA2PK"
-///     8   uint32  version, 1
+///     8   uint32  version, 2
 ///    12   uint32  size of the header, N bytes
 ///    16   uint64  XXH64 of the N - 24 bytes that follow, up to the end of the header:
 ///    24   the members below in their order. Numbers and bools have the size of their types,
@@ -86,7 +86,7 @@ namespace detail {
 static_assert(std::endian::native == std::endian::little, "packed files are little-endian");
 
 inline constexpr std::string_view kPackedMagic = "MAMBA2PK";
-inline constexpr std::uint32_t kPackedVersion = 1;
+inline constexpr std::uint32_t kPackedVersion = 2;
 inline constexpr std::size_t kPackedPrefix = 24;
 inline constexpr std::size_t kPackedAlignment = 64;
 

@@ -17,9 +17,9 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 /// then their dmin (0 in Q6_K), as FP16; then 4 chunks of 64 columns. A chunk: four times a byte
 /// for each row (the scales of its groups, then in Q4_K their mins); then, group after group, the
 /// codes. Those of Q4_K: for every 8 columns, row by row, 4 bytes, byte j with the code of column j
-/// in its low half and of column j + 4 in its high half. Those of Q6_K: the low 4 bits of the 16
-/// columns likewise; then, row by row, 4 bytes, byte j with the high 2 bits of columns j, j + 4, j
-/// + 8 and j + 12, the first lowest.
+/// in its low half and of column j + 4 in its high half. Those of Q6_K: for the columns 0 to 3, for
+/// 4 to 7 and for 8 to 11, row by row, 4 bytes, byte j with the code of column j, j + 4 or j + 8 in
+/// its low 6 bits; and in the high 2 bits of the three, the highest first, that of column j + 12.
 struct KLayout : CodedInputs {
   std::size_t bits;  ///< of a code: 4 or 6
 

@@ -59,12 +59,11 @@ struct BasicSuperBlocks {
       };
       const std::size_t group = column % kernels::KLayout::kChunk / kGroup;
       const float scale = fp16_to_float(d[0]) * small(group);
-      const auto low = static_cast<int>(band[place.low(column)]) >> Place::low_shift(column) & 15;
+      const int code = place.code(band, column);
       if constexpr (kBits == 4) {
-        to[k] = scale * static_cast<float>(low) - fp16_to_float(d[kBandRows]) * small(group + 2);
+        to[k] = scale * static_cast<float>(code) - fp16_to_float(d[kBandRows]) * small(group + 2);
       } else {
-        const auto high = static_cast<int>(band[place.high(column)]) >> Place::high_shift(column);
-        to[k] = scale * static_cast<float>((low | (high & 3) << 4) - 32);
+        to[k] = scale * static_cast<float>(code - 32);
       }
     }
   }
@@ -109,17 +108,16 @@ struct BasicSuperBlocks {
     [[nodiscard]] std::size_t scale(std::size_t column, std::size_t i) const {
       return chunk(column) + i * kBandRows + row;
     }
-    /// The byte with the low 4 bits of a column's code; where in it.
-    [[nodiscard]] std::size_t low(std::size_t column) const {
-      return group(column) + column % kGroup / 8 * (4 * kBandRows) + 4 * row + column % 4;
+    /// The i-th of the bytes of a column's group that hold codes of columns 0, 4, 8, ... from it.
+    [[nodiscard]] std::size_t byte(std::size_t column, std::size_t i) const {
+      return group(column) + i * (4 * kBandRows) + 4 * row + column % 4;
     }
-    [[nodiscard]] static std::size_t low_shift(std::size_t column) { return column % 8 / 4 * 4; }
-    /// The byte with the high 2 bits of a column's code; where in it.
-    [[nodiscard]] std::size_t high(std::size_t column) const {
-      return group(column) + 8 * kBandRows + 4 * row + column % 4;
-    }
-    [[nodiscard]] static std::size_t high_shift(std::size_t column) {
-      return column % kGroup / 4 * 2;
+    [[nodiscard]] int code(const std::byte* band, std::size_t column) const {
+      const auto number = [&](std::size_t i) { return static_cast<int>(band[byte(column, i)]); };
+      const std::size_t i = column % kGroup / 4;
+      if constexpr (kBits == 4) return number(i / 2) >> i % 2 * 4 & 15;
+      if (i < 3) return number(i) & 63;
+      return number(0) >> 6 << 4 | number(1) >> 6 << 2 | number(2) >> 6;
     }
 
    private:
@@ -142,22 +140,23 @@ struct BasicSuperBlocks {
       band[place.scale(column, i % 4)] = static_cast<std::byte>(block.scales[i]);
     }
     for (std::size_t k = 0; k < block.codes.size(); k += kGroup) {
-      for (std::size_t i = k; i < k + kGroup; i += 8) {
-        std::array<std::byte, 4> low;
-        for (std::size_t j = 0; j < 4; ++j) {
-          const unsigned both = (block.codes[i + j] & 15U) | (block.codes[i + j + 4] & 15U) << 4;
-          low[j] = static_cast<std::byte>(both);
-        }
-        std::memcpy(band + place.low(i), low.data(), low.size());
-      }
-      if constexpr (kBits == 6) {
-        std::array<std::byte, 4> high{};
-        for (std::size_t i = 0; i < kGroup; ++i) {
-          high[i % 4] |= static_cast<std::byte>(block.codes[k + i] >> 4 << Place::high_shift(i));
-        }
-        std::memcpy(band + place.high(k), high.data(), high.size());
+      for (std::size_t i = 0; i < kGroup * kBits / 32; ++i) {
+        const std::array<std::byte, 4> bytes = packed(&block.codes[k], i);
+        std::memcpy(band + place.byte(k, i), bytes.data(), bytes.size());
       }
     }
+  }
+
+  /// The i-th four bytes with the codes of a group (KLayout).
+  static std::array<std::byte, 4> packed(const std::uint8_t* codes, std::size_t i) {
+    std::array<std::byte, 4> bytes;
+    for (std::size_t j = 0; j < 4; ++j) {
+      const std::size_t first = kBits == 4 ? 8 * i + j : 4 * i + j;
+      const unsigned high =
+          kBits == 4 ? codes[first + 4] * 16U : (codes[j + 12] * 4U << 2 * i) & 0xC0;
+      bytes[j] = static_cast<std::byte>(codes[first] | high);
+    }
+    return bytes;
   }
 };
 

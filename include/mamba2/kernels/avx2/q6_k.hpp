@@ -19,14 +19,16 @@ MAMBA2_INLINE inline void load_six_bits(const std::byte* weights, __m256i (&w)[4
   prefetch(weights + 64);
   const __m256i first = load_weights(weights);
   const __m256i second = load_weights(weights + 32);
-  const __m256i high = load_weights(weights + 64);
-  const auto join = [](__m256i low, __m256i shifted) MAMBA2_INLINE {
-    return _mm256_or_si256(low, _mm256_and_si256(shifted, _mm256_set1_epi8(0x30)));
+  const __m256i third = load_weights(weights + 64);
+  const auto bits = [](int mask, __m256i from) MAMBA2_INLINE {
+    return _mm256_and_si256(from, _mm256_set1_epi8(static_cast<char>(mask)));
   };
-  w[0] = join(low_nibbles(first), _mm256_slli_epi16(high, 4));
-  w[1] = join(high_nibbles(first), _mm256_slli_epi16(high, 2));
-  w[2] = join(low_nibbles(second), high);
-  w[3] = join(high_nibbles(second), _mm256_srli_epi16(high, 2));
+  w[0] = bits(0x3F, first);
+  w[1] = bits(0x3F, second);
+  w[2] = bits(0x3F, third);
+  w[3] = _mm256_or_si256(bits(0x30, _mm256_srli_epi16(first, 2)),
+                         _mm256_or_si256(bits(0x0C, _mm256_srli_epi16(second, 4)),
+                                         bits(0x03, _mm256_srli_epi16(third, 6))));
 }
 
 struct Q6KProducts : Vectors {

@@ -13,17 +13,20 @@ namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
 
 /// The codes of 16 columns, 4 to a register.
 MAMBA2_INLINE inline void load_six_bits(const std::byte* weights, __m512i (&w)[4]) {
-  const __m512i first = load_weights(weights);
-  const __m512i second = load_weights(weights + 64);
-  const __m512i high = load_weights(weights + 128);
-  // low | (shifted & 0x30)
-  const auto join = [](__m512i low, __m512i shifted) MAMBA2_INLINE {
-    return _mm512_ternarylogic_epi32(low, shifted, _mm512_set1_epi8(0x30), 0xF8);
+  const __m512i low = _mm512_set1_epi8(63);
+  __m512i bytes[3];
+  unroll<3>([&](auto i) MAMBA2_INLINE {
+    bytes[i] = load_weights(weights + 64 * i);
+    w[i] = _mm512_and_si512(bytes[i], low);
+  });
+  // mask ? a : b, bit by bit
+  const auto select = [](int mask, __m512i a, __m512i b) MAMBA2_INLINE {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8(static_cast<char>(mask)), a, b, 0xCA);
   };
-  w[0] = join(low_nibbles(first), _mm512_maskz_slli_epi32(kAllLanes, high, 4));
-  w[1] = join(high_nibbles(first), _mm512_maskz_slli_epi32(kAllLanes, high, 2));
-  w[2] = join(low_nibbles(second), high);
-  w[3] = join(high_nibbles(second), _mm512_maskz_srli_epi32(kAllLanes, high, 2));
+  const __m512i high = _mm512_maskz_srli_epi32(kAllLanes, bytes[0], 2);
+  const __m512i middle = _mm512_maskz_srli_epi32(kAllLanes, bytes[1], 4);
+  const __m512i lowest = _mm512_maskz_srli_epi32(kAllLanes, bytes[2], 6);
+  w[3] = _mm512_and_si512(select(0x03, lowest, select(0x0C, middle, high)), low);
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512

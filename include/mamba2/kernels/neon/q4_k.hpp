@@ -17,6 +17,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels::neon {
 /// 16 bits are enough: a lane gets 8 of 32 columns, and 8 * 15 * 127 < 2^15.
 struct Q4KProducts : ShortProducts {
   static constexpr std::size_t kGroup = 32;
+  static constexpr std::size_t kBits = 4;
+  static constexpr std::int32_t kBias = 0;
   static constexpr bool kMins = true;
 
   template <std::size_t kTokens>

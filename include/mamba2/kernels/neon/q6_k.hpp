@@ -17,6 +17,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels::neon {
 /// 16 bits are enough: a lane gets 4 of 16 columns, and 4 * 32 * 127 < 2^15.
 struct Q6KProducts : ShortProducts {
   static constexpr std::size_t kGroup = 16;
+  static constexpr std::size_t kBits = 6;
+  static constexpr std::int32_t kBias = 0;
   static constexpr bool kMins = false;
 
   template <std::size_t kTokens>
@@ -25,6 +27,8 @@ struct Q6KProducts : ShortProducts {
     prefetch(band);
     int8x16_t w[4];
     load_six_bits(band, w);
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j) w[j] = vsubq_s8(w[j], vdupq_n_s8(32));
 #pragma GCC unroll 4
     for (std::size_t t = 0; t < kTokens; ++t) sums[t].add(w, vld1q_s8(codes + t * x_stride));
   }

@@ -44,6 +44,11 @@ struct ShortProducts {
 #pragma GCC unroll 4
     for (std::size_t t = 0; t < kTokens; ++t) sums[t] = ShortSums{vdupq_n_s16(0), vdupq_n_s16(0)};
   }
+  /// The same: sums of 16 bits have no room for anything else.
+  template <std::size_t kTokens>
+  static void start(const std::int32_t (&)[kTokens], ShortSums (&sums)[kTokens]) {
+    clear(sums);
+  }
   template <std::size_t kTokens>
   static float32x4_t to_float(const ShortSums (&sums)[kTokens], std::size_t t) {
     return sums[t].to_float();

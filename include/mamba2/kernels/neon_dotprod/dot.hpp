@@ -25,6 +25,7 @@ struct DotProducts {
   // and takes half as long there as SCVTF, which goes to one. The largest sums are those of 128
   // INT4 codes, which count 16 times: 128 * (16 * 8) * 127 < 2^21.
   static constexpr float kFloatZero = 0x1.8p23F;
+  static constexpr std::int32_t kFloatZeroBits = 0x4B400000;
 
   template <std::size_t kTokens, std::size_t kChains>
   static void clear(int32x4_t (&sums)[kTokens][kChains]) {
@@ -33,6 +34,18 @@ struct DotProducts {
       sums[t][0] = vreinterpretq_s32_f32(vdupq_n_f32(kFloatZero));
 #pragma GCC unroll 2
       for (std::size_t c = 1; c < kChains; ++c) sums[t][c] = vdupq_n_s32(0);
+    }
+  }
+  /// The same with sums that start at `from`, a number for each token. They come from general
+  /// registers by DUP, whose pipe has nothing else to do: copies of a vector would take one of the
+  /// two that all the rest waits for. So the compiler must not know that they are alike.
+  template <std::size_t kTokens>
+  static void start(const std::int32_t (&from)[kTokens], int32x4_t (&sums)[kTokens][1]) {
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      std::int32_t bits = kFloatZeroBits + from[t];
+      asm volatile("" : "+r"(bits));
+      sums[t][0] = vdupq_n_s32(bits);
     }
   }
   template <std::size_t kTokens, std::size_t kChains>

@@ -17,6 +17,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
 template <class Dot = DotProducts>
 struct Q4KProducts : Dot {
   static constexpr std::size_t kGroup = 32;
+  static constexpr std::size_t kBits = 4;
+  static constexpr std::int32_t kBias = 0;
   static constexpr bool kMins = true;
 
   template <std::size_t kTokens, std::size_t kChains>
@@ -28,8 +30,8 @@ struct Q4KProducts : Dot {
       int8x16_t w[4];
       neon::load_nibbles(band + 2 * first, w);
       Dot::dot(w, codes + first, x_stride, sums);
+      neon::pin(sums);
     }
-    neon::pin(sums);
   }
 };
 

@@ -14,9 +14,12 @@
 
 namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
 
+/// Sums are far from 2^22: 32 * 16 * 127 where they start, and 63 * 16 * 127 more.
 template <class Dot = DotProducts>
 struct Q6KProducts : Dot {
   static constexpr std::size_t kGroup = 16;
+  static constexpr std::size_t kBits = 6;
+  static constexpr std::int32_t kBias = 32;
   static constexpr bool kMins = false;
 
   template <std::size_t kTokens, std::size_t kChains>

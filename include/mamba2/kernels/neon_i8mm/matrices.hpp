@@ -63,6 +63,17 @@ inline constexpr std::size_t kManyTokens = 4;
 /// in pairs: in sums[2 * i] those of rows 0 and 1 for the tokens 2 * i and the next, in
 /// sums[2 * i + 1] of rows 2 and 3.
 struct MatrixProducts : neon_dotprod::DotProducts {
+  template <std::size_t kTokens>
+  static void start(const std::int32_t (&from)[kTokens], int32x4_t (&sums)[kTokens][1]) {
+    DotProducts::start(from, sums);
+    if constexpr (kTokens >= kManyTokens) {
+#pragma GCC unroll 4
+      for (std::size_t t = 0; t < kTokens; t += 2) {
+        sums[t][0] = sums[t + 1][0] = vzip1q_s32(sums[t][0], sums[t + 1][0]);
+      }
+    }
+  }
+
   template <std::size_t kTokens, std::size_t kChains>
   static float32x4_t to_float(const int32x4_t (&sums)[kTokens][kChains], std::size_t t) {
     if constexpr (kTokens < kManyTokens) {

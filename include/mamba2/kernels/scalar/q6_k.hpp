@@ -22,18 +22,24 @@ struct Q6_K {
     multiply_k(layout, bands, rows, x, y,
                [&layout](const KGroup& group, const std::byte* input, std::size_t g) {
                  const std::int8_t* codes = KLayout::codes(input) + g * layout.group;
-                 const std::uint8_t* high_bits = group.codes + 8 * kRows;
                  std::int32_t sum = 0;
                  for (std::size_t k = 0; k < layout.group; ++k) {
-                   const int both = group.codes[(k / 8 * kRows + group.row) * 4 + k % 4];
-                   const int low = k % 8 < 4 ? both & 15 : both >> 4;
-                   const int high = high_bits[group.row * 4 + k % 4] >> k / 4 * 2 & 3;
-                   sum += ((low | high << 4) - 32) * codes[k];
+                   sum += (code(group.codes + group.row * 4 + k % 4, k / 4) - 32) * codes[k];
                  }
                  const float scale = group.d * static_cast<float>(group.first);
                  const std::size_t input_group = g * layout.group / layout.input_group;
                  return scale * layout.scales(input)[input_group] * static_cast<float>(sum);
                });
+  }
+
+ private:
+  /// That of a group's columns 4 * i + j, from the byte of column j on.
+  static int code(const std::uint8_t* bytes, std::size_t i) {
+    const int first = bytes[0];
+    const int second = bytes[4 * kRows];
+    const int third = bytes[8 * kRows];
+    if (i == 3) return first >> 6 << 4 | second >> 6 << 2 | third >> 6;
+    return bytes[4 * kRows * i] & 63;
   }
 };
 
