@@ -21,7 +21,8 @@ MAMBA2_INLINE inline void prefetch(const std::byte* place) { __builtin_prefetch(
 /// which does not know that, no longer interleaves steps at the price of copies.
 inline void pin(int32x4_t& sum) { asm("" : "+w"(sum)); }
 
-/// Has what is loaded from a place wait for a sum.
+/// Has what is loaded from a place, or from column k on, wait for a sum.
+inline void pin(int32x4_t& sum, std::size_t& k) { asm("" : "+w"(sum), "+r"(k)); }
 inline void pin(float32x4_t& sum, const std::byte*& place) { asm("" : "+w"(sum), "+r"(place)); }
 
 template <class Sums, std::size_t kCount>
