@@ -10,6 +10,7 @@
 
 #include "mamba2/kernels/bf16.hpp"
 #include "mamba2/kernels/quantize.hpp"
+#include "mamba2/kernels/scalars.hpp"
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/tiles.hpp"
 #include "mamba2/linear/matrix.hpp"
@@ -128,16 +129,13 @@ struct BasicFloat {
     kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
       kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c][b][t] = Floats(0.0F); });
     });
+    constexpr std::size_t kColumns = std::max(kChains, kernels::kScalars);
     std::size_t k = 0;
-    for (; k + kChains <= cols; k += kChains) {
+    for (; k + kColumns <= cols; k += kColumns) {
       kernels::prefetch_inputs<kTokens>(x.data + k * sizeof(float), x.stride);
-      kernels::unroll<kChains>([&](auto c) MAMBA2_INLINE {
-        // A line for several columns is asked for once.
-        constexpr std::size_t kBefore = c * kBandRows * sizeof(Stored);
-        add_column<kBands, kTokens, kBefore % 64 == 0>(bands, bytes, k + c, x, sums[c]);
-      });
+      add_columns<kBands, kTokens, kColumns>(bands, bytes, k, x, sums);
     }
-    for (; k < cols; ++k) add_column<kBands, kTokens, true>(bands, bytes, k, x, sums[0]);
+    for (; k < cols; ++k) add_columns<kBands, kTokens, 1>(bands, bytes, k, x, sums);
     kernels::unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
       kernels::unroll<kChains - 1>([&](auto c)
                                        MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
@@ -152,22 +150,38 @@ struct BasicFloat {
     });
   }
 
-  /// sums += column k of the weights times element k of the tokens.
-  template <std::size_t kBands, std::size_t kTokens, bool kPrefetch>
-  MAMBA2_INLINE static void add_column(const std::byte* bands, std::size_t bytes, std::size_t k,
-                                       const Inputs& x, kernels::Floats (&sums)[kBands][kTokens]) {
+  /// sums += columns [k, k + kColumns) of the weights times these elements of the tokens, one
+  /// chain after the other.
+  template <std::size_t kBands, std::size_t kTokens, std::size_t kColumns, std::size_t kChains>
+  MAMBA2_INLINE static void add_columns(const std::byte* bands, std::size_t bytes, std::size_t k,
+                                        const Inputs& x,
+                                        kernels::Floats (&sums)[kChains][kBands][kTokens]) {
     using kernels::Floats;
+    using Elements = kernels::Scalars<kColumns>;
     constexpr std::size_t kColumnBytes = kBandRows * sizeof(Stored);
-    Floats w[kBands];
-    kernels::unroll<kBands>([&](auto b) MAMBA2_INLINE {
-      const std::byte* column = bands + b * bytes + k * kColumnBytes;
-      if constexpr (kPrefetch) kernels::prefetch<kInto>(column + kAhead);
-      w[b] = Format::load(reinterpret_cast<const Stored*>(column));
-    });
+    std::array<Elements, kTokens> elements;
     kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
-      const Floats v(reinterpret_cast<const float*>(x[t])[k]);
-      kernels::unroll<kBands>(
-          [&](auto b) MAMBA2_INLINE { sums[b][t] = kernels::multiply_add(w[b], v, sums[b][t]); });
+      elements[t] = Elements(reinterpret_cast<const float*>(x[t]), k);
+    });
+    std::size_t from = k;
+    kernels::unroll<kColumns>([&](auto c) MAMBA2_INLINE {
+      Floats w[kBands];
+      kernels::unroll<kBands>([&](auto b) MAMBA2_INLINE {
+        const std::byte* column = bands + b * bytes + (from + c) * kColumnBytes;
+        // A line for several columns is asked for once.
+        if constexpr (c * kColumnBytes % 64 == 0) kernels::prefetch<kInto>(column + kAhead);
+        w[b] = Format::load(reinterpret_cast<const Stored*>(column));
+      });
+      kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
+        const auto v = elements[t].template get<c>();
+        kernels::unroll<kBands>([&](auto b) MAMBA2_INLINE {
+          Floats& sum = sums[c % kChains][b][t];
+          sum = kernels::multiply_add(w[b], v, sum);
+        });
+      });
+      if constexpr (kBands * kTokens > 8 && c + 1 < kColumns) {
+        kernels::finish(sums[c % kChains], from);
+      }
     });
   }
 

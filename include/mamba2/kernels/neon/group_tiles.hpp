@@ -40,26 +40,36 @@ struct GroupTiles {
   static void tile(const GroupLayout& layout, const std::byte* band, const std::byte* x,
                    std::size_t x_stride, const MutableRows& y) {
     static_assert(kBands == 1);
-    if (layout.group == 32) {
-      tile_of_groups<kTokens, 32>(layout, band, x, x_stride, y);
+    if (layout.input_group == layout.group) {
+      tile_of_inputs<kTokens, true>(layout, band, x, x_stride, y);
     } else {
-      tile_of_groups<kTokens, 0>(layout, band, x, x_stride, y);
+      tile_of_inputs<kTokens, false>(layout, band, x, x_stride, y);
     }
   }
 
  private:
+  /// kGroupedInputs: whether each group of inputs has a scale; one for all multiplies the totals.
+  template <std::size_t kTokens, bool kGroupedInputs>
+  static void tile_of_inputs(const GroupLayout& layout, const std::byte* band, const std::byte* x,
+                             std::size_t x_stride, const MutableRows& y) {
+    if (layout.group == 32) {
+      tile_of_groups<kTokens, kGroupedInputs, 32>(layout, band, x, x_stride, y);
+    } else {
+      tile_of_groups<kTokens, kGroupedInputs, 0>(layout, band, x, x_stride, y);
+    }
+  }
+
   /// kGroup: layout.group where the compiler is to know it, as work on the loop around a group is
   /// a third of that on small groups; or 0.
-  template <std::size_t kTokens, std::size_t kGroup>
+  template <std::size_t kTokens, bool kGroupedInputs, std::size_t kGroup>
   static void tile_of_groups(const GroupLayout& layout, const std::byte* band, const std::byte* x,
                              std::size_t x_stride, const MutableRows& y) {
     const std::size_t group = kGroup == 0 ? layout.group : kGroup;
     const std::size_t chunk = GroupLayout::chunk_of(group);
     const std::size_t step_bytes = layout.code_bytes(kRows, 32);
-    const bool grouped = layout.input_group == layout.group;
-    float32x4_t totals[kTokens] = {};
     const std::int8_t* codes = GroupLayout::codes(x);
-    std::size_t input_group = 0;
+    float32x4_t totals[kTokens] = {};
+    std::size_t g = 0;
     for (std::size_t first = 0; first < layout.cols; first += chunk) {
       const std::byte* scales = band + layout.code_bytes(kRows, chunk);
       for (std::size_t i = 0; i < chunk; i += group) {
@@ -72,21 +82,36 @@ struct GroupTiles {
           codes += 32;
           k += 32;
         } while (k < group);
-        const float32x4_t scale = load_halves(scales);
+        add_group<kTokens, kGroupedInputs>(layout, sums, scales, x, x_stride, g++, totals);
         scales += kRows * sizeof(std::uint16_t);
-#pragma GCC unroll 8
-        for (std::size_t t = 0; t < kTokens; ++t) {
-          const float input_scale = layout.scales(x + t * x_stride)[input_group];
-          totals[t] =
-              vfmaq_f32(totals[t], Products::to_float(sums, t), vmulq_n_f32(scale, input_scale));
-        }
-        if (grouped) ++input_group;
+        fence(totals, band, codes);
       }
       band = scales;
     }
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
-      store(vmulq_n_f32(totals[t], 1.0F / Products::kUnit), y[t], y.cols);
+      float32x4_t total = vmulq_n_f32(totals[t], 1.0F / Products::kUnit);
+      if constexpr (!kGroupedInputs) total = vmulq_n_f32(total, *layout.scales(x + t * x_stride));
+      store(total, y[t], y.cols);
+    }
+  }
+
+  /// totals += the sums of group g times its scales, 4 at `scales`.
+  template <std::size_t kTokens, bool kGroupedInputs, class Sums>
+  static void add_group(const GroupLayout& layout, const Sums& sums, const std::byte*& scales,
+                        const std::byte* x, std::size_t x_stride, std::size_t g,
+                        float32x4_t (&totals)[kTokens]) {
+    float32x4_t sum = Products::to_float(sums, 0);
+    pin(sum, scales);  // no register for the scales before the sums are done
+    const float32x4_t scale = load_halves(scales);
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      if (t > 0) sum = Products::to_float(sums, t);
+      float32x4_t factor = scale;
+      if constexpr (kGroupedInputs) {
+        factor = vmulq_n_f32(scale, layout.scales(x + t * x_stride)[g]);
+      }
+      totals[t] = vfmaq_f32(totals[t], sum, factor);
     }
   }
 };

@@ -21,10 +21,34 @@ MAMBA2_INLINE inline void prefetch(const std::byte* place) { __builtin_prefetch(
 /// which does not know that, no longer interleaves steps at the price of copies.
 inline void pin(int32x4_t& sum) { asm("" : "+w"(sum)); }
 
+/// Has what is loaded from a place, or from column k on, wait for a sum.
+inline void pin(int32x4_t& sum, std::size_t& k) { asm("" : "+w"(sum), "+r"(k)); }
+inline void pin(float32x4_t& sum, const std::byte*& place) { asm("" : "+w"(sum), "+r"(place)); }
+
 template <class Sums, std::size_t kCount>
 void pin(Sums (&sums)[kCount]) {
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < kCount; ++i) pin(sums[i]);
+}
+
+/// As pin(), for all sums of a large tile together: the loads of a step wait for the sums of the
+/// one before, as GCC would have more of them at a time than there are registers. Does nothing to
+/// the sums of other tiles, which leave enough.
+template <class Sums>
+void fence(Sums&) {}
+inline void fence(int32x4_t (&sums)[8][1]) {
+  asm(""
+      : "+w"(sums[0][0]), "+w"(sums[1][0]), "+w"(sums[2][0]), "+w"(sums[3][0]), "+w"(sums[4][0]),
+        "+w"(sums[5][0]), "+w"(sums[6][0]), "+w"(sums[7][0]));
+}
+/// What is loaded from a and b after it waits, too.
+template <std::size_t kCount, class A, class B>
+void fence(float32x4_t (&totals)[kCount], const A*& a, const B*& b) {
+  if constexpr (kCount == 8) {
+    asm(""
+        : "+w"(totals[0]), "+w"(totals[1]), "+w"(totals[2]), "+w"(totals[3]), "+w"(totals[4]),
+          "+w"(totals[5]), "+w"(totals[6]), "+w"(totals[7]), "+r"(a), "+r"(b));
+  }
 }
 
 /// Writes the first `count` lanes, all four if count is larger.

@@ -4,6 +4,7 @@
 
 #include <arm_neon.h>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,13 +26,16 @@ struct DotProducts {
   // and takes half as long there as SCVTF, which goes to one. The largest sums are those of 128
   // INT4 codes, which count 16 times: 128 * (16 * 8) * 127 < 2^21.
   static constexpr float kFloatZero = 0x1.8p23F;
-  static constexpr std::int32_t kFloatZeroBits = 0x4B400000;
+  static constexpr auto kFloatZeroBits = std::bit_cast<std::int32_t>(kFloatZero);
+  static constexpr float32x4_t kFloatZeros = {kFloatZero, kFloatZero, kFloatZero, kFloatZero};
 
   template <std::size_t kTokens, std::size_t kChains>
   static void clear(int32x4_t (&sums)[kTokens][kChains]) {
+    // Every sum is to load it: copies of a register would take the vector pipes' time.
+    const volatile float32x4_t& zeros = kFloatZeros;
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
-      sums[t][0] = vreinterpretq_s32_f32(vdupq_n_f32(kFloatZero));
+      sums[t][0] = vreinterpretq_s32_f32(zeros);
 #pragma GCC unroll 2
       for (std::size_t c = 1; c < kChains; ++c) sums[t][c] = vdupq_n_s32(0);
     }

@@ -25,7 +25,9 @@ struct Int4Products : Dot {
                   int32x4_t (&sums)[kTokens][kChains]) {
     neon::prefetch(band);
     add_half(band, codes, x_stride, sums);
+    neon::fence(sums);
     add_half(band + 32, codes + 16, x_stride, sums);
+    neon::fence(sums);
     neon::pin(sums);
   }
 

@@ -50,6 +50,10 @@ struct Int8 {
           const int8x16_t v = vld1q_s8(Int8Layout::codes(x + t * x_stride) + k);
 #pragma GCC unroll 2
           for (std::size_t b = 0; b < kBands; ++b) dot<kChains>(w[b], v, sums[b][t]);
+          // Codes of all tokens at a time would leave too few registers.
+          if constexpr (kBands * kTokens == 16) {
+            if (t == 3) pin_first<4>(sums, k);
+          }
         }
         neon::pin(sums);
       }
@@ -81,6 +85,16 @@ struct Int8 {
     const auto* codes = reinterpret_cast<const std::int8_t*>(weights);
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j) w[j] = vld1q_s8(codes + 16 * j);
+  }
+
+  /// Has what is loaded from column k on wait for the sums of the first kCount tokens.
+  template <std::size_t kCount, std::size_t kBands, std::size_t kTokens, std::size_t kChains>
+  static void pin_first(int32x4_t (&sums)[kBands][kTokens][kChains], std::size_t& k) {
+#pragma GCC unroll 4
+    for (std::size_t t = 0; t < kCount; ++t) {
+#pragma GCC unroll 2
+      for (std::size_t b = 0; b < kBands; ++b) neon::pin(sums[b][t][0], k);
+    }
   }
 
   /// Lane r of the sums += weights of row r . the token's codes v, 16 columns.

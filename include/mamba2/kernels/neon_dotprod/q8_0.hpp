@@ -29,6 +29,7 @@ struct Q8_0Products : Dot {
         w[j] = vld1q_s8(reinterpret_cast<const std::int8_t*>(weights) + 16 * j);
       }
       Dot::dot(w, codes + first, x_stride, sums);
+      neon::fence(sums);
     }
     neon::pin(sums);
   }
