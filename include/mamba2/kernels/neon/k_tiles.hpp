@@ -60,14 +60,6 @@ struct ByteFloats {
   }
 };
 
-/// Nothing; but GCC, which does not know that, starts with what `place` points at after the sums
-/// are made. It would interleave groups of columns otherwise, at the price of copies.
-template <std::size_t kCount>
-void in_order(float32x4_t (&sums)[kCount], const std::byte*& place) {
-#pragma GCC unroll 8
-  for (std::size_t i = 0; i < kCount; ++i) asm("" : "+w"(sums[i]), "+r"(place));
-}
-
 /// What `Products` says for an instruction set and a type, besides what GroupTiles names, is
 ///   kGroup   columns that share a scale: 32 in Q4_K, 16 in Q6_K
 ///   kBits    of a code
@@ -141,7 +133,7 @@ struct KTiles {
         }
         ++value_sums;
       }
-      in_order(sums, chunk);
+      pin(sums, chunk);
     }
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) totals[t] = vfmsq_f32(totals[t], sums[t], dmin);
@@ -181,7 +173,7 @@ struct KTiles {
           sums_of_block[t] = vfmaq_f32(sums_of_block[t], Products::to_float(sums, t),
                                        vmulq_n_f32(scale, of_token(input_scale, t, x_stride)));
         }
-        in_order(sums_of_block, weights);
+        pin(sums_of_block, weights);
       }
     }
 #pragma GCC unroll 8

@@ -25,6 +25,13 @@ inline void pin(int32x4_t& sum) { asm("" : "+w"(sum)); }
 inline void pin(int32x4_t& sum, std::size_t& k) { asm("" : "+w"(sum), "+r"(k)); }
 inline void pin(float32x4_t& sum, const std::byte*& place) { asm("" : "+w"(sum), "+r"(place)); }
 
+/// For all of some sums, so that groups of columns are not interleaved, either.
+template <std::size_t kCount>
+void pin(float32x4_t (&sums)[kCount], const std::byte*& place) {
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < kCount; ++i) pin(sums[i], place);
+}
+
 template <class Sums, std::size_t kCount>
 void pin(Sums (&sums)[kCount]) {
 #pragma GCC unroll 8
