@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models of every policy, compiled once for all programs and tests: see models.cpp.in. Likewise
-// what is not a template: see mamba2/core/linkage.hpp.
+// Models of every policy and the products of every format, compiled once for all programs and
+// tests: see models.cpp.in and products.cpp.in. Likewise what is not a template: see
+// mamba2/core/linkage.hpp.
 #pragma once
 
 #include <mamba2/linear/floats.hpp>
+#include <mamba2/linear/groups.hpp>
 #include <mamba2/linear/int4.hpp>
 #include <mamba2/linear/int8.hpp>
 #include <mamba2/linear/mixed.hpp>
+#include <mamba2/linear/super_blocks.hpp>
 #include <mamba2/model.hpp>
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -24,5 +27,28 @@ MAMBA2_COMPILED_ELSEWHERE(Int8)
 MAMBA2_COMPILED_ELSEWHERE(Int4)
 MAMBA2_COMPILED_ELSEWHERE(Mixed)
 #undef MAMBA2_COMPILED_ELSEWHERE
+
+#if !defined(MAMBA2_PRODUCT)
+#define MAMBA2_PRODUCT extern template
+#endif
+#define MAMBA2_PRODUCT_OF(WeightT)                                                        \
+  MAMBA2_PRODUCT void WeightT::multiply(const Matrix<WeightT>&, std::size_t, std::size_t, \
+                                        const Inputs&, MutableRows);
+MAMBA2_PRODUCT_OF(Fp32)
+MAMBA2_PRODUCT_OF(Fp16)
+#if !MAMBA2_BF16_DOT
+MAMBA2_PRODUCT_OF(Bf16)
+#endif
+MAMBA2_PRODUCT_OF(Int8A32)
+MAMBA2_PRODUCT_OF(Int8)
+MAMBA2_PRODUCT_OF(Int4Groups<32>)
+MAMBA2_PRODUCT_OF(Int4Groups<64>)
+MAMBA2_PRODUCT_OF(Int4Groups<128>)
+MAMBA2_PRODUCT_OF(Q8_0)
+MAMBA2_PRODUCT_OF(Q4_0)
+MAMBA2_PRODUCT_OF(Q4_K)
+MAMBA2_PRODUCT_OF(Q6_K)
+#undef MAMBA2_PRODUCT_OF
+#undef MAMBA2_PRODUCT
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -35,6 +35,7 @@ The further steps of --full:
   referees       the same answers as other implementations (Python packages, in build/venv)
   debug          gcc, assertions, little optimisation; each header alone
   clang          clang, optimised for this machine's CPU
+  asan-scopes    as asan-ubsan, and no variable is used after its scope
   tsan           gcc, ThreadSanitizer
   x86-levels     unit tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
                  x86-64-v4 (AVX-512) and that with VNNI
@@ -80,6 +81,7 @@ preset() {
 
 step_release() { preset release; }
 step_asan-ubsan() { preset asan-ubsan; }
+step_asan-scopes() { preset asan-scopes; }
 step_debug() { preset debug; }
 step_tsan() { preset tsan; }
 step_clang() {
@@ -213,7 +215,7 @@ step_referees() {
 steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross arm-pipeline)
-all=(format release referees fuzz tidy debug clang asan-ubsan tsan x86-levels valgrind aarch64-base
+all=(format release referees fuzz tidy debug clang asan-ubsan asan-scopes tsan x86-levels valgrind aarch64-base
   aarch64-i8mm aarch64-cpus arm-instructions release-tar aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in

@@ -15,6 +15,7 @@
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/linear/matrix.hpp"
 #include "tests/reference/random_weights.hpp"
+#include "tools/models.hpp"
 
 namespace tests {
 

@@ -77,7 +77,7 @@ inline void round_to_float(const Config& config, Weights& weights) {
 /// Weights, exact in float, at the scales of a trained model: the residual stays near 1, decays
 /// and step sizes spread as they are initialised for training (A in 1..16, steps in 1e-3..1e-1),
 /// and every tensor matters.
-inline Weights random_weights(const Config& config, std::uint64_t seed) {
+[[gnu::cold]] inline Weights random_weights(const Config& config, std::uint64_t seed) {
   Random random(seed);
   const auto projection = [&random](std::size_t out, std::size_t in) {
     return random.normals(out * in, 0.0, 1.0 / std::sqrt(static_cast<double>(in)));
@@ -113,7 +113,7 @@ struct Variant {
 
 /// One small config for each thing that a Mamba-2 model may do differently, at odd sizes, and one
 /// that does it all at once.
-inline std::vector<Variant> variants() {
+[[gnu::cold]] inline std::vector<Variant> variants() {
   Config plain;
   plain.d_model = 22;
   plain.n_layer = 2;

@@ -11,10 +11,18 @@
 #include <string>
 #include <string_view>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/platform.hpp"
 #include "mamba2/core/system_file.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
+
+/// Processors' worth of time that the control groups (version 1 or 2) of this process grant: the
+/// strictest of its group and those above, rounded down but at least 1; nothing if there is no
+/// limit. `root` is where the system's / is found.
+[[nodiscard]] std::optional<std::size_t> cpu_quota(const std::filesystem::path& root = "/");
+
+#if MAMBA2_HAS_DEFINITIONS
 
 namespace detail {
 
@@ -65,10 +73,7 @@ inline bool has_cpu_controller(std::string_view controllers) {
 
 }  // namespace detail
 
-/// Processors' worth of time that the control groups (version 1 or 2) of this process grant: the
-/// strictest of its group and those above, rounded down but at least 1; nothing if there is no
-/// limit. `root` is where the system's / is found.
-[[nodiscard]] inline std::optional<std::size_t> cpu_quota(const std::filesystem::path& root = "/") {
+MAMBA2_FUNCTION std::optional<std::size_t> cpu_quota(const std::filesystem::path& root) {
   const std::string groups = detail::read_system_file(root / "proc/self/cgroup").value_or("");
   const std::filesystem::path top = root / "sys/fs/cgroup";
   std::size_t quota = SIZE_MAX;
@@ -91,5 +96,7 @@ inline bool has_cpu_controller(std::string_view controllers) {
   }
   return quota == SIZE_MAX ? std::nullopt : std::optional(quota);
 }
+
+#endif
 
 }  // namespace mamba2::inline MAMBA2_ISA

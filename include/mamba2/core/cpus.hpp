@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "mamba2/core/cpu_quota.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/system_file.hpp"
 
@@ -69,28 +70,7 @@ inline void name_this_thread(const char*) {}
 
 /// Reads "0-3,8" as {0, 1, 2, 3, 8}: the notation of taskset and /sys. Ascending, without
 /// duplicates. Error invalid_argument: anything else, numbers from 8192 up.
-[[nodiscard]] inline Result<std::vector<int>> parse_cpu_list(std::string_view text) {
-  const Error failure{ErrorCode::invalid_argument,
-                      detail::concat("expected a list of CPUs like 0-3,8, found '", text, "'")};
-  std::vector<int> cpus;
-  for (;;) {
-    const std::optional<int> first = detail::take_number<int>(text);
-    std::optional<int> last = first;
-    if (text.starts_with('-')) {
-      text.remove_prefix(1);
-      last = detail::take_number<int>(text);
-    }
-    if (!first || !last || *last < *first || *last >= detail::kMaxCpus) return failure;
-    for (int cpu = *first; cpu <= *last; ++cpu) cpus.push_back(cpu);
-    if (text.empty()) break;
-    if (text.front() != ',') return failure;
-    text.remove_prefix(1);
-    if (cpus.size() > std::size_t{detail::kMaxCpus}) return failure;
-  }
-  std::ranges::sort(cpus);
-  cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
-  return cpus;
-}
+[[nodiscard]] Result<std::vector<int>> parse_cpu_list(std::string_view text);
 
 /// The opposite of parse_cpu_list, for messages. `cpus` ascend.
 [[nodiscard]] inline std::string format_cpu_list(std::span<const int> cpus) {
@@ -120,6 +100,89 @@ struct Cpu {
   std::uint64_t speed = 0;  ///< only to be compared; 0 for all if nothing tells them apart
   int core = 0;             ///< equal for the hyper-threads of a core: the lowest of their ids
 };
+
+/// Looks the CPUs up in /sys. Never fails: without usable files they are equal, a core each.
+/// `root` is where the system's / is found.
+[[nodiscard]] std::vector<Cpu> describe_cpus(std::span<const int> ids,
+                                             const std::filesystem::path& root = "/");
+
+/// Those with at least 75 % of the speed of the fastest. (The A55 cores of an RK3588 have 40 to
+/// 50 % of its A76 cores, 64 % by their clocks; the preferred cores of a desktop processor are a
+/// few percent ahead.)
+[[nodiscard]] inline std::vector<Cpu> fast_cpus(std::span<const Cpu> cpus) {
+  std::uint64_t fastest = 0;
+  for (const Cpu& cpu : cpus) fastest = std::max(fastest, cpu.speed);
+  std::vector<Cpu> fast;
+  std::ranges::copy_if(cpus, std::back_inserter(fast),
+                       [fastest](const Cpu& cpu) { return 4 * cpu.speed >= 3 * fastest; });
+  return fast;
+}
+
+/// Where work runs if nobody says otherwise.
+struct Placement {
+  std::size_t threads = 1;  ///< one per fast core, within the quota
+  std::vector<int> cpus;    ///< the fast CPUs, ascending; empty if there are no slow ones
+};
+
+/// The default placement on these CPUs. `root` is where the system's / is found.
+[[nodiscard]] Placement default_placement(std::span<const int> allowed,
+                                          const std::filesystem::path& root = "/");
+
+/// Those of these CPUs that the calling thread may use now: a core that is switched off, or that
+/// taskset or a control group withholds, is left out. Error invalid_argument: a CPU that this
+/// machine does not have; or none is left. `allowed` ascend; `root` is where the system's / is
+/// found.
+[[nodiscard]] Result<std::vector<int>> usable_cpus(std::span<const int> cpus,
+                                                   std::span<const int> allowed,
+                                                   const std::filesystem::path& root = "/");
+
+namespace detail {
+
+/// Error unsupported: the system does not do it. A thread whose CPUs have all been switched off
+/// since they were looked up may run anywhere, as it may when that happens later.
+inline Result<void> place_thread(pthread_t thread, std::span<const int> cpus) {
+  const int error = confine_thread(thread, cpus);
+  if (error == 0 || error == EINVAL) return {};
+  return Error{ErrorCode::unsupported,
+               concat("cannot place a thread on CPUs ", format_cpu_list(cpus), ": errno ", error)};
+}
+
+}  // namespace detail
+
+/// Keeps the calling thread, and the threads that it starts from now on, on those of these CPUs
+/// that it may use. For programs that want their main thread beside a pool's workers; the library
+/// never does it. An empty list, as ThreadPool::cpus() may be, changes nothing. Errors: those of
+/// usable_cpus (narrowing cannot be undone by this function); unsupported: the system cannot do it.
+[[nodiscard]] inline Result<void> place_this_thread(std::span<const int> cpus) {
+  if (cpus.empty()) return {};
+  const auto usable = usable_cpus(cpus, allowed_cpus());
+  return usable ? detail::place_thread(::pthread_self(), *usable) : usable.error();
+}
+
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<std::vector<int>> parse_cpu_list(std::string_view text) {
+  const Error failure{ErrorCode::invalid_argument,
+                      detail::concat("expected a list of CPUs like 0-3,8, found '", text, "'")};
+  std::vector<int> cpus;
+  for (;;) {
+    const std::optional<int> first = detail::take_number<int>(text);
+    std::optional<int> last = first;
+    if (text.starts_with('-')) {
+      text.remove_prefix(1);
+      last = detail::take_number<int>(text);
+    }
+    if (!first || !last || *last < *first || *last >= detail::kMaxCpus) return failure;
+    for (int cpu = *first; cpu <= *last; ++cpu) cpus.push_back(cpu);
+    if (text.empty()) break;
+    if (text.front() != ',') return failure;
+    text.remove_prefix(1);
+    if (cpus.size() > std::size_t{detail::kMaxCpus}) return failure;
+  }
+  std::ranges::sort(cpus);
+  cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
+  return cpus;
+}
 
 namespace detail {
 
@@ -159,10 +222,8 @@ inline constexpr std::array<std::uint64_t (*)(const std::filesystem::path&), 3> 
 
 }  // namespace detail
 
-/// Looks the CPUs up in /sys. Never fails: without usable files they are equal, a core each.
-/// `root` is where the system's / is found.
-[[nodiscard]] inline std::vector<Cpu> describe_cpus(std::span<const int> ids,
-                                                    const std::filesystem::path& root = "/") {
+MAMBA2_FUNCTION std::vector<Cpu> describe_cpus(std::span<const int> ids,
+                                               const std::filesystem::path& root) {
   std::vector<Cpu> cpus;
   const auto folder = [&root](int id) {
     return root / "sys/devices/system/cpu" / detail::concat("cpu", id);
@@ -185,27 +246,8 @@ inline constexpr std::array<std::uint64_t (*)(const std::filesystem::path&), 3> 
   return cpus;
 }
 
-/// Those with at least 75 % of the speed of the fastest. (The A55 cores of an RK3588 have 40 to
-/// 50 % of its A76 cores, 64 % by their clocks; the preferred cores of a desktop processor are a
-/// few percent ahead.)
-[[nodiscard]] inline std::vector<Cpu> fast_cpus(std::span<const Cpu> cpus) {
-  std::uint64_t fastest = 0;
-  for (const Cpu& cpu : cpus) fastest = std::max(fastest, cpu.speed);
-  std::vector<Cpu> fast;
-  std::ranges::copy_if(cpus, std::back_inserter(fast),
-                       [fastest](const Cpu& cpu) { return 4 * cpu.speed >= 3 * fastest; });
-  return fast;
-}
-
-/// Where work runs if nobody says otherwise.
-struct Placement {
-  std::size_t threads = 1;  ///< one per fast core, within the quota
-  std::vector<int> cpus;    ///< the fast CPUs, ascending; empty if there are no slow ones
-};
-
-/// The default placement on these CPUs. `root` is where the system's / is found.
-[[nodiscard]] inline Placement default_placement(std::span<const int> allowed,
-                                                 const std::filesystem::path& root = "/") {
+MAMBA2_FUNCTION Placement default_placement(std::span<const int> allowed,
+                                            const std::filesystem::path& root) {
   const std::vector<Cpu> fast = fast_cpus(describe_cpus(allowed, root));
   Placement placement;
   std::vector<int> cores;
@@ -218,13 +260,9 @@ struct Placement {
   return placement;
 }
 
-/// Those of these CPUs that the calling thread may use now: a core that is switched off, or that
-/// taskset or a control group withholds, is left out. Error invalid_argument: a CPU that this
-/// machine does not have; or none is left. `allowed` ascend; `root` is where the system's / is
-/// found.
-[[nodiscard]] inline Result<std::vector<int>> usable_cpus(std::span<const int> cpus,
-                                                          std::span<const int> allowed,
-                                                          const std::filesystem::path& root = "/") {
+MAMBA2_FUNCTION Result<std::vector<int>> usable_cpus(std::span<const int> cpus,
+                                                     std::span<const int> allowed,
+                                                     const std::filesystem::path& root) {
   const auto text = detail::read_system_file(root / "sys/devices/system/cpu/present");
   const auto present = parse_cpu_list(text.value_or(""));
   std::vector<int> usable;
@@ -246,27 +284,6 @@ struct Placement {
                               format_cpu_list(allowed))};
 }
 
-namespace detail {
-
-/// Error unsupported: the system does not do it. A thread whose CPUs have all been switched off
-/// since they were looked up may run anywhere, as it may when that happens later.
-inline Result<void> place_thread(pthread_t thread, std::span<const int> cpus) {
-  const int error = confine_thread(thread, cpus);
-  if (error == 0 || error == EINVAL) return {};
-  return Error{ErrorCode::unsupported,
-               concat("cannot place a thread on CPUs ", format_cpu_list(cpus), ": errno ", error)};
-}
-
-}  // namespace detail
-
-/// Keeps the calling thread, and the threads that it starts from now on, on those of these CPUs
-/// that it may use. For programs that want their main thread beside a pool's workers; the library
-/// never does it. An empty list, as ThreadPool::cpus() may be, changes nothing. Errors: those of
-/// usable_cpus (narrowing cannot be undone by this function); unsupported: the system cannot do it.
-[[nodiscard]] inline Result<void> place_this_thread(std::span<const int> cpus) {
-  if (cpus.empty()) return {};
-  const auto usable = usable_cpus(cpus, allowed_cpus());
-  return usable ? detail::place_thread(::pthread_self(), *usable) : usable.error();
-}
+#endif
 
 }  // namespace mamba2::inline MAMBA2_ISA

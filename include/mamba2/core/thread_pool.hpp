@@ -19,6 +19,7 @@
 
 #include "mamba2/core/cpus.hpp"
 #include "mamba2/core/executor.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -144,7 +145,10 @@ bool spin_until(std::chrono::nanoseconds time, Ready ready) noexcept {
 
 }  // namespace detail
 
-inline Result<std::shared_ptr<ThreadPool>> ThreadPool::create(const ThreadPoolOptions& options) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<std::shared_ptr<ThreadPool>> ThreadPool::create(
+    const ThreadPoolOptions& options) {
   std::vector<int> cpus = options.cpus;
   std::ranges::sort(cpus);
   cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
@@ -167,7 +171,7 @@ inline Result<std::shared_ptr<ThreadPool>> ThreadPool::create(const ThreadPoolOp
   return pool;
 }
 
-inline Result<void> ThreadPool::start() {
+MAMBA2_FUNCTION Result<void> ThreadPool::start() {
   // A new thread inherits the mask. The signals left are those that a thread raises by a fault of
   // its own, for the application's crash handler.
   sigset_t blocked;
@@ -193,6 +197,8 @@ inline Result<void> ThreadPool::start() {
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return result;
 }
+
+#endif
 
 inline ThreadPool::~ThreadPool() {
   stopping_.store(true, std::memory_order_relaxed);  // released by the empty job

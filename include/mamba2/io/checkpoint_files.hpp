@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/shard_index.hpp"
@@ -30,6 +31,12 @@ struct CheckpointFiles {
   std::filesystem::path index_file;
   std::optional<ShardIndex> index;
 };
+
+/// Finds the files of a checkpoint, given its directory, its only .safetensors file, or another
+/// file.
+[[nodiscard]] Result<CheckpointFiles> locate_checkpoint(const std::filesystem::path& path);
+
+#if MAMBA2_HAS_DEFINITIONS
 
 [[nodiscard]] inline bool file_exists(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -95,9 +102,7 @@ struct CheckpointFiles {
                       ", a pickle, which must be converted to safetensors first")};
 }
 
-/// Finds the files of a checkpoint, given its directory, its only .safetensors file, or another
-/// file.
-[[nodiscard]] inline Result<CheckpointFiles> locate_checkpoint(const std::filesystem::path& path) {
+MAMBA2_FUNCTION Result<CheckpointFiles> locate_checkpoint(const std::filesystem::path& path) {
   CheckpointFiles files;
   std::error_code error;
   const bool is_directory = std::filesystem::is_directory(path, error);
@@ -117,6 +122,8 @@ struct CheckpointFiles {
   }
   return files;
 }
+
+#endif
 
 }  // namespace detail
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/printable.hpp"
 
@@ -19,42 +20,43 @@ namespace detail {
 
 using Json = nlohmann::json;
 
+/// What happens in a JSON text, event by event; an event that returns false ends the reading. One
+/// type for all readers: the parser is a template, and large.
+class JsonEvents : public nlohmann::json_sax<Json> {
+ public:
+  bool binary(Json::binary_t& /*value*/) final { return false; }  // does not occur in text
+  bool parse_error(std::size_t position, const std::string& /*token*/,
+                   const Json::exception& exception) final {
+    constexpr int kNumberOverflow = 406;  // the parser's id of "1e999"
+    return syntax_error(position, exception.id == kNumberOverflow);
+  }
+  /// Where the text is no JSON, or has a number that is out of range. Returns false.
+  virtual bool syntax_error(std::size_t position, bool number_overflow) = 0;
+};
+
 /// Feeds the events of a JSON text to `events`, which holds the error if this returns false.
 /// The parser keeps its own stack: nesting is limited by `events`, not by the call stack.
-template <class Events>
-[[nodiscard]] bool read_json(std::string_view text, Events& events) {
-  // The parser takes a NUL for the end of the text and would not see what follows.
-  const std::size_t nul = text.find('\0');
-  if (nul != std::string_view::npos) return events.syntax_error(nul, false);
-  return Json::sax_parse(text.data(), text.data() + text.size(), &events);
-}
-
-/// The part of the events that all readers share.
-class JsonEvents {
- public:
-  bool binary(Json::binary_t& /*value*/) { return false; }  // does not occur in text
-
- protected:
-  static constexpr int kNumberOverflow = 406;  // the parser's id of "1e999"
-};
+[[nodiscard]] bool read_json(std::string_view text, JsonEvents& events);
 
 /// Builds the document from the events; refuses duplicate keys and deep nesting.
 class JsonBuilder : public JsonEvents {
  public:
   JsonBuilder(std::string_view text, std::string_view name) : text_(text), name_(name) {}
 
-  bool null() { return place(nullptr) != nullptr; }
-  bool boolean(bool value) { return place(value) != nullptr; }
-  bool number_integer(std::int64_t value) { return place(value) != nullptr; }
-  bool number_unsigned(std::uint64_t value) { return place(value) != nullptr; }
-  bool number_float(double value, const std::string& /*token*/) { return place(value) != nullptr; }
-  bool string(std::string& value) { return place(std::move(value)) != nullptr; }
-  bool start_object(std::size_t /*unknown*/) { return descend(Json::object()); }
-  bool start_array(std::size_t /*unknown*/) { return descend(Json::array()); }
-  bool end_object() { return ascend(); }
-  bool end_array() { return ascend(); }
+  bool null() override { return place(nullptr) != nullptr; }
+  bool boolean(bool value) override { return place(value) != nullptr; }
+  bool number_integer(std::int64_t value) override { return place(value) != nullptr; }
+  bool number_unsigned(std::uint64_t value) override { return place(value) != nullptr; }
+  bool number_float(double value, const std::string& /*token*/) override {
+    return place(value) != nullptr;
+  }
+  bool string(std::string& value) override { return place(std::move(value)) != nullptr; }
+  bool start_object(std::size_t /*unknown*/) override { return descend(Json::object()); }
+  bool start_array(std::size_t /*unknown*/) override { return descend(Json::array()); }
+  bool end_object() override { return ascend(); }
+  bool end_array() override { return ascend(); }
 
-  bool key(std::string& value) {
+  bool key(std::string& value) override {
     auto& object = *open_.back().node->get_ptr<Json::object_t*>();
     const auto [entry, is_new] = object.try_emplace(std::move(value));
     key_ = &entry->first;
@@ -62,11 +64,7 @@ class JsonBuilder : public JsonEvents {
     return is_new || fail(concat("the key ", in_quotes(*key_), " occurs twice in one object"));
   }
 
-  bool parse_error(std::size_t position, const std::string& /*token*/,
-                   const Json::exception& exception) {
-    return syntax_error(position, exception.id == kNumberOverflow);
-  }
-  bool syntax_error(std::size_t position, bool number_overflow) {
+  bool syntax_error(std::size_t position, bool number_overflow) override {
     const std::string_view before = text_.substr(0, position);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const std::string near = key_ != nullptr ? concat(" at the key ", in_quotes(*key_)) : "";
@@ -121,6 +119,20 @@ class JsonBuilder : public JsonEvents {
   const std::string* key_ = nullptr;  // the last key, for messages
 };
 
+/// Parses a document. The bare words Infinity, -Infinity and NaN arrive as the object
+/// {"__float__": "Infinity"}. Error malformed, with the line: a syntax error, a number out of
+/// range, a key twice in one object, more than 64 levels of nesting. `name` is the file's.
+[[nodiscard]] Result<Json> parse_json(std::string_view text, std::string_view name);
+
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION bool read_json(std::string_view text, JsonEvents& events) {
+  // The parser takes a NUL for the end of the text and would not see what follows.
+  const std::size_t nul = text.find('\0');
+  if (nul != std::string_view::npos) return events.syntax_error(nul, false);
+  return Json::sax_parse(text.data(), text.data() + text.size(), &events);
+}
+
 /// Python writes floats that JSON cannot say as the bare words Infinity, -Infinity and NaN; here
 /// they become the form in which others write the same: {"__float__": "Infinity"}.
 [[nodiscard]] inline std::string spell_out_bare_floats(std::string_view text) {
@@ -151,10 +163,7 @@ class JsonBuilder : public JsonEvents {
   return out;
 }
 
-/// Parses a document. The bare words Infinity, -Infinity and NaN arrive as the object
-/// {"__float__": "Infinity"}. Error malformed, with the line: a syntax error, a number out of
-/// range, a key twice in one object, more than 64 levels of nesting. `name` is the file's.
-[[nodiscard]] inline Result<Json> parse_json(std::string_view text, std::string_view name) {
+MAMBA2_FUNCTION Result<Json> parse_json(std::string_view text, std::string_view name) {
   std::string spelled_out;
   if (text.find("Infinity") != std::string_view::npos ||
       text.find("NaN") != std::string_view::npos) {
@@ -165,6 +174,8 @@ class JsonBuilder : public JsonEvents {
   if (!read_json(text, builder)) return Error{ErrorCode::malformed, std::move(builder.error)};
   return std::move(builder.document);
 }
+
+#endif
 
 }  // namespace detail
 }  // namespace mamba2::inline MAMBA2_ISA

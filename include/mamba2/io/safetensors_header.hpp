@@ -21,7 +21,7 @@ namespace detail {
 /// The header of a file: {name: {"dtype": text, "shape": [integers], "data_offsets": [begin, end]}}
 /// and optionally {"__metadata__": {text: text}}. Checks this form; what the values say is for
 /// Safetensors::parse to judge.
-class SafetensorsHeader : public JsonEvents {
+class SafetensorsHeader final : public JsonEvents {
  public:
   struct Entry {
     std::string name;
@@ -36,25 +36,21 @@ class SafetensorsHeader : public JsonEvents {
   std::map<std::string, std::string> metadata;
   std::string error;
 
-  bool null() { return unexpected("null"); }
-  bool boolean(bool /*value*/) { return unexpected("a boolean"); }
-  bool number_integer(std::int64_t /*value*/) { return unexpected("a negative integer"); }
-  bool number_float(double /*value*/, const std::string& /*token*/) {
+  bool null() override { return unexpected("null"); }
+  bool boolean(bool /*value*/) override { return unexpected("a boolean"); }
+  bool number_integer(std::int64_t /*value*/) override { return unexpected("a negative integer"); }
+  bool number_float(double /*value*/, const std::string& /*token*/) override {
     return unexpected("a number that is no integer of 64 bits");
   }
-  bool number_unsigned(std::uint64_t value);
-  bool string(std::string& value);
-  bool start_object(std::size_t /*unknown*/);
-  bool end_object();
-  bool start_array(std::size_t /*unknown*/);
-  bool end_array();
-  bool key(std::string& value);
+  bool number_unsigned(std::uint64_t value) override;
+  bool string(std::string& value) override;
+  bool start_object(std::size_t /*unknown*/) override;
+  bool end_object() override;
+  bool start_array(std::size_t /*unknown*/) override;
+  bool end_array() override;
+  bool key(std::string& value) override;
 
-  bool parse_error(std::size_t position, const std::string& /*token*/,
-                   const Json::exception& exception) {
-    return syntax_error(position, exception.id == kNumberOverflow);
-  }
-  bool syntax_error(std::size_t position, bool number_overflow) {
+  bool syntax_error(std::size_t position, bool number_overflow) override {
     return fail(concat("the header must be JSON, found ",
                        number_overflow ? "a number out of range" : "a syntax error", " at byte ",
                        position, " of it"));

@@ -85,26 +85,7 @@ struct BasicFloat {
     return chains(tokens);
   }
   static void multiply(const Matrix<BasicFloat>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y) {
-    using kernels::kLanes;
-    // Sums that fill the registers, less a few for weights and one for activations.
-    constexpr bool kManyRegisters = kLanes == 16 || isa().starts_with("neon");
-    constexpr std::size_t kBands = kManyRegisters && kLanes < 16 ? 4 : 2;
-    constexpr std::size_t kTokens = kLanes == 16 ? 12 : 4;
-    // As many as have room for the sums of one in all their chains.
-    constexpr std::size_t kAlone = kManyRegisters || kLanes == 16 ? 3 : 1;
-    const std::size_t rows = m.rows_in(first, count);
-    const std::size_t bytes = band_bytes(m.cols);
-    kernels::for_tiles<kBandRows, kBands, kTokens, kAlone>(
-        m.band(first), bytes, rows, x, y.columns(first * kBandRows, rows),
-        [&](auto bands, auto tokens, const std::byte* band, const Inputs& from,
-            const MutableRows& to) {
-          if constexpr (bands == 1 && tokens <= kAlone) {
-            if (from.alone) return tile<1, tokens, chains(1)>(band, bytes, m.cols, from, to);
-          }
-          tile<bands, tokens, chains(tokens)>(band, bytes, m.cols, from, to);
-        });
-  }
+                       const Inputs& x, MutableRows y);
 
  private:
   [[nodiscard]] static constexpr std::size_t scales_offset(std::size_t cols) {
@@ -192,6 +173,31 @@ struct BasicFloat {
   static constexpr std::size_t kAhead = kWide ? 4096 : kernels::kWeightsAhead;
   static constexpr int kInto = kWide ? kernels::kIntoL1 : kernels::kIntoL2;
 };
+
+/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
+/// that it calls, out of a source file.
+template <class Format, std::size_t kRows>
+void BasicFloat<Format, kRows>::multiply(const Matrix<BasicFloat>& m, std::size_t first,
+                                         std::size_t count, const Inputs& x, MutableRows y) {
+  using kernels::kLanes;
+  // Sums that fill the registers, less a few for weights and one for activations.
+  constexpr bool kManyRegisters = kLanes == 16 || isa().starts_with("neon");
+  constexpr std::size_t kBands = kManyRegisters && kLanes < 16 ? 4 : 2;
+  constexpr std::size_t kTokens = kLanes == 16 ? 12 : 4;
+  // As many as have room for the sums of one in all their chains.
+  constexpr std::size_t kAlone = kManyRegisters || kLanes == 16 ? 3 : 1;
+  const std::size_t rows = m.rows_in(first, count);
+  const std::size_t bytes = band_bytes(m.cols);
+  kernels::for_tiles<kBandRows, kBands, kTokens, kAlone>(
+      m.band(first), bytes, rows, x, y.columns(first * kBandRows, rows),
+      [&](auto bands, auto tokens, const std::byte* band, const Inputs& from,
+          const MutableRows& to) {
+        if constexpr (bands == 1 && tokens <= kAlone) {
+          if (from.alone) return tile<1, tokens, chains(1)>(band, bytes, m.cols, from, to);
+        }
+        tile<bands, tokens, chains(tokens)>(band, bytes, m.cols, from, to);
+      });
+}
 
 struct Fp32Format {
   static constexpr std::string_view name = "fp32";

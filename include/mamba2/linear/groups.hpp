@@ -90,10 +90,7 @@ struct BasicGroups {
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
   static void multiply(const Matrix<BasicGroups>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y) {
-    const std::size_t rows = m.rows_in(first, count);
-    Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
-  }
+                       const Inputs& x, MutableRows y);
 
  private:
   /// Where in a band the codes and the scale of one group of one row are.
@@ -146,6 +143,15 @@ struct BasicGroups {
     return group;
   }
 };
+
+/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
+/// that it calls, out of a source file.
+template <class Kernel, std::size_t kBits>
+void BasicGroups<Kernel, kBits>::multiply(const Matrix<BasicGroups>& m, std::size_t first,
+                                          std::size_t count, const Inputs& x, MutableRows y) {
+  const std::size_t rows = m.rows_in(first, count);
+  Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+}
 
 using Q8_0 = BasicGroups<kernels::Q8_0Native, 8>;
 using Q4_0 = BasicGroups<kernels::Int4Native, 4>;

@@ -85,10 +85,7 @@ struct BasicInt4 {
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
   static void multiply(const Matrix<BasicInt4>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y) {
-    const std::size_t rows = m.rows_in(first, count);
-    Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
-  }
+                       const Inputs& x, MutableRows y);
 
  private:
   /// Where in a band the codes and the scale of one group of one row are.
@@ -168,6 +165,17 @@ struct BasicInt4 {
     }
   }
 };
+
+/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
+/// that it calls, out of a source file.
+template <class Kernel, std::size_t kGroup, bool kGroupedInputs, std::size_t kHadamard,
+          class HeadPolicy>
+void BasicInt4<Kernel, kGroup, kGroupedInputs, kHadamard, HeadPolicy>::multiply(
+    const Matrix<BasicInt4>& m, std::size_t first, std::size_t count, const Inputs& x,
+    MutableRows y) {
+  const std::size_t rows = m.rows_in(first, count);
+  Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+}
 
 /// Groups of 32 by default.
 template <std::size_t kGroup = 32>

@@ -91,10 +91,7 @@ struct BasicInt8 {
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
   static void multiply(const Matrix<BasicInt8>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y) {
-    const std::size_t rows = m.rows_in(first, count);
-    Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
-  }
+                       const Inputs& x, MutableRows y);
 
  private:
   /// Packs row r of a band, a few columns at a time: read(first, count, codes) gives their codes,
@@ -112,6 +109,16 @@ struct BasicInt8 {
     }
   }
 };
+
+/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
+/// that it calls, out of a source file.
+template <class Kernel, std::size_t kInputGroup, std::size_t kHadamard>
+void BasicInt8<Kernel, kInputGroup, kHadamard>::multiply(const Matrix<BasicInt8>& m,
+                                                         std::size_t first, std::size_t count,
+                                                         const Inputs& x, MutableRows y) {
+  const std::size_t rows = m.rows_in(first, count);
+  Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+}
 
 /// The variant that is most accurate for its speed. KL divergence of a model of 73M parameters:
 /// 0.0008 nats; with a scale for every 128 inputs instead of the rotation 0.0012, with neither

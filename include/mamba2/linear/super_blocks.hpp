@@ -87,10 +87,7 @@ struct BasicSuperBlocks {
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
   static void multiply(const Matrix<BasicSuperBlocks>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y) {
-    const std::size_t rows = m.rows_in(first, count);
-    Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
-  }
+                       const Inputs& x, MutableRows y);
 
  private:
   /// Where in a band the parts of one row of a super-block are, by columns of the super-block.
@@ -159,6 +156,15 @@ struct BasicSuperBlocks {
     return bytes;
   }
 };
+
+/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
+/// that it calls, out of a source file.
+template <class Kernel, std::size_t kBits>
+void BasicSuperBlocks<Kernel, kBits>::multiply(const Matrix<BasicSuperBlocks>& m, std::size_t first,
+                                               std::size_t count, const Inputs& x, MutableRows y) {
+  const std::size_t rows = m.rows_in(first, count);
+  Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
+}
 
 using Q4_K = BasicSuperBlocks<kernels::Q4_KNative, 4>;
 using Q6_K = BasicSuperBlocks<kernels::Q6_KNative, 6>;

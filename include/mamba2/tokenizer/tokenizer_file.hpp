@@ -91,17 +91,19 @@ struct TokenizerFile {
 }
 
 /// Takes model.vocab and model.merges as they pass and builds the document of the rest.
-class TokenizerEvents : public JsonBuilder {
+class TokenizerEvents final : public JsonBuilder {
  public:
   TokenizerEvents(std::string_view text, std::string_view name, TokenizerFile& file)
       : JsonBuilder(text, name), name_(name), file_(file) {}
 
-  bool null() { return in_list() ? refuse("null") : JsonBuilder::null(); }
-  bool boolean(bool value) { return in_list() ? refuse("a flag") : JsonBuilder::boolean(value); }
-  bool number_integer(std::int64_t value) {
+  bool null() override { return in_list() ? refuse("null") : JsonBuilder::null(); }
+  bool boolean(bool value) override {
+    return in_list() ? refuse("a flag") : JsonBuilder::boolean(value);
+  }
+  bool number_integer(std::int64_t value) override {
     return in_list() ? refuse(concat(value)) : JsonBuilder::number_integer(value);
   }
-  bool number_unsigned(std::uint64_t value) {
+  bool number_unsigned(std::uint64_t value) override {
     if (place_ != Place::vocab) {
       return in_list() ? refuse(concat(value)) : JsonBuilder::number_unsigned(value);
     }
@@ -109,10 +111,10 @@ class TokenizerEvents : public JsonBuilder {
     file_.vocab.push_back({std::move(token_), static_cast<Token>(value)});
     return true;
   }
-  bool number_float(double value, const std::string& text) {
+  bool number_float(double value, const std::string& text) override {
     return in_list() ? refuse(text) : JsonBuilder::number_float(value, text);
   }
-  bool string(std::string& value) {
+  bool string(std::string& value) override {
     switch (place_) {
       case Place::document:
         return JsonBuilder::string(value);
@@ -127,7 +129,7 @@ class TokenizerEvents : public JsonBuilder {
     pair_[pair_size_++] = std::move(value);
     return true;
   }
-  bool start_object(std::size_t size) {
+  bool start_object(std::size_t size) override {
     if (in_list()) return refuse("an object");
     if (enters("vocab")) {
       place_ = Place::vocab;
@@ -137,7 +139,7 @@ class TokenizerEvents : public JsonBuilder {
     ++depth_;
     return JsonBuilder::start_object(size);
   }
-  bool start_array(std::size_t size) {
+  bool start_array(std::size_t size) override {
     if (place_ == Place::merges) {
       place_ = Place::pair;
       pair_size_ = 0;
@@ -152,7 +154,7 @@ class TokenizerEvents : public JsonBuilder {
     ++depth_;
     return JsonBuilder::start_array(size);
   }
-  bool key(std::string& value) {
+  bool key(std::string& value) override {
     if (place_ == Place::vocab) {
       token_ = std::move(value);
       return true;
@@ -165,7 +167,7 @@ class TokenizerEvents : public JsonBuilder {
     }
     return JsonBuilder::key(value);
   }
-  bool end_object() {
+  bool end_object() override {
     if (place_ == Place::vocab) {
       place_ = Place::document;
       return true;
@@ -173,7 +175,7 @@ class TokenizerEvents : public JsonBuilder {
     --depth_;
     return JsonBuilder::end_object();
   }
-  bool end_array() {
+  bool end_array() override {
     if (place_ == Place::document) {
       --depth_;
       return JsonBuilder::end_array();
