@@ -32,16 +32,16 @@ struct CheckpointFiles {
   std::optional<ShardIndex> index;
 };
 
+[[nodiscard]] inline bool file_exists(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 /// Finds the files of a checkpoint, given its directory, its only .safetensors file, or another
 /// file.
 [[nodiscard]] Result<CheckpointFiles> locate_checkpoint(const std::filesystem::path& path);
 
 #if MAMBA2_HAS_DEFINITIONS
-
-[[nodiscard]] inline bool file_exists(const std::filesystem::path& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
 
 /// The files of a directory whose names end so, sorted.
 [[nodiscard]] inline std::vector<std::filesystem::path> files_with_extension(
