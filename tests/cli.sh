@@ -403,8 +403,9 @@ expect 1 'threads' generate "$model" text --threads 5000
 expect 2 . mamba2-bench --random mamba2-3t
 # An option with a list takes one argument: the model may follow.
 expect 0 '' mamba2-logits --ids 1,5 "$model" --out ids.safetensors
-expect 0 . generate --cpus 0 -n 1 "$model" "The sea"
-expect 0 . generate --cpus 0-0,0 -n 1 "$model" "The sea"
+cpu=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status)
+expect 0 . generate --cpus "$cpu" -n 1 "$model" "The sea"
+expect 0 . generate --cpus "$cpu-$cpu,$cpu" -n 1 "$model" "The sea"
 expect 1 'cannot use CPU 8191: this thread may use ' generate --cpus 8191 "$model" "The sea"
 expect 2 'cpus: expected a list of CPUs like 0-3,8, found .4-' generate --cpus 4- "$model" "The sea"
 expect 2 'cpus: expected a list of CPUs' mamba2-bench "$model" --cpus x

@@ -28,12 +28,16 @@ MAMBA2_COMPILED_ELSEWHERE(Int4)
 MAMBA2_COMPILED_ELSEWHERE(Mixed)
 #undef MAMBA2_COMPILED_ELSEWHERE
 
+/// WeightT, in the form that names of members need in an explicit instantiation: with an argument.
+template <class WeightT>
+using ProductsOf = WeightT;
+
 #if !defined(MAMBA2_PRODUCT)
 #define MAMBA2_PRODUCT extern template
 #endif
-#define MAMBA2_PRODUCT_OF(WeightT)                                                        \
-  MAMBA2_PRODUCT void WeightT::multiply(const Matrix<WeightT>&, std::size_t, std::size_t, \
-                                        const Inputs&, MutableRows);
+#define MAMBA2_PRODUCT_OF(WeightT)                                                       \
+  MAMBA2_PRODUCT void ProductsOf<WeightT>::multiply(const Matrix<WeightT>&, std::size_t, \
+                                                    std::size_t, const Inputs&, MutableRows);
 MAMBA2_PRODUCT_OF(Fp32)
 MAMBA2_PRODUCT_OF(Fp16)
 #if !MAMBA2_BF16_DOT
