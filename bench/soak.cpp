@@ -102,6 +102,7 @@ mamba2::Result<Interval> decode(mamba2::Session<WeightT>& session, mamba2::Sampl
 mamba2::Result<void> judge(const std::vector<Interval>& intervals, std::size_t growth) {
   const std::size_t tenth = std::max<std::size_t>(1, intervals.size() / 10);
   std::vector<double> speeds;
+  speeds.reserve(intervals.size());
   for (const Interval& interval : intervals) speeds.push_back(interval.tokens_per_second);
   const auto count = static_cast<std::ptrdiff_t>(tenth);
   const double first = median({speeds.begin(), speeds.begin() + count});

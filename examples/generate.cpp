@@ -217,7 +217,9 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
 mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   const mamba2::Result<std::string> prompt = read_prompt(app, a);
   if (!prompt) return prompt.error();
-  if (const auto writable = cli::check_writable(a.save_state); !writable) return writable;
+  if (const auto writable = cli::check_writable(a.save_state); !writable) {
+    return writable.error();
+  }
   if (prompt->empty() && a.load_state.empty()) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument, "the prompt is empty"};
   }

@@ -29,7 +29,7 @@ std::size_t number(const char* text) { return std::strtoul(text, nullptr, 10); }
 }  // namespace
 
 /// What is executed from here until main() goes on is the loop.
-extern "C" __attribute__((noipa)) void traced(const bench::Loop& loop, const bench::Work& work) {
+extern "C" [[gnu::noinline]] void traced(const bench::Loop& loop, const bench::Work& work) {
   loop.run(work);
 }
 

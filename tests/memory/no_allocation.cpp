@@ -25,6 +25,7 @@
 #include "mamba2/mamba2.hpp"
 #include "tests/memory/counted_allocation.hpp"
 #include "tests/memory/small_model.hpp"
+#include "tests/memory/used.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
 
@@ -198,13 +199,16 @@ TEST_CASE("requests for memory are counted") {
     ask();
     return counted::requests - before;
   };
-  CHECK(count([] { ::operator delete(::operator new(100)); }) == 1);
+  CHECK(count([] { ::operator delete(tests::used(::operator new(100))); }) == 1);
   CHECK(count([] {
           std::vector<int> v(1000, 1);
+          tests::used(v.data());
           v.resize(5000);
+          tests::used(v.data());
         }) == 2);
-  CHECK(count([] { std::free(std::realloc(std::malloc(10), 1000)); }) == 2);
-  CHECK(count([] { std::free(std::aligned_alloc(64, 64)); }) == 1);
+  CHECK(count([] { std::free(tests::used(std::realloc(tests::used(std::malloc(10)), 1000))); }) ==
+        2);
+  CHECK(count([] { std::free(tests::used(std::aligned_alloc(64, 64))); }) == 1);
   CHECK(count([] { mamba2::Arena::create(100).value(); }) == 1);
   CHECK(count([] {}) == 0);
 }

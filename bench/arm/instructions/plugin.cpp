@@ -11,6 +11,7 @@
 #include <deque>
 #include <string>
 
+// NOLINTBEGIN(readability-identifier-naming): they are QEMU's.
 extern "C" {
 struct qemu_plugin_tb;
 struct qemu_info_t;
@@ -32,6 +33,7 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
                                                                const qemu_info_t* info, int count,
                                                                char** arguments);
 }
+// NOLINTEND(readability-identifier-naming)
 
 namespace {
 
