@@ -215,8 +215,8 @@ step_referees() {
 steps=()
 want_packages=true
 tier=(release asan-ubsan aarch64-cross arm-pipeline)
-all=(format release referees fuzz tidy debug clang asan-ubsan asan-scopes tsan x86-levels valgrind aarch64-base
-  aarch64-i8mm aarch64-cpus arm-instructions release-tar aarch64-cross arm-pipeline)
+all=(format release referees fuzz tidy debug clang asan-ubsan asan-scopes tsan x86-levels valgrind
+  aarch64-base aarch64-i8mm aarch64-cpus arm-instructions release-tar aarch64-cross arm-pipeline)
 while [ $# -gt 0 ]; do
   case $1 in
     --full) tier=("${all[@]}") ;;
