@@ -15,7 +15,9 @@
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/linear/matrix.hpp"
 #include "tests/reference/random_weights.hpp"
+#if defined(MAMBA2_SEPARATE)  // the fuzz target is a program of one source file
 #include "tools/models.hpp"
+#endif
 
 namespace tests {
 
