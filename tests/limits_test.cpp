@@ -143,11 +143,11 @@ TEST_CASE("the measure sees what it should") {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve theirs before
   const auto reserved = growth([] {
     std::vector<char> none;
-    none.reserve(300 * kMiB);
+    none.reserve(301 * kMiB);  // more than is checked: a part may lie in pages that were there
     return tests::used(none.data()) != nullptr;
   });
   REQUIRE(reserved.has_value());
-  CHECK(reserved->address_space >= 299 * kMiB);  // a page that was there may be in it
+  CHECK(reserved->address_space >= 300 * kMiB);
   CHECK(reserved->resident < 16 * kMiB);
 #endif
   const auto touched = growth([] {

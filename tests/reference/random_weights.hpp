@@ -76,7 +76,7 @@ inline void round_to_float(const Config& config, Weights& weights) {
 
 /// Weights, exact in float, at the scales of a trained model: the residual stays near 1, decays
 /// and step sizes spread as they are initialised for training (A in 1..16, steps in 1e-3..1e-1),
-/// and every tensor matters.
+/// and every tensor matters. (Cold, as variants() is: for size, since many test files have it.)
 [[gnu::cold]] inline Weights random_weights(const Config& config, std::uint64_t seed) {
   Random random(seed);
   const auto projection = [&random](std::size_t out, std::size_t in) {

@@ -174,8 +174,6 @@ struct BasicFloat {
   static constexpr int kInto = kWide ? kernels::kIntoL1 : kernels::kIntoL2;
 };
 
-/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
-/// that it calls, out of a source file.
 template <class Format, std::size_t kRows>
 void BasicFloat<Format, kRows>::multiply(const Matrix<BasicFloat>& m, std::size_t first,
                                          std::size_t count, const Inputs& x, MutableRows y) {

@@ -144,8 +144,6 @@ struct BasicGroups {
   }
 };
 
-/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
-/// that it calls, out of a source file.
 template <class Kernel, std::size_t kBits>
 void BasicGroups<Kernel, kBits>::multiply(const Matrix<BasicGroups>& m, std::size_t first,
                                           std::size_t count, const Inputs& x, MutableRows y) {

@@ -166,8 +166,6 @@ struct BasicInt4 {
   }
 };
 
-/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
-/// that it calls, out of a source file.
 template <class Kernel, std::size_t kGroup, bool kGroupedInputs, std::size_t kHadamard,
           class HeadPolicy>
 void BasicInt4<Kernel, kGroup, kGroupedInputs, kHadamard, HeadPolicy>::multiply(

@@ -110,8 +110,6 @@ struct BasicInt8 {
   }
 };
 
-/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
-/// that it calls, out of a source file.
 template <class Kernel, std::size_t kInputGroup, std::size_t kHadamard>
 void BasicInt8<Kernel, kInputGroup, kHadamard>::multiply(const Matrix<BasicInt8>& m,
                                                          std::size_t first, std::size_t count,

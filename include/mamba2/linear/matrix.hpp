@@ -111,7 +111,9 @@ concept WeightPolicy = requires(Matrix<W>& m, const BandRows& rows, const Inputs
 ///   pack_band(rows, cols, to), row(m, index, to), input_bytes(cols), prepare(x, cols, to),
 ///   arithmetic(tokens), multiply(m, first, count, x, y)
 ///                              as those of Matrix
-/// and, if it can, takes_codes(stored).
+/// and, if it can, takes_codes(stored). Templates define multiply() outside of the class, where it
+/// is not inline: so that "extern template" keeps it, and the kernels that it calls, out of a
+/// source file.
 template <class W>
 concept MatrixFormat = requires(const Matrix<W>& m, const BandRows& rows, const Inputs& x,
                                 MutableRows y, std::size_t n, const float* from, float* to,

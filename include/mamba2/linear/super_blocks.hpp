@@ -157,8 +157,6 @@ struct BasicSuperBlocks {
   }
 };
 
-/// Not in the class, where it would be inline: so that "extern template" keeps it, and the kernels
-/// that it calls, out of a source file.
 template <class Kernel, std::size_t kBits>
 void BasicSuperBlocks<Kernel, kBits>::multiply(const Matrix<BasicSuperBlocks>& m, std::size_t first,
                                                std::size_t count, const Inputs& x, MutableRows y) {
