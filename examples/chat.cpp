@@ -186,6 +186,7 @@ mamba2::Result<void> talk(const Arguments& a) {
   if (!workers) return workers.error();
   const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
   if (!model) return model.error();
+  cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
   auto session = model->session({.workers = *workers});

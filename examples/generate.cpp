@@ -180,6 +180,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
     return mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers, .progress = update});
   }();
   if (!model) return model.error();
+  cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
   auto session = model->session({.state = a.state, .workers = *workers});

@@ -80,6 +80,11 @@ int run(CLI::App& app, int argc, char** argv, Work&& work) {
   return 1;
 }
 
+/// Shows what a model's notes say, on standard error.
+inline void show_notes(std::span<const std::string> notes) {
+  for (const std::string& note : notes) std::cerr << "note: " << note << '\n';
+}
+
 /// Error: io, if a file of this name, unless it is empty, could not be written. To be asked before
 /// hours of work, not after.
 [[nodiscard]] inline mamba2::Result<void> check_writable(const std::string& path) {

@@ -113,6 +113,7 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
           {"parameters", parameters},
           {"file_bytes", checkpoint.file_bytes()},
           {"memory", memory},
+          {"notes", checkpoint.notes()},
           {"tensors", tensors}};
 }
 
@@ -196,6 +197,7 @@ int main(int argc, char** argv) {
     const auto checkpoint = Checkpoint::open(model);
     if (!checkpoint) return checkpoint.error();
     const Json json = report(model, *checkpoint);
+    cli::show_notes(checkpoint->notes());
     std::printf("%s: Mamba-2, %.2f M parameters, %.1f MB on disk\n", model.c_str(),
                 json["parameters"].get<double>() / 1e6,
                 static_cast<double>(checkpoint->file_bytes()) / 1e6);

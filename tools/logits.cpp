@@ -60,6 +60,7 @@ Result<void> run(const Arguments& a) {
   if (!workers) return workers.error();
   const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
   if (!model) return model.error();
+  cli::show_notes(model->notes());
   const auto tokens = tokens_of(a, model->config());
   if (!tokens) return tokens.error();
   if (tokens->empty()) return mamba2::Error{mamba2::ErrorCode::invalid_argument, "no tokens"};

@@ -254,6 +254,7 @@ template <WeightPolicy WeightT>
       detail::WeightsLoader<WeightT>(checkpoint, options, **executor, weights).load_all();
   if (!loaded) return loaded.error();
   weights.fingerprint = fingerprint(checkpoint, WeightT::name);  // of pages just read
+  weights.notes.assign(checkpoint.notes().begin(), checkpoint.notes().end());
   return weights;
 }
 

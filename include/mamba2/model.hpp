@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "mamba2/batch.hpp"
@@ -118,6 +119,10 @@ class Mamba2Model {
 
   /// Tells models apart, and the same model in different precisions: see io/fingerprint.hpp.
   [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
+
+  /// What loading passed over or decided that somebody may not expect (Checkpoint::notes); none of a
+  /// packed model.
+  [[nodiscard]] std::span<const std::string> notes() const noexcept { return weights_->notes; }
 
   /// Bytes of memory that the weights take.
   [[nodiscard]] std::size_t weight_bytes() const noexcept { return weights_->arena.size(); }

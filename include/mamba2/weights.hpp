@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "mamba2/config.hpp"
@@ -42,6 +43,7 @@ struct Weights {
   Config config;
   Arena arena;
   std::uint64_t fingerprint = 0;  ///< of the model (io/fingerprint.hpp); 0: made of no checkpoint
+  std::vector<std::string> notes;  ///< those of the checkpoint
   using Head = typename WeightT::Head;
 
   Matrix<Head> embedding;         ///< (vocab_size, d_model)

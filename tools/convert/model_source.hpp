@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "tools/cli.hpp"
 #include "tools/convert/random_model.hpp"
 
 namespace convert {
@@ -23,6 +24,7 @@ class ModelSource {
   [[nodiscard]] static mamba2::Result<ModelSource> open(const std::filesystem::path& path) {
     auto checkpoint = mamba2::Checkpoint::open(path);
     if (!checkpoint) return std::move(checkpoint).error();
+    cli::show_notes(checkpoint->notes());
     return ModelSource(*std::move(checkpoint));
   }
   [[nodiscard]] static ModelSource random(const mamba2::Config& config) {

@@ -71,6 +71,7 @@ class ModelEvaluator final : public Evaluator {
                           progress.update(done, all);
                         }});
     if (!model) return model.error();
+    cli::show_notes(model->notes());
     auto scorer = Scorer<WeightT>::create(*model, options, *executor);
     if (!scorer) return std::move(scorer).error();
     evaluator = std::make_unique<ModelEvaluator<WeightT>>(*std::move(scorer));

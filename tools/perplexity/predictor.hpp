@@ -66,6 +66,7 @@ inline mamba2::Result<std::unique_ptr<Predictor>> open_predictor(
         path, {.workers = options.workers,
                .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }});
     if (!model) return model.error();
+    cli::show_notes(model->notes());
     auto session = model->session(options);
     if (!session) return session.error();
     predictor = std::make_unique<ModelPredictor<WeightT>>(*std::move(session));

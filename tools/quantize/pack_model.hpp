@@ -10,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "tools/cli.hpp"
 #include "tools/convert/companions.hpp"
 #include "tools/convert/output_path.hpp"
 #include "tools/weights.hpp"
@@ -40,6 +41,7 @@ struct PackArguments {
   if (auto fine = cli::check_writable(a.out); !fine) return fine;
   const auto checkpoint = mamba2::Checkpoint::open(a.in);
   if (!checkpoint) return checkpoint.error();
+  cli::show_notes(checkpoint->notes());
   auto companions = convert::Companions::open(a.in);
   if (!companions) return companions.error();
   if (a.no_tokenizer) companions->drop_tokenizer();

@@ -45,9 +45,19 @@
 #error "mamba2 supports x86-64 and AArch64"
 #endif
 
-// Whether products of BF16 numbers pay: on Intel's CPUs with AMX, VDPBF16PS has half the rate of
-// FP32 multiply-adds (measured on Sapphire Rapids), on AMD's the double.
-#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
+// Whether the CPU is an Intel Xeon of the Sapphire Rapids kind or later, which is told by its FP16
+// arithmetic: its AMX is hidden by most virtual machines. Of AMD's, Zen 6 has FP16 arithmetic, too;
+// a compiler that does not know it takes it for one of those before.
+#if defined(__AVX512FP16__) && !defined(__znver4__) && !defined(__znver5__) && \
+    !defined(__znver6__)
+#define MAMBA2_SAPPHIRE_RAPIDS 1
+#else
+#define MAMBA2_SAPPHIRE_RAPIDS 0
+#endif
+
+// Whether products of BF16 numbers pay: on Sapphire Rapids, VDPBF16PS has half the rate of FP32
+// multiply-adds (measured), on AMD's CPUs the double.
+#if defined(__AVX512BF16__) && !MAMBA2_SAPPHIRE_RAPIDS
 #define MAMBA2_BF16_DOT 1
 #else
 #define MAMBA2_BF16_DOT 0

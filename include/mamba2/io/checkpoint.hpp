@@ -91,6 +91,10 @@ class Checkpoint {
   /// Bytes of all files of weights together.
   [[nodiscard]] std::uint64_t file_bytes() const noexcept { return file_bytes_; }
 
+  /// What was passed over or decided while opening that somebody may not expect: a line each, with
+  /// the file and the tensor or key.
+  [[nodiscard]] std::span<const std::string> notes() const noexcept { return notes_; }
+
  private:
   explicit Checkpoint(Config config) : config_(std::move(config)) {}
 
@@ -102,6 +106,7 @@ class Checkpoint {
   TensorTable table_;
   std::vector<MappedFile> files_;
   std::uint64_t file_bytes_ = 0;
+  std::vector<std::string> notes_;
 };
 
 #if MAMBA2_HAS_DEFINITIONS

@@ -119,9 +119,9 @@ inline void prefetch(const void* address) {
 
 /// How far ahead of its use a line of weights is asked for, into the L2 cache; past the end of a
 /// band too, as the next one follows there. Products with one token, measured as shares of the rate
-/// of a plain stream: on Zen 4 0.91 to 0.97 so, and 0.67 to 0.93 with 4 KiB; on Sapphire Rapids,
-/// which is told by its AMX, 0.6 to 0.8 with 1 KiB and 0.82 to 0.95 with 4 to 8 KiB.
-#if defined(__AMX_TILE__)
+/// of a plain stream: on Zen 4 0.91 to 0.97 so, and 0.67 to 0.93 with 4 KiB; on Sapphire Rapids 0.6
+/// to 0.8 with 1 KiB and 0.82 to 0.95 with 4 to 8 KiB.
+#if MAMBA2_SAPPHIRE_RAPIDS
 inline constexpr std::size_t kWeightsAhead = 6144;
 #else
 inline constexpr std::size_t kWeightsAhead = 1024;
