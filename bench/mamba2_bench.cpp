@@ -178,7 +178,7 @@ int main(int argc, char** argv) {
   app.callback([&] { complete(arguments); });
   app.footer(
       "Examples:\n"
-      "  mamba2-bench examples/models/tales-14m\n"
+      "  mamba2-bench examples/models/llama-tales-14m\n"
       "  mamba2-bench --random mamba2-780m --weights int8,int4 --threads 1,2 --json 780m.json\n"
       "  mamba2-bench --random mamba2-130m --decode 64 --context 8192\n"
       "  mamba2-bench --random mamba2-780m --batch 1,2,4,8,16,32 --state fp16\n"

@@ -304,7 +304,7 @@ class Measurement {
     return row;
   }
 
-  /// "tales-14m" for the folder examples/models/tales-14m/.
+  /// "llama-tales-14m" for the folder examples/models/llama-tales-14m/.
   [[nodiscard]] std::string name() const {
     if (request_.random) return request_.model;
     std::filesystem::path path = std::filesystem::absolute(request_.model).lexically_normal();

@@ -38,7 +38,7 @@ void describe(CLI::App& app, Arguments& a) {
       "Decodes one text token by token, choosing each at random as the model says, and prints\n"
       "memory and speed as it goes. Fails if memory grows after the first interval.");
   app.footer(
-      "Example: mamba2-soak examples/models/tales-14m --threads 1\n"
+      "Example: mamba2-soak examples/models/llama-tales-14m --threads 1\n"
       "Exit status: 0 done, 1 memory grew or something failed, 2 wrong usage.");
   app.option_defaults()->always_capture_default();
   app.add_option("MODEL", a.model, "Folder of a checkpoint, or GGUF file")->required();

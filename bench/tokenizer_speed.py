@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times mamba2's tokenizer and the Hugging Face `tokenizers` package on a text, one thread each.
 
-  python3 bench/tokenizer_speed.py TEXT... [--tokenizer examples/models/tales-14m/tokenizer.json]
+  python3 bench/tokenizer_speed.py TEXT... [--tokenizer tokenizer.json]
                                            [--driver build/release/bin/referee_tokenizer]
 
 Encodes each file as one long text, and its lines one by one: MB/s, the best of the passes that fit
@@ -51,7 +51,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", nargs="+", type=pathlib.Path)
-    parser.add_argument("--tokenizer", default=ROOT / "examples/models/tales-14m/tokenizer.json")
+    parser.add_argument("--tokenizer",
+                        default=ROOT / "examples/models/llama-tales-14m/tokenizer.json")
     parser.add_argument("--driver", default=ROOT / "build/release/bin/referee_tokenizer")
     args = parser.parse_args()
     for path in args.text:

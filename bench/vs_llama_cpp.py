@@ -166,7 +166,8 @@ def measure(args, scratch):
     """The rows, and the versions."""
     # Whether llama.cpp reads Mamba-2 here, and mamba2 knows --weights: asked before much is done.
     small = scratch / "small.gguf"
-    run(args.bin / "mamba2-convert", ROOT / "examples/models/tales-14m", small, "--type", "q8_0")
+    run(args.bin / "mamba2-convert", ROOT / "examples/models/llama-tales-14m", small,
+        "--type", "q8_0")
     versions = {"llama.cpp": run_llama_cpp(args, small, 1, SLICES, 2)["versions"]}
     run_mamba2(args, {"path": small, "weights": args.weights}, 1, scratch)
     paths = args.model or write_random(args, args.work or scratch)

@@ -53,7 +53,7 @@ class CooperativeExecutor final : public mamba2::Executor {
 
 struct Application {
   Scheduler scheduler;
-  std::string model = "examples/models/tales-14m";
+  std::string model = "examples/models/llama-tales-14m";
   bool done = false;
   bool failed = false;
 

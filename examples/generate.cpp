@@ -52,7 +52,7 @@ void describe(CLI::App& app, Arguments& a) {
   app.description("Continues a text with a Mamba-2 language model.");
   app.footer(
       "Examples:\n"
-      "  generate examples/models/tales-14m \"Once upon a time\"\n"
+      "  generate examples/models/llama-tales-14m \"Once upon a time\"\n"
       "  generate MODEL --file story.txt --max-tokens 500 --temperature 0.6\n"
       "  echo \"The sea was\" | generate MODEL --no-echo --stop \"\\n\\n\" --stats\n"
       "  generate MODEL \"The sea was\" --save-state sea.state\n"

@@ -46,7 +46,7 @@ mamba2::Result<void> run(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto outcome = run(argc > 1 ? argv[1] : "examples/models/tales-14m");
+  const auto outcome = run(argc > 1 ? argv[1] : "examples/models/llama-tales-14m");
   if (!outcome) std::fprintf(stderr, "openmp: %s\n", outcome.error().message.c_str());
   return outcome ? 0 : 1;
 }

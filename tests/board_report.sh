@@ -87,8 +87,8 @@ reports() { # PATTERN...: the lines that the report has
 }
 
 : >report.md
-printf 'another text\n' >tales-14m.txt
-cp "$toy" tales-14m.gguf
+printf 'another text\n' >llama-tales-14m.txt
+cp "$toy" llama-tales-14m.gguf
 expect 0 '^report.md is written' --model "$toy" --seconds 1 --out report.md
 number='[0-9]+\.[0-9]'
 reports '^# mamba2 on Orange Pi 5$' '^\| system \| Armbian 24.11 bookworm \|' \
@@ -111,7 +111,7 @@ sed -i 's/asimddp//' root/proc/cpuinfo
 expect 1 'nothing could be measured: .*exit status 1' --model "$toy" --out report.md
 rm -rf root
 mkdir root
-rm tales-14m.*
+rm llama-tales-14m.*
 mv cortex-a76/* armv8-a
 for shell in dash 'busybox sh' bash; do
   read -ra shell <<<"$shell"

@@ -4,7 +4,7 @@
 set -euo pipefail
 source=$1 bin=$2 work=$3
 emulator=("${@:4}")
-model=$source/examples/models/tales-14m
+model=$source/examples/models/llama-tales-14m
 rm -rf "$work"
 mkdir -p "$work"
 cd "$work"

@@ -21,7 +21,7 @@ using mamba2::StopReason;
 
 namespace {
 
-const std::string kModel = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+const std::string kModel = MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m";
 constexpr const char* kPrompt = "Once upon a time there was a little girl who lived";
 
 struct Bundled {

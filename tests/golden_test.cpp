@@ -30,7 +30,7 @@ constexpr std::size_t kWindows = 3;
 constexpr std::size_t kWindowTokens = 256;
 #endif
 
-constexpr const char* kTales = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+constexpr const char* kTales = MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m";
 
 const mamba2::Mamba2Model<mamba2::Fp32>& model() {
   static const auto loaded = mamba2::Mamba2Model<mamba2::Fp32>::load(kTales).value();
@@ -43,12 +43,13 @@ const mamba2::Tokenizer& tokenizer() {
 }
 
 reference::Safetensors golden() {
-  return reference::load_safetensors(MAMBA2_SOURCE_DIR "/tests/golden/tales-14m.safetensors")
+  return reference::load_safetensors(MAMBA2_SOURCE_DIR "/tests/golden/llama-tales-14m.safetensors")
       .value();
 }
 
 nlohmann::json golden_texts() {
-  const auto text = reference::read_file(MAMBA2_SOURCE_DIR "/tests/golden/tales-14m.json").value();
+  const auto text =
+      reference::read_file(MAMBA2_SOURCE_DIR "/tests/golden/llama-tales-14m.json").value();
   return nlohmann::json::parse(text);
 }
 

@@ -25,7 +25,7 @@ BF16_INPUTS = 5e-3, 0.055
 Q8_0_INPUTS = 0.0225, 0.24
 
 # Of the bundled model's own texts.
-IDS = load_file(ROOT / "tests/golden/tales-14m.safetensors")["window_ids"][0, :256].tolist()
+IDS = load_file(ROOT / "tests/golden/llama-tales-14m.safetensors")["window_ids"][0, :256].tolist()
 
 
 @llama_cpp.llama_log_callback

@@ -11,7 +11,7 @@
 #include "tools/models.hpp"
 
 TEST_CASE("the README's example of a State") {
-  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m";
   auto model = mamba2::Mamba2Model<mamba2::Int8>::load(path).value();
   auto tokenizer = mamba2::Tokenizer::load(path).value();
 
@@ -29,7 +29,7 @@ TEST_CASE("the README's example of a State") {
 }
 
 TEST_CASE("the README's example of a state file and a PrefixCache") {
-  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m";
   const auto model = mamba2::Mamba2Model<mamba2::Int8>::load(path).value();
   const auto tokenizer = mamba2::Tokenizer::load(path).value();
   auto session = model.session().value();
@@ -56,7 +56,7 @@ TEST_CASE("the README's example of a state file and a PrefixCache") {
 }
 
 TEST_CASE("the README's example of a Batch") {
-  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+  const std::string path = MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m";
   const auto model = mamba2::Mamba2Model<mamba2::Int8>::load(path).value();
   auto alice = model.session().value();
   auto bob = model.session().value();

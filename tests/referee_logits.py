@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 def main():
     bin_folder = pathlib.Path(sys.argv[1])
-    golden = load_file(ROOT / "tests/golden/tales-14m.safetensors")
+    golden = load_file(ROOT / "tests/golden/llama-tales-14m.safetensors")
     ids = golden["ids"].reshape(-1)
     expected = golden["logits"].reshape(len(ids), -1)
     listed = ",".join(str(i) for i in ids)

@@ -29,7 +29,7 @@ except ImportError:
     sys.exit(77)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BUNDLED = ROOT / "examples/models/tales-14m/tokenizer.json"
+BUNDLED = ROOT / "examples/models/llama-tales-14m/tokenizer.json"
 
 
 class Driver:
@@ -184,7 +184,7 @@ def write_golden(strings, rng):
     neox = folder / "neox.json"
     neox.write_text(json.dumps(neox_like(texts.project_files(ROOT) + texts.SAMPLES, 2000),
                                indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name, path in (("tales-14m", BUNDLED), ("neox", neox)):
+    for name, path in (("llama-tales-14m", BUNDLED), ("neox", neox)):
         referee = Tokenizer.from_file(str(path))
         top = max(referee.get_vocab().values())
         cases = [{"text": s, "ids": referee.encode(s).ids} for s in strings]
@@ -227,7 +227,7 @@ def main():
             return path
 
         neox = neox_like(corpus + texts.SAMPLES, 5000)
-        differences += compare(driver, "tales-14m", BUNDLED, strings, rng)
+        differences += compare(driver, "llama-tales-14m", BUNDLED, strings, rng)
         differences += compare(driver, "GPT-NeoX rules", write("neox", neox), strings, rng)
         for name, data in variants(neox):
             differences += compare(driver, f"GPT-NeoX rules, {name}", write(name, data), sample, rng)

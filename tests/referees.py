@@ -16,7 +16,7 @@ except ImportError as missing:
     sys.exit(77)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "examples/models/tales-14m"
+MODEL = ROOT / "examples/models/llama-tales-14m"
 TEXTS = ["Once upon a time", "a<|endoftext|>b",
          "  Tabs\tand\n\nlines, 12345 numbers; it's d\u00e9j\u00e0 vu: \u4e2d\u6587 e\u0301"]
 sys.path.insert(0, str(ROOT / "tools"))

@@ -38,11 +38,11 @@ texts() { # COMMAND...: what it makes of the prompt in each precision
   for weights in fp32 fp16 int8 int4; do
     "$@" "$model" "Once upon a time" -t 0 -n 24 -w "$weights"
   done
-  "$@" tales-14m.gguf "Once upon a time" -t 0 -n 24
+  "$@" llama-tales-14m.gguf "Once upon a time" -t 0 -n 24
 }
 texts "$generate" >../expected.txt
 [ "$(wc -w <../expected.txt)" -ge 100 ] || die "$generate writes too little"
-tail -n 1 ../expected.txt | cmp - tales-14m.txt || die "tales-14m.txt: another text"
+tail -n 1 ../expected.txt | cmp - llama-tales-14m.txt || die "llama-tales-14m.txt: another text"
 
 for build in cortex-a76:neon_dotprod:cortex-a76 armv8-a:neon:cortex-a53; do
   IFS=: read -r folder isa cpu <<<"$build"
@@ -61,10 +61,10 @@ for build in cortex-a76:neon_dotprod:cortex-a76 armv8-a:neon:cortex-a53; do
   texts "${run[@]}" "$folder/generate" >../found.txt
   diff ../expected.txt ../found.txt || die "$folder/generate writes another text"
   pass
-  "${run[@]}" "$folder/mamba2-bench" tales-14m.gguf --threads 2 --decode 2 --prefill 3 --repeat 1 \
-    >../bench.txt
+  "${run[@]}" "$folder/mamba2-bench" llama-tales-14m.gguf --threads 2 --decode 2 --prefill 3 \
+    --repeat 1 >../bench.txt
   grep -q "mixed *2 *decode" ../bench.txt || die "$folder/mamba2-bench: no row"
-  "${run[@]}" "$folder/mamba2-inspect" tales-14m.gguf | grep -q '14.48 M parameters' ||
+  "${run[@]}" "$folder/mamba2-inspect" llama-tales-14m.gguf | grep -q '14.48 M parameters' ||
     die "$folder/mamba2-inspect"
   pass
 done

@@ -26,7 +26,7 @@ using Tokens = std::vector<Token>;
 using tiny::Json;
 
 const std::string kRoot = MAMBA2_SOURCE_DIR;
-const std::string kBundled = kRoot + "/examples/models/tales-14m";
+const std::string kBundled = kRoot + "/examples/models/llama-tales-14m";
 const std::string kGolden = kRoot + "/tests/golden/tokenizer/";
 const std::string kNeox = kGolden + "neox.json";
 
@@ -99,7 +99,7 @@ const std::string kMixed =
 }  // namespace
 
 TEST_CASE("the bundled tokenizer gives the ids and texts of the tokenizers package") {
-  check_cases(load(kBundled), kGolden + "tales-14m-cases.json");
+  check_cases(load(kBundled), kGolden + "llama-tales-14m-cases.json");
 }
 
 TEST_CASE("a tokenizer with GPT-NeoX's rules gives the ids and texts of the tokenizers package") {
@@ -108,7 +108,7 @@ TEST_CASE("a tokenizer with GPT-NeoX's rules gives the ids and texts of the toke
 
 TEST_CASE("the goldens of the bundled model") {
   const Tokenizer tokenizer = load(kBundled);
-  const Json golden = Json::parse(read(kRoot + "/tests/golden/tales-14m.json"));
+  const Json golden = Json::parse(read(kRoot + "/tests/golden/llama-tales-14m.json"));
   std::size_t prompts = 0;
   for (const Json& entry : golden) {
     if (!entry.contains("prompt")) continue;

@@ -231,8 +231,8 @@ def main():
         folder = pathlib.Path(temporary)
         test = Test(bin_folder, folder)
         model = folder / "tales-q8_0.gguf"
-        subprocess.run([bin_folder / "mamba2-convert", ROOT / "examples/models/tales-14m", model,
-                        "--type", "q8_0"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([bin_folder / "mamba2-convert", ROOT / "examples/models/llama-tales-14m",
+                        model, "--type", "q8_0"], check=True, stdout=subprocess.DEVNULL)
         test.usage()
         test.refusals(model)
         test.resources()

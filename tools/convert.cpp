@@ -123,8 +123,8 @@ void describe(CLI::App& app, Arguments& a) {
   a.workers.add(app);
   app.footer(
       "Examples:\n"
-      "  mamba2-convert examples/models/tales-14m tales.gguf\n"
-      "  mamba2-convert examples/models/tales-14m tales-q8_0.gguf --type q8_0\n"
+      "  mamba2-convert examples/models/llama-tales-14m tales.gguf\n"
+      "  mamba2-convert examples/models/llama-tales-14m tales-q8_0.gguf --type q8_0\n"
       "  mamba2-convert tales.gguf tales-hf --type f32\n"
       "  mamba2-convert --random mamba2-130m random-130m.gguf --type q4_0\n"
       "\n"

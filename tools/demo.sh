@@ -21,7 +21,7 @@ need g++ cmake ninja-build libeigen3-dev libxsimd-dev nlohmann-json3-dev libcli1
 cmake --preset release
 cmake --build --preset release --parallel "$(cores)" --target examples/all tools/all
 
-command=(build/release/bin/generate examples/models/tales-14m "Once upon a time" "$@")
+command=(build/release/bin/generate examples/models/llama-tales-14m "Once upon a time" "$@")
 printf '\n$'
 printf ' %q' "${command[@]}"
 printf '\n\n'

@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   app.add_flag("--tensors", each, "List every tensor, not one line for all layers");
   app.add_option("--json", json_file, "Write the report to this file as JSON");
   app.footer(
-      "Example:\n  mamba2-inspect examples/models/tales-14m --json report.json\n"
+      "Example:\n  mamba2-inspect examples/models/llama-tales-14m --json report.json\n"
       "Exit status: 0 the checkpoint is complete and can be run, 1 it can not, 2 wrong usage.");
   return cli::run(app, argc, argv, [&]() -> mamba2::Result<void> {
     if (auto writable = cli::check_writable(json_file); !writable) return writable;

@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
   app.add_option("--out", a.out, "The file to write")->required();
   app.footer(
       "Example, and how to read the file in Python:\n"
-      "  mamba2-logits examples/models/tales-14m --ids 1,5,9 --all --out logits.safetensors\n"
+      "  mamba2-logits examples/models/llama-tales-14m --ids 1,5,9 --all --out logits.safetensors\n"
       "  logits = safetensors.numpy.load_file(\"logits.safetensors\")[\"logits\"]\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
   app.callback([&] {

@@ -140,7 +140,7 @@ def write_toy(path, rng):
     q8_0, q4_0 = (gguf.GGMLQuantizationType[name] for name in ("Q8_0", "Q4_0"))
     blocks = {name: (dtype, gguf.quantize(values, dtype)) for name, values in tensors.items()
               for dtype in [q8_0 if "embeddings" in name else q4_0] if name.endswith(MATRICES)}
-    data = json.loads((ROOT / "examples/models/tales-14m/tokenizer.json").read_text("utf-8"))
+    data = json.loads((ROOT / "examples/models/llama-tales-14m/tokenizer.json").read_text("utf-8"))
     vocab = {text: i for text, i in data["model"]["vocab"].items() if i < TOY_TOKENS}
     data["model"]["merges"] = [m for m in data["model"]["merges"] if "".join(m) in vocab]
     data["model"]["vocab"] = vocab

@@ -262,7 +262,7 @@ int main(int argc, char** argv) {
   workers.add(app);
   app.footer(
       "Examples:\n"
-      "  mamba2-perplexity examples/models/tales-14m book.txt\n"
+      "  mamba2-perplexity examples/models/llama-tales-14m book.txt\n"
       "  mamba2-perplexity model book.txt --weights int8 --reference model\n"
       "  mamba2-perplexity model book.txt --state fp16 --reference model --context 4096 --batch 1\n"
       "  mamba2-perplexity model book.txt --rolling\n"

@@ -71,18 +71,18 @@ for build in aarch64-board:cortex-a76 aarch64-board-baseline:armv8-a; do
   for program in "${programs[@]}"; do cp "build/$preset/bin/$program" "$folder"; done
 done
 
-"${emulator[@]}" "$top/armv8-a/mamba2-quantize" examples/models/tales-14m "$top/tales-14m.gguf" \
-  --type int8
+"${emulator[@]}" "$top/armv8-a/mamba2-quantize" examples/models/llama-tales-14m \
+  "$top/llama-tales-14m.gguf" --type int8
 # What board_report.sh expects of the processor that it runs on.
-"${emulator[@]}" "$top/armv8-a/generate" "$top/tales-14m.gguf" "Once upon a time" -t 0 -n 24 \
-  >"$top/tales-14m.txt"
+"${emulator[@]}" "$top/armv8-a/generate" "$top/llama-tales-14m.gguf" "Once upon a time" -t 0 -n 24 \
+  >"$top/llama-tales-14m.txt"
 cp LICENSE tools/board_report.sh tools/board_report_markdown.sh "$top"
 cat >"$top/README.md" <<END
 # mamba2 $version for Linux on 64-bit ARM
 Programs that need nothing installed. \`cortex-a76/\` has those for Cortex-A76 and later (Orange Pi 5,
 Raspberry Pi 5), \`armv8-a/\` those for any 64-bit ARM. Each has a \`--help\`.
 
-    cortex-a76/generate tales-14m.gguf "Once upon a time" --stats
+    cortex-a76/generate llama-tales-14m.gguf "Once upon a time" --stats
     cortex-a76/mamba2-bench --random mamba2-130m --weights int8,int4
     ./board_report.sh
 

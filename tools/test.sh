@@ -101,7 +101,7 @@ on_arm() {
 # Memory errors and leaks of what users run, as AddressSanitizer does not see them: values that were
 # never set. For x86-64-v3, because valgrind knows no AVX-512.
 step_valgrind() {
-  local weights build=build/x86-64-v3 model=examples/models/tales-14m
+  local weights build=build/x86-64-v3 model=examples/models/llama-tales-14m
   local valgrind=(valgrind --quiet --error-exitcode=1 --leak-check=full)
   on_arm && return
   configure_level x86-64-v3 -DMAMBA2_BUILD_EXAMPLES=ON
@@ -156,8 +156,8 @@ step_release-tar() {
   tools/release.sh --no-install --out "$again"
   for archive in "$again"/*.tar.xz; do
     cmp "$archive" "build/release-tar/$(basename "$archive")"
-    tests/release.sh "$archive" "$PWD/build/release/bin/generate" "$PWD/examples/models/tales-14m" \
-      build/release-tar/work
+    tests/release.sh "$archive" "$PWD/build/release/bin/generate" \
+      "$PWD/examples/models/llama-tales-14m" build/release-tar/work
   done
 }
 

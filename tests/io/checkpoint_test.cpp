@@ -299,7 +299,7 @@ TEST_CASE("checkpoint: every truncation is an error, every flipped bit of the he
 }
 
 TEST_CASE("checkpoint: the bundled model, in two shards") {
-  const auto opened = Checkpoint::open(MAMBA2_SOURCE_DIR "/examples/models/tales-14m");
+  const auto opened = Checkpoint::open(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m");
   REQUIRE(opened);
   CHECK(opened->config().n_layer == 12);
   CHECK(opened->config().tie_embeddings);
@@ -308,7 +308,7 @@ TEST_CASE("checkpoint: the bundled model, in two shards") {
   const TensorView& embedding = opened->tensor("embedding.weight");
   CHECK(embedding.shape == Shape{8192, 384});
   CHECK(embedding.dtype == DType::BF16);
-  CHECK(embedding.file.ends_with("tales-14m/model-00001-of-00002.safetensors"));
+  CHECK(embedding.file.ends_with("llama-tales-14m/model-00001-of-00002.safetensors"));
   CHECK(opened->tensor("layers.11.mixer.in_proj.weight").shape == Shape{1676, 384});
   const TensorView& A_log = opened->tensor("layers.4.mixer.A_log");
   CHECK(A_log.dtype == DType::F32);

@@ -62,8 +62,8 @@ void check_refused_config(std::string_view json, ErrorCode code,
 }  // namespace
 
 TEST_CASE("config: the bundled model") {
-  const auto text =
-      mamba2::read_text_file(MAMBA2_SOURCE_DIR "/examples/models/tales-14m/config.json", 10000);
+  const auto text = mamba2::read_text_file(
+      MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m/config.json", 10000);
   REQUIRE(text);
   const Config config = parse_config(*text).value();
   CHECK(config.d_model == 384);

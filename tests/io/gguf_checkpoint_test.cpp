@@ -282,7 +282,7 @@ TEST_CASE("gguf checkpoint: every truncation is an error, no flipped bit a crash
 
 TEST_CASE("gguf checkpoint: the bundled model has the same logits, bit by bit") {
   const Checkpoint original =
-      Checkpoint::open(MAMBA2_SOURCE_DIR "/examples/models/tales-14m").value();
+      Checkpoint::open(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m").value();
   const Bytes bytes = GgufModel(original).bytes();
   const Checkpoint gguf = Checkpoint::from_gguf(bytes).value();
   std::vector<mamba2::Token> tokens(40);

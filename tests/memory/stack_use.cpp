@@ -99,7 +99,7 @@ TEST_CASE("stack for reading tokens") {
 }
 
 TEST_CASE("stack for loading") {
-  const std::filesystem::path folder = MAMBA2_SOURCE_DIR "/examples/models/tales-14m";
+  const std::filesystem::path folder = MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m";
   bool good = true;
   const std::size_t model = stack_of([&] {
     good =

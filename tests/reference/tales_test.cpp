@@ -30,13 +30,14 @@ std::vector<Token> token_ids(const Tensor& tensor, std::size_t count) {
   return ids;
 }
 
-TEST_CASE("tales-14m: the oracle agrees on the bundled model") {
-  const Model model = load_huggingface(MAMBA2_SOURCE_DIR "/examples/models/tales-14m").value();
+TEST_CASE("llama-tales-14m: the oracle agrees on the bundled model") {
+  const Model model =
+      load_huggingface(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m").value();
   const Config& config = model.config;
   CHECK(config.validate());
   CHECK(config.d_model == 384);
   const Safetensors golden =
-      load_safetensors(MAMBA2_SOURCE_DIR "/tests/golden/tales-14m.safetensors").value();
+      load_safetensors(MAMBA2_SOURCE_DIR "/tests/golden/llama-tales-14m.safetensors").value();
 
   const std::vector<Token> prompt = token_ids(golden.tensors.at("ids"), kPrompt);
   std::vector<double> expected_logits = to_double(golden.tensors.at("logits"));

@@ -78,7 +78,7 @@ void check_refused(const TokenizerFile& file, std::string_view key) {
 
 TEST_CASE("tokenizer_export: tokenizer.json to GGUF and back") {
   for (const char* path :
-       {"/examples/models/tales-14m/tokenizer.json", "/tests/golden/tokenizer/neox.json"}) {
+       {"/examples/models/llama-tales-14m/tokenizer.json", "/tests/golden/tokenizer/neox.json"}) {
     CAPTURE(path);
     const std::string json = text_of(path);
     const TokenizerFile file = file_of(json);
@@ -114,7 +114,7 @@ TEST_CASE("tokenizer_export: kinds of tokens") {
 }
 
 TEST_CASE("tokenizer_export: what GGUF cannot say is refused by name") {
-  const TokenizerFile fine = file_of(text_of("/examples/models/tales-14m/tokenizer.json"));
+  const TokenizerFile fine = file_of(text_of("/examples/models/llama-tales-14m/tokenizer.json"));
   TokenizerFile file = fine;
   file.add_prefix_space = true;
   check_refused(file, "pre_tokenizer.add_prefix_space");

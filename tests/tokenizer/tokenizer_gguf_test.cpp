@@ -80,8 +80,8 @@ void check_golden(const GgufTokenizer& gguf, const std::string& cases_file) {
 }  // namespace
 
 TEST_CASE("gguf tokenizer: the same tokens as from the bundled tokenizer.json") {
-  const Json json = read_json(MAMBA2_SOURCE_DIR "/examples/models/tales-14m/tokenizer.json");
-  check_golden({json, json["model"]["vocab"].size()}, "tales-14m-cases.json");
+  const Json json = read_json(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m/tokenizer.json");
+  check_golden({json, json["model"]["vocab"].size()}, "llama-tales-14m-cases.json");
 }
 
 TEST_CASE("gguf tokenizer: the same tokens as from GPT-NeoX's tokenizer.json") {
