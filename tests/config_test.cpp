@@ -3,7 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
+#include <set>
 #include <string>
+#include <string_view>
 
 using mamba2::Config;
 
@@ -16,7 +19,35 @@ std::string problem(void (*change)(Config&)) {
   return outcome ? "none" : outcome.error().message;
 }
 
+/// Converts to a member of any type.
+struct Any {
+  template <class Member>
+  operator Member() const;  // NOLINT(google-explicit-constructor): to initialise by
+};
+
+/// How many members an aggregate has.
+template <class Aggregate, class... Members>
+constexpr std::size_t count_members() {
+  if constexpr (requires { Aggregate{Members()..., Any()}; }) {
+    return count_members<Aggregate, Members..., Any>();
+  } else {
+    return sizeof...(Members);
+  }
+}
+
 }  // namespace
+
+TEST_CASE("fields() lists every member once") {
+  const Config config;
+  std::set<std::string_view> names;
+  std::set<const void*> places;
+  mamba2::fields(config, [&](std::string_view name, const auto& member) {
+    names.insert(name);
+    places.insert(&member);
+  });
+  CHECK(names.size() == count_members<Config>());
+  CHECK(places.size() == count_members<Config>());
+}
 
 TEST_CASE("the defaults are mamba2-2.7b") {
   const Config config;

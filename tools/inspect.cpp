@@ -6,6 +6,8 @@
 #include <mamba2/mamba2.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "cli.hpp"
@@ -62,28 +64,17 @@ Json decimal(float value) {
   return Json::parse(mamba2::detail::concat(value));
 }
 
-Json config_json(const Config& c) {
-  Json eos = Json::array();
-  for (const mamba2::Token id : c.eos_token_ids) eos.push_back(id);
-  return {{"d_model", c.d_model},
-          {"n_layer", c.n_layer},
-          {"vocab_size", c.vocab_size},
-          {"d_inner", c.d_inner},
-          {"d_ssm", c.d_ssm},
-          {"headdim", c.headdim},
-          {"nheads", c.nheads()},
-          {"d_state", c.d_state},
-          {"ngroups", c.ngroups},
-          {"d_conv", c.d_conv},
-          {"norm_eps", decimal(c.norm_eps)},
-          {"dt_limit", {decimal(c.dt_min), decimal(c.dt_max)}},
-          {"bias", c.bias},
-          {"conv_bias", c.conv_bias},
-          {"D_has_hdim", c.D_has_hdim},
-          {"rmsnorm", c.rmsnorm},
-          {"norm_before_gate", c.norm_before_gate},
-          {"tie_embeddings", c.tie_embeddings},
-          {"eos_token_ids", eos}};
+Json config_json(const Config& config) {
+  Json json = Json::object();
+  mamba2::fields(config, [&json]<class Member>(std::string_view name, const Member& member) {
+    if constexpr (std::is_same_v<Member, float>) {
+      json[std::string(name)] = decimal(member);
+    } else {
+      json[std::string(name)] = member;
+    }
+  });
+  json["nheads"] = config.nheads();
+  return json;
 }
 
 Json report(const std::string& path, const Checkpoint& checkpoint) {

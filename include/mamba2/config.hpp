@@ -2,10 +2,12 @@
 // The hyper-parameters of a Mamba-2 language model.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "mamba2/core/result.hpp"
@@ -55,6 +57,32 @@ struct Config {
   /// The error names the key, what was expected and what was found.
   [[nodiscard]] Result<void> validate() const;
 };
+
+/// Calls visit(name, member) for every member of a Config, const or not: the one list of them. Its
+/// order is that of packed files and of fingerprints.
+template <class AnyConfig, class Visit>
+requires std::same_as<std::remove_const_t<AnyConfig>, Config>
+void fields(AnyConfig& c, Visit&& visit) {
+  visit("d_model", c.d_model);
+  visit("n_layer", c.n_layer);
+  visit("vocab_size", c.vocab_size);
+  visit("d_inner", c.d_inner);
+  visit("d_ssm", c.d_ssm);
+  visit("headdim", c.headdim);
+  visit("d_state", c.d_state);
+  visit("ngroups", c.ngroups);
+  visit("d_conv", c.d_conv);
+  visit("norm_eps", c.norm_eps);
+  visit("dt_min", c.dt_min);
+  visit("dt_max", c.dt_max);
+  visit("bias", c.bias);
+  visit("conv_bias", c.conv_bias);
+  visit("D_has_hdim", c.D_has_hdim);
+  visit("rmsnorm", c.rmsnorm);
+  visit("norm_before_gate", c.norm_before_gate);
+  visit("tie_embeddings", c.tie_embeddings);
+  visit("eos_token_ids", c.eos_token_ids);
+}
 
 namespace detail {
 

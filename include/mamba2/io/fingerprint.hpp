@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include "mamba2/config.hpp"
 #include "mamba2/core/hash.hpp"
@@ -23,17 +25,16 @@ inline void add_text(Hash& hash, std::string_view text) {
 
 /// All that a model computes with; not the tokens that end a text.
 inline void add_config(Hash& hash, const Config& c) {
-  for (const std::size_t size : {c.d_model, c.n_layer, c.vocab_size, c.d_inner, c.d_ssm, c.headdim,
-                                 c.d_state, c.ngroups, c.d_conv}) {
-    hash.add(size);
-  }
-  for (const float value : {c.norm_eps, c.dt_min, c.dt_max}) {
-    hash.add(std::bit_cast<std::uint32_t>(value));
-  }
-  for (const bool flag :
-       {c.bias, c.conv_bias, c.D_has_hdim, c.rmsnorm, c.norm_before_gate, c.tie_embeddings}) {
-    hash.add(std::uint64_t{flag});
-  }
+  fields(c, [&hash]<class Member>(std::string_view, const Member& member) {
+    if constexpr (std::is_same_v<Member, float>) {
+      hash.add(std::bit_cast<std::uint32_t>(member));
+    } else if constexpr (std::is_integral_v<Member>) {
+      hash.add(std::uint64_t{member});
+    } else {
+      static_assert(std::is_same_v<Member, std::vector<Token>>,
+                    "eos_token_ids, which does not count");
+    }
+  });
 }
 
 /// All bytes where they are few, else pieces from the first to the last: so that the time does not

@@ -42,7 +42,7 @@ namespace mamba2::inline MAMBA2_ISA {
 struct PackedHeader {
   std::string layout;                    ///< of bands: layouts::Native::name
   std::string policy;                    ///< WeightT::name
-  Config config;                         ///< its members in their order, up to eos_token_ids
+  Config config;                         ///< its members in the order of fields()
   std::uint64_t fingerprint = 0;         ///< Weights::fingerprint
   std::vector<std::uint8_t> formats;     ///< Mixed::Format of embedding, lm_head, and of
                                          ///< in_proj and out_proj of each block; else 0
@@ -90,17 +90,12 @@ inline constexpr std::uint32_t kPackedVersion = 2;
 inline constexpr std::size_t kPackedPrefix = 24;
 inline constexpr std::size_t kPackedAlignment = 64;
 
-/// Calls fields(member) for all members that are in the file, in their order there.
+/// Calls each(member) for all members that are in the file, in their order there.
 template <class Fields, class Header>
-void for_each_packed_field(Fields& fields, Header& h) {
-  const auto all = [&fields](auto&... members) { (fields(members), ...); };
-  auto& c = h.config;
+void for_each_packed_field(Fields& each, Header& h) {
+  const auto all = [&each](auto&... members) { (each(members), ...); };
   all(h.layout, h.policy);
-  all(c.d_model, c.n_layer, c.vocab_size, c.d_inner, c.d_ssm, c.headdim, c.d_state, c.ngroups,
-      c.d_conv);
-  all(c.norm_eps, c.dt_min, c.dt_max);
-  all(c.bias, c.conv_bias, c.D_has_hdim, c.rmsnorm, c.norm_before_gate, c.tie_embeddings);
-  all(c.eos_token_ids);
+  mamba2::fields(h.config, [&all](std::string_view, auto& member) { all(member); });
   all(h.fingerprint, h.formats, h.rotations);
   all(h.weights_offset, h.weights_bytes, h.weights_hash);
   all(h.tokenizer_offset, h.tokenizer_bytes, h.tokenizer_hash);
