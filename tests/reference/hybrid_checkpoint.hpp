@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between the oracle of hybrid models and checkpoints: the names of the tensors, reading, writing.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "tests/reference/checkpoint.hpp"
+#include "tests/reference/hybrid_config.hpp"
+#include "tests/reference/hybrid_reference.hpp"
+#include "tests/reference/safetensors_lite.hpp"
+
+namespace reference {
+
+/// A tensor of a file: one array of the model, or several whose rows are stacked.
+struct Stored {
+  struct Part {
+    std::vector<double>* values;
+    std::size_t rows;
+  };
+
+  std::string name;
+  std::vector<Part> parts;
+  Shape row;  ///< the shape without its first dimension
+
+  [[nodiscard]] std::size_t row_size() const { return Tensor{"", row, ""}.size(); }
+  [[nodiscard]] Shape shape() const {
+    Shape all = {0};
+    for (const Part& part : parts) all[0] += part.rows;
+    all.insert(all.end(), row.begin(), row.end());
+    return all;
+  }
+};
+
+namespace detail {
+
+/// The names of one writer, in the order of the network. Each add() lists what a mixer consists of.
+class StoredList {
+ public:
+  explicit StoredList(Writer writer) : writer_(writer) {}
+
+  void add(const std::string& layer, MambaMixer& m) {
+    const std::string prefix = layer + (writer_ == Writer::state_spaces ? "mixer." : "mamba.");
+    for_each_mixer_tensor(
+        m.config, m.weights,
+        [&](const std::string& name, std::vector<double>& values, const Shape& shape) {
+          list.push_back({prefix + name, {{&values, shape[0]}}, {shape.begin() + 1, shape.end()}});
+        });
+  }
+
+  void add(const std::string& layer, Attention& a) {
+    const std::size_t q = a.q_dim(), kv = a.kv_dim();
+    if (writer_ == Writer::state_spaces) {
+      const std::string prefix = layer + "mixer.";
+      linear(prefix + "in_proj", {{&a.q, q}, {&a.k, kv}, {&a.v, kv}}, a.d_model);
+      if (a.qkv_has_bias) {
+        vector(prefix + "in_proj.bias", {{&a.q_bias, q}, {&a.k_bias, kv}, {&a.v_bias, kv}});
+      }
+      if (a.d_conv > 0) {
+        list.push_back({prefix + "conv1d.weight", {{&a.conv, a.qkv_dim()}}, {1, a.d_conv}});
+        vector(prefix + "conv1d.bias", {{&a.conv_bias, a.qkv_dim()}});
+      }
+      linear(prefix + "out_proj", {{&a.o, a.d_model}}, q);
+      if (a.o_has_bias) vector(prefix + "out_proj.bias", {{&a.o_bias, a.d_model}});
+      return;
+    }
+    const std::string prefix = layer + "self_attn.";
+    linear(prefix + "q_proj", {{&a.q, q}}, a.d_model);
+    linear(prefix + "k_proj", {{&a.k, kv}}, a.d_model);
+    linear(prefix + "v_proj", {{&a.v, kv}}, a.d_model);
+    linear(prefix + "o_proj", {{&a.o, a.d_model}}, q);
+    if (a.qkv_has_bias) {
+      vector(prefix + "q_proj.bias", {{&a.q_bias, q}});
+      vector(prefix + "k_proj.bias", {{&a.k_bias, kv}});
+      vector(prefix + "v_proj.bias", {{&a.v_bias, kv}});
+    }
+    if (a.o_has_bias) vector(prefix + "o_proj.bias", {{&a.o_bias, a.d_model}});
+  }
+
+  void add(const std::string& layer, Mlp& m) {
+    switch (writer_) {
+      case Writer::granite:  // the gate first
+        linear(layer + "shared_mlp.input_linear", {{&m.gate, m.width}, {&m.up, m.width}},
+               m.d_model);
+        linear(layer + "shared_mlp.output_linear", {{&m.down, m.d_model}}, m.width);
+        break;
+      case Writer::state_spaces:  // the gate last
+        linear(layer + "mlp.fc1", {{&m.up, m.width}, {&m.gate, m.width}}, m.d_model);
+        linear(layer + "mlp.fc2", {{&m.down, m.d_model}}, m.width);
+        break;
+      case Writer::bamba:
+        const std::string prefix = layer + "feed_forward.";
+        linear(prefix + "gate_proj", {{&m.gate, m.width}}, m.d_model);
+        linear(prefix + "up_proj", {{&m.up, m.width}}, m.d_model);
+        linear(prefix + "down_proj", {{&m.down, m.d_model}}, m.width);
+        if (m.has_bias) {
+          vector(prefix + "gate_proj.bias", {{&m.gate_bias, m.width}});
+          vector(prefix + "up_proj.bias", {{&m.up_bias, m.width}});
+          vector(prefix + "down_proj.bias", {{&m.down_bias, m.d_model}});
+        }
+        break;
+    }
+  }
+
+  /// A matrix, or several stacked, of rows with `in` columns.
+  void linear(const std::string& name, std::vector<Stored::Part> parts, std::size_t in) {
+    list.push_back({name + ".weight", std::move(parts), {in}});
+  }
+  void vector(const std::string& name, std::vector<Stored::Part> parts) {
+    list.push_back({name, std::move(parts), {}});
+  }
+
+  std::vector<Stored> list;
+
+ private:
+  Writer writer_;
+};
+
+}  // namespace detail
+
+/// Every tensor of the model under the name and in the shape that this writer gives it.
+inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
+  const bool original = writer == Writer::state_spaces;
+  const std::string root = original ? "backbone." : "model.";
+  const std::string norms[2] = {original ? "norm" : "input_layernorm",
+                                writer == Writer::granite ? "post_attention_layernorm"
+                                : original                ? "norm2"
+                                                          : "pre_ff_layernorm"};
+  const std::string norm_f = writer == Writer::granite ? "norm"
+                             : original                ? "norm_f"
+                                                       : "final_layernorm";
+  const std::size_t d_model = model.d_model, vocab_size = model.vocab_size;
+  detail::StoredList tensors(writer);
+  tensors.linear(root + (original ? "embedding" : "embed_tokens"), {{&model.embedding, vocab_size}},
+                 d_model);
+  for (std::size_t l = 0; l < model.layers.size(); ++l) {
+    const std::string layer = root + "layers." + std::to_string(l) + ".";
+    for (std::size_t b = 0; b < model.layers[l].size(); ++b) {
+      Branch& branch = model.layers[l][b];
+      tensors.vector(layer + norms[b] + ".weight", {{&branch.norm, d_model}});
+      std::visit([&](auto& mixer) { tensors.add(layer, mixer); }, branch.mixer);
+    }
+  }
+  tensors.vector(root + norm_f + ".weight", {{&model.norm_f, d_model}});
+  if (!model.tie_embeddings) tensors.linear("lm_head", {{&model.lm_head, vocab_size}}, d_model);
+  return tensors.list;
+}
+
+/// The tensors of the file as a model of this config.json. Every tensor must be used.
+inline Result<Hybrid> read_hybrid(const nlohmann::json& config, const Safetensors& file) {
+  Hybrid model = read_hybrid_config(config);
+  const std::vector<Stored> tensors = stored_tensors(writer_of(config), model);
+  for (const Stored& stored : tensors) {
+    std::vector<double> values;
+    const Result<void> taken = take_tensor(file, stored.name, stored.shape(), values);
+    if (!taken) return taken.error();
+    auto next = values.cbegin();
+    for (const Stored::Part& part : stored.parts) {
+      const auto end = next + static_cast<std::ptrdiff_t>(part.rows * stored.row_size());
+      part.values->assign(next, end);
+      next = end;
+    }
+  }
+  if (tensors.size() != file.tensors.size()) {
+    return Error{ErrorCode::mismatch, "tensors that the config does not explain"};
+  }
+  return model;
+}
+
+/// A BF16 tensor of values that are exact in BF16.
+inline Tensor bf16_tensor(std::vector<std::size_t> shape, const std::vector<double>& values) {
+  Tensor tensor{"BF16", std::move(shape), {}};
+  for (const double value : values) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16;
+    tensor.bytes += static_cast<char>(bits & 255U);
+    tensor.bytes += static_cast<char>(bits >> 8);
+  }
+  return tensor;
+}
+
+/// The model as a checkpoint of this config.json, all tensors F32, or all BF16.
+inline Checkpoint write_hybrid(const nlohmann::json& config, Hybrid model, bool bf16 = false) {
+  Safetensors file;
+  file.metadata["format"] = "pt";
+  for (const Stored& stored : stored_tensors(writer_of(config), model)) {
+    std::vector<double> values;
+    for (const Stored::Part& part : stored.parts) {
+      values.insert(values.end(), part.values->begin(), part.values->end());
+    }
+    file.tensors[stored.name] =
+        bf16 ? bf16_tensor(stored.shape(), values) : f32_tensor(stored.shape(), values);
+  }
+  return {config.dump(2), write_safetensors(file)};
+}
+
+}  // namespace reference

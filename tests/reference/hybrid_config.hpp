@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The config.json of hybrid models, read into an oracle without weights. For the tests' own files:
+// a key that must be there and is not ends the test.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/reference/hybrid_reference.hpp"
+
+namespace reference {
+
+/// Who wrote a checkpoint, by what it calls things.
+enum class Writer {
+  granite,       ///< transformers, model_type granitemoehybrid
+  bamba,         ///< transformers, model_type bamba
+  state_spaces,  ///< the original implementation, with attention layers or MLPs
+};
+
+namespace detail {
+
+/// json[key]; `fallback` where it is absent or null.
+template <class T>
+T value_or(const nlohmann::json& json, const char* key, T fallback) {
+  const auto found = json.find(key);
+  return found == json.end() || found->is_null() ? fallback : found->template get<T>();
+}
+
+inline std::size_t size_at(const nlohmann::json& json, const char* key) {
+  return json.at(key).get<std::size_t>();
+}
+
+/// A bound of the step size; newer writers spell an infinite one {"__float__": "Infinity"}.
+inline float bound(const nlohmann::json& value) {
+  return value.is_number() ? value.get<float>() : std::numeric_limits<float>::infinity();
+}
+
+/// The base of RoPE, inside rope_parameters or beside the other keys.
+inline double rope_theta(const nlohmann::json& json) {
+  const auto parameters = json.find("rope_parameters");
+  return value_or(parameters != json.end() ? *parameters : json, "rope_theta", 10000.0);
+}
+
+/// A Mamba-2 mixer by the keys that granitemoehybrid and bamba share.
+inline MambaMixer transformers_mamba(const nlohmann::json& json) {
+  MambaMixer mamba;
+  Config& config = mamba.config;
+  config.n_layer = config.vocab_size = 1;
+  config.d_model = size_at(json, "hidden_size");
+  config.d_inner = config.d_ssm = size_at(json, "mamba_expand") * config.d_model;
+  const nlohmann::json& headdim = json.at("mamba_d_head");  // a number, or "auto"
+  config.headdim = headdim.is_number() ? headdim.get<std::size_t>()
+                                       : config.d_ssm / size_at(json, "mamba_n_heads");
+  config.d_state = size_at(json, "mamba_d_state");
+  config.ngroups = size_at(json, "mamba_n_groups");
+  config.d_conv = size_at(json, "mamba_d_conv");
+  config.norm_eps = json.at("rms_norm_eps").get<float>();
+  if (json.contains("time_step_limit")) {
+    config.dt_min = bound(json["time_step_limit"][0]);
+    config.dt_max = bound(json["time_step_limit"][1]);
+  }
+  config.bias = json.at("mamba_proj_bias").get<bool>();
+  config.conv_bias = json.at("mamba_conv_bias").get<bool>();
+  return mamba;
+}
+
+/// An attention mixer, without positions, by the keys that granitemoehybrid and bamba share.
+inline Attention transformers_attention(const nlohmann::json& json) {
+  Attention attention;
+  attention.d_model = size_at(json, "hidden_size");
+  attention.heads = size_at(json, "num_attention_heads");
+  attention.kv_heads = value_or(json, "num_key_value_heads", attention.heads);
+  attention.head_dim = attention.d_model / attention.heads;
+  attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
+  attention.rope.base = rope_theta(json);
+  attention.qkv_has_bias = attention.o_has_bias = json.at("attention_bias").get<bool>();
+  return attention;
+}
+
+/// What granitemoehybrid and bamba have in common outside their layers.
+inline Hybrid transformers_model(const nlohmann::json& json) {
+  Hybrid model;
+  model.d_model = size_at(json, "hidden_size");
+  model.vocab_size = size_at(json, "vocab_size");
+  model.norm_eps = json.at("rms_norm_eps").get<double>();
+  model.tie_embeddings = json.at("tie_word_embeddings").get<bool>();
+  return model;
+}
+
+inline Hybrid granite_config(const nlohmann::json& json) {
+  Hybrid model = transformers_model(json);
+  model.embedding_scale = json.at("embedding_multiplier").get<double>();
+  model.logits_scale = json.at("logits_scaling").get<double>();
+  const double scale = json.at("residual_multiplier").get<double>();
+  Attention attention = transformers_attention(json);
+  attention.scale = json.at("attention_multiplier").get<double>();
+  const bool rope = value_or<std::string>(json, "position_embedding_type", "nope") == "rope";
+  attention.rope.width = rope ? attention.head_dim : 0;
+  Mlp mlp;
+  mlp.d_model = model.d_model;
+  mlp.width = size_at(json, "shared_intermediate_size");
+  for (const auto& type : json.at("layer_types").get<std::vector<std::string>>()) {
+    const bool attends = type == "attention" || type == "full_attention";
+    const Mixer first = attends ? Mixer(attention) : Mixer(transformers_mamba(json));
+    model.layers.push_back({{{}, scale, first}, {{}, scale, mlp}});
+  }
+  return model;
+}
+
+inline Hybrid bamba_config(const nlohmann::json& json) {
+  Hybrid model = transformers_model(json);
+  Attention attention = transformers_attention(json);
+  attention.rope.width = attention.head_dim / 2;
+  Mlp mlp;
+  mlp.d_model = model.d_model;
+  mlp.width = size_at(json, "intermediate_size");
+  mlp.has_bias = value_or(json, "mlp_bias", false);
+  const auto attends = value_or<std::vector<std::size_t>>(json, "attn_layer_indices", {});
+  for (std::size_t i = 0; i < size_at(json, "num_hidden_layers"); ++i) {
+    const bool here = std::find(attends.begin(), attends.end(), i) != attends.end();
+    const Mixer first = here ? Mixer(attention) : Mixer(transformers_mamba(json));
+    model.layers.push_back({{{}, 1.0, first}, {{}, 1.0, mlp}});
+  }
+  return model;
+}
+
+inline MambaMixer state_spaces_mamba(std::size_t d_model, const nlohmann::json& ssm_cfg) {
+  MambaMixer mamba;
+  Config& config = mamba.config;
+  config.n_layer = config.vocab_size = 1;
+  config.d_model = d_model;
+  config.d_inner = config.d_ssm = value_or<std::size_t>(ssm_cfg, "expand", 2) * d_model;
+  config.headdim = value_or<std::size_t>(ssm_cfg, "headdim", 64);
+  config.d_state = value_or<std::size_t>(ssm_cfg, "d_state", 128);
+  config.ngroups = value_or<std::size_t>(ssm_cfg, "ngroups", 1);
+  config.d_conv = value_or<std::size_t>(ssm_cfg, "d_conv", 4);
+  if (ssm_cfg.contains("dt_limit")) {
+    config.dt_min = bound(ssm_cfg["dt_limit"][0]);
+    config.dt_max = bound(ssm_cfg["dt_limit"][1]);
+  }
+  config.bias = value_or(ssm_cfg, "bias", false);
+  config.conv_bias = value_or(ssm_cfg, "conv_bias", true);
+  return mamba;
+}
+
+inline Attention state_spaces_attention(std::size_t d_model, const nlohmann::json& attn_cfg) {
+  Attention attention;
+  attention.d_model = d_model;
+  attention.heads = size_at(attn_cfg, "num_heads");
+  attention.kv_heads = value_or(attn_cfg, "num_heads_kv", attention.heads);
+  attention.head_dim = value_or(attn_cfg, "head_dim", d_model / attention.heads);
+  attention.scale =
+      value_or(attn_cfg, "softmax_scale", 1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
+  attention.rope.width = value_or<std::size_t>(attn_cfg, "rotary_emb_dim", 0);
+  attention.rope.base = value_or(attn_cfg, "rotary_emb_base", 10000.0);
+  attention.d_conv = value_or<std::size_t>(attn_cfg, "d_conv", 0);
+  attention.qkv_has_bias = value_or(attn_cfg, "qkv_proj_bias", true);
+  attention.o_has_bias = value_or(attn_cfg, "out_proj_bias", true);
+  return attention;
+}
+
+inline std::size_t rounded_up(std::size_t value, std::size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+inline Hybrid state_spaces_config(const nlohmann::json& json) {
+  Hybrid model;
+  model.d_model = size_at(json, "d_model");
+  model.vocab_size = rounded_up(size_at(json, "vocab_size"),
+                                value_or<std::size_t>(json, "pad_vocab_size_multiple", 8));
+  model.tie_embeddings = value_or(json, "tie_embeddings", true);
+  Mlp mlp;
+  mlp.d_model = model.d_model;
+  mlp.width = rounded_up(value_or<std::size_t>(json, "d_intermediate", 0), 128);
+  const auto attends = value_or<std::vector<std::size_t>>(json, "attn_layer_idx", {});
+  for (std::size_t i = 0; i < size_at(json, "n_layer"); ++i) {
+    const bool here = std::find(attends.begin(), attends.end(), i) != attends.end();
+    const Mixer first = here ? Mixer(state_spaces_attention(model.d_model, json.at("attn_cfg")))
+                             : Mixer(state_spaces_mamba(model.d_model, json.at("ssm_cfg")));
+    model.layers.push_back({{{}, 1.0, first}});
+    if (mlp.width > 0) model.layers.back().push_back({{}, 1.0, mlp});
+  }
+  return model;
+}
+
+}  // namespace detail
+
+/// Who wrote this config.json.
+inline Writer writer_of(const nlohmann::json& json) {
+  const auto type = detail::value_or<std::string>(json, "model_type", "");
+  if (type == "granitemoehybrid") return Writer::granite;
+  if (type == "bamba") return Writer::bamba;
+  return Writer::state_spaces;
+}
+
+/// The model that this config.json describes, all tensors empty.
+inline Hybrid read_hybrid_config(const nlohmann::json& json) {
+  switch (writer_of(json)) {
+    case Writer::granite:
+      return detail::granite_config(json);
+    case Writer::bamba:
+      return detail::bamba_config(json);
+    case Writer::state_spaces:
+      break;
+  }
+  return detail::state_spaces_config(json);
+}
+
+}  // namespace reference

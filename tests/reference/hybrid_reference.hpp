@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Oracle: a whole language model of several kinds of mixers in double precision, written from the
+// formulas.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "tests/reference/attention.hpp"
+#include "tests/reference/mamba2_reference.hpp"
+#include "tests/reference/mlp.hpp"
+
+namespace reference {
+
+/// A Mamba-2 mixer. The config describes a model of this one block; weights.norm is empty.
+struct MambaMixer {
+  Config config;
+  BlockWeights weights;
+};
+
+using Mixer = std::variant<MambaMixer, Attention, Mlp>;
+
+/// residual += scale * mixer(rms_norm(residual))
+struct Branch {
+  std::vector<double> norm;  ///< (d_model)
+  double scale = 1.0;
+  Mixer mixer;
+};
+
+/// A model: what its checkpoint calls a layer is one branch, or two, one after the other.
+struct Hybrid {
+  std::size_t d_model = 0;
+  std::size_t vocab_size = 0;     ///< padding rows included
+  double norm_eps = 1e-5;         ///< of every norm of a branch and of the last one
+  double embedding_scale = 1.0;   ///< of what the embedding gives the first branch
+  double logits_scale = 1.0;      ///< what the logits are divided by
+  bool tie_embeddings = true;     ///< the head is the embedding
+  std::vector<double> embedding;  ///< (vocab_size, d_model)
+  std::vector<std::vector<Branch>> layers;
+  std::vector<double> norm_f;   ///< (d_model)
+  std::vector<double> lm_head;  ///< (vocab_size, d_model); empty where tied
+};
+
+/// What a mixer remembers; an MLP nothing.
+using MixerState = std::variant<std::monostate, BlockState, AttentionState>;
+
+/// What a model remembers: nothing before the first token.
+struct HybridState {
+  std::vector<std::vector<MixerState>> layers;
+
+  explicit HybridState(const Hybrid& model) {
+    for (const std::vector<Branch>& layer : model.layers) {
+      std::vector<MixerState>& states = layers.emplace_back();
+      for (const Branch& branch : layer) {
+        MixerState& state = states.emplace_back();
+        if (const auto* mamba = std::get_if<MambaMixer>(&branch.mixer)) {
+          state.emplace<BlockState>(mamba->config);
+        } else if (const auto* attention = std::get_if<Attention>(&branch.mixer)) {
+          state.emplace<AttentionState>(*attention);
+        }
+      }
+    }
+  }
+};
+
+/// Any mixer on its normed input u (T, d_model). Returns (T, d_model); the state moves on by T
+/// tokens.
+inline std::vector<double> mix(const Mixer& any, std::span<const double> u, MixerState& state) {
+  if (const auto* m = std::get_if<MambaMixer>(&any)) {
+    return mixer(m->config, m->weights, u, std::get<BlockState>(state));
+  }
+  if (const auto* a = std::get_if<Attention>(&any)) {
+    return attention(*a, u, std::get<AttentionState>(state));
+  }
+  return mlp(std::get<Mlp>(any), u);
+}
+
+/// The logits (T, vocab_size) after each of the tokens, continuing from `state`. `hidden`, where it
+/// is given, gets the residual stream (T, d_model) after the embedding and after each layer.
+inline std::vector<double> forward(const Hybrid& model, std::span<const Token> tokens,
+                                   HybridState& state,
+                                   std::vector<std::vector<double>>* hidden = nullptr) {
+  std::vector<double> residual;
+  for (const Token token : tokens) {
+    for (std::size_t i = 0; i < model.d_model; ++i) {
+      residual.push_back(model.embedding[static_cast<std::size_t>(token) * model.d_model + i] *
+                         model.embedding_scale);
+    }
+  }
+  if (hidden != nullptr) hidden->push_back(residual);
+  for (std::size_t l = 0; l < model.layers.size(); ++l) {
+    for (std::size_t b = 0; b < model.layers[l].size(); ++b) {
+      const Branch& branch = model.layers[l][b];
+      const std::vector<double> u = rms_norm(residual, branch.norm, model.d_model, model.norm_eps);
+      const std::vector<double> out = mix(branch.mixer, u, state.layers[l][b]);
+      for (std::size_t i = 0; i < residual.size(); ++i) residual[i] += branch.scale * out[i];
+    }
+    if (hidden != nullptr) hidden->push_back(residual);
+  }
+  const std::vector<double> last = rms_norm(residual, model.norm_f, model.d_model, model.norm_eps);
+  std::vector<double> logits =
+      linear(model.tie_embeddings ? model.embedding : model.lm_head, {}, last, model.d_model);
+  for (double& logit : logits) logit /= model.logits_scale;
+  return logits;
+}
+
+/// The same for tokens that nothing precedes.
+inline std::vector<double> forward(const Hybrid& model, std::span<const Token> tokens,
+                                   std::vector<std::vector<double>>* hidden = nullptr) {
+  HybridState state(model);
+  return forward(model, tokens, state, hidden);
+}
+
+}  // namespace reference

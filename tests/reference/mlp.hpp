@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Oracle: the MLPs of hybrid models, in double precision.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "tests/reference/mamba2_reference.hpp"
+
+namespace reference {
+
+/// The shape and the tensors of an MLP, row-major; what a model does not have is empty.
+struct Mlp {
+  enum class Kind {
+    swiglu,  ///< down(silu(gate u) * up u)
+    relu2,   ///< down(max(up u, 0)^2)
+  };
+
+  Kind kind = Kind::swiglu;
+  std::size_t d_model = 0;
+  std::size_t width = 0;
+  bool has_bias = false;
+
+  std::vector<double> gate, gate_bias;  ///< (width, d_model), its rows
+  std::vector<double> up, up_bias;      ///< likewise
+  std::vector<double> down, down_bias;  ///< (d_model, width), its rows
+};
+
+/// The MLP on its normed input u (T, d_model). Returns (T, d_model).
+inline std::vector<double> mlp(const Mlp& m, std::span<const double> u) {
+  std::vector<double> inner = linear(m.up, m.up_bias, u, m.d_model);
+  if (m.kind == Mlp::Kind::swiglu) {
+    const std::vector<double> gate = linear(m.gate, m.gate_bias, u, m.d_model);
+    for (std::size_t i = 0; i < inner.size(); ++i) inner[i] *= silu(gate[i]);
+  } else {
+    for (double& value : inner) value = std::max(value, 0.0) * std::max(value, 0.0);
+  }
+  return linear(m.down, m.down_bias, inner, m.width);
+}
+
+}  // namespace reference

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small random hybrid models of every writer, the same on every machine.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <variant>
+#include <vector>
+
+#include "tests/reference/hybrid_checkpoint.hpp"
+#include "tests/reference/hybrid_config.hpp"
+#include "tests/reference/hybrid_reference.hpp"
+#include "tests/reference/random_weights.hpp"
+
+namespace reference {
+
+/// With these seeds random_hybrid_config() has given every writer all that it may do differently.
+inline constexpr std::uint64_t kHybridSeeds = 12;  // 0..11
+
+namespace detail {
+
+class RandomConfig {
+ public:
+  explicit RandomConfig(std::uint64_t seed) : random_(seed) {}
+
+  nlohmann::json granite() {
+    const bool rope = coin();
+    nlohmann::json json = transformers(rope ? 2 * between(2, 6) : between(3, 13));
+    json["model_type"] = "granitemoehybrid";
+    json["num_local_experts"] = json["num_experts_per_tok"] = 0;
+    json["shared_intermediate_size"] = between(17, 60);
+    json["intermediate_size"] = 7;  // that of experts
+    json["position_embedding_type"] = rope ? "rope" : "nope";
+    json["embedding_multiplier"] = between(1, 6);
+    json["logits_scaling"] = between(1, 4);
+    json["residual_multiplier"] = coin() ? 0.246 : 1.5;
+    json["attention_multiplier"] = coin() ? 0.109375 : 0.6;
+    for (const bool attends : layers()) {
+      json["layer_types"].push_back(newer_ ? (attends ? "full_attention" : "linear_attention")
+                                           : (attends ? "attention" : "mamba"));
+    }
+    json["num_hidden_layers"] = json["layer_types"].size();
+    return json;
+  }
+
+  nlohmann::json bamba() {
+    nlohmann::json json = transformers(4 * between(1, 4));  // half of it turns, in pairs
+    json["model_type"] = "bamba";
+    json["intermediate_size"] = between(17, 60);
+    json["mlp_bias"] = coin();
+    indices(json, "attn_layer_indices", "num_hidden_layers");
+    return json;
+  }
+
+  nlohmann::json state_spaces() {
+    const std::size_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3);
+    const std::size_t head_dim = between(3, 13), headdim = between(3, 9), half = between(3, 6);
+    nlohmann::json ssm = {{"layer", "Mamba2"},
+                          {"headdim", headdim},
+                          {"d_state", between(3, 20)},
+                          {"d_conv", between(2, 5)},
+                          {"ngroups", coin() ? 1 : half * between(1, 2)},
+                          {"bias", coin()},
+                          {"conv_bias", coin()}};
+    if (coin()) ssm["dt_limit"] = {0.01, 0.1};
+    nlohmann::json attention = {
+        {"causal", true},
+        {"num_heads", heads},
+        {"head_dim", head_dim},
+        {"d_conv", coin() ? 0 : between(1, 4)},
+        {"rotary_emb_dim", 2 * (coin() ? head_dim / 2 : between(0, head_dim / 2))},
+        {"qkv_proj_bias", coin()},
+        {"out_proj_bias", coin()}};
+    if (kv_heads < heads) attention["num_heads_kv"] = kv_heads;
+    if (coin()) attention["softmax_scale"] = 0.6;
+    if (coin()) attention["rotary_emb_base"] = 500.0;
+    nlohmann::json json = {{"d_model", half * headdim},
+                           {"d_intermediate", coin() ? 0 : between(1, 128)},
+                           {"vocab_size", between(33, 60)},
+                           {"pad_vocab_size_multiple", coin() ? 1 : 16},
+                           {"ssm_cfg", ssm},
+                           {"attn_cfg", attention},
+                           {"rms_norm", true},
+                           {"residual_in_fp32", true},
+                           {"fused_add_norm", true},
+                           {"tie_embeddings", coin()}};
+    indices(json, "attn_layer_idx", "n_layer");
+    return json;
+  }
+
+ private:
+  std::size_t between(std::size_t low, std::size_t high) {
+    return low + random_.next() % (high - low + 1);
+  }
+  bool coin() { return random_.next() % 2 == 0; }
+
+  /// Which of three to five layers are attention: one at least, and not all.
+  std::vector<bool> layers() {
+    std::vector<bool> attends(between(3, 5));
+    const std::size_t sure = between(0, attends.size() - 1);
+    attends[sure] = true;
+    for (std::size_t i = 2; i < attends.size(); ++i) {
+      attends[(sure + i) % attends.size()] = between(0, 3) == 0;
+    }
+    return attends;
+  }
+
+  void indices(nlohmann::json& json, const char* attention, const char* count) {
+    const std::vector<bool> attends = layers();
+    json[count] = attends.size();
+    for (std::size_t i = 0; i < attends.size(); ++i) {
+      if (attends[i]) json[attention].push_back(i);
+    }
+  }
+
+  /// The keys that granitemoehybrid and bamba share, in the older or the newer spelling.
+  nlohmann::json transformers(std::size_t head_dim) {
+    newer_ = coin();
+    const std::size_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3);
+    const bool wide = coin();  // heads of Mamba-2 twice as wide as those of attention
+    nlohmann::json json = {{"hidden_size", heads * head_dim},
+                           {"num_attention_heads", heads},
+                           {"num_key_value_heads", kv_heads},
+                           {"attention_bias", coin()},
+                           {"mamba_expand", 2},
+                           {"mamba_n_heads", wide ? heads : 2 * heads},
+                           {"mamba_d_state", between(3, 20)},
+                           {"mamba_n_groups", coin() ? 1 : heads},
+                           {"mamba_d_conv", between(2, 5)},
+                           {"mamba_conv_bias", coin()},
+                           {"mamba_proj_bias", coin()},
+                           {"hidden_act", "silu"},
+                           {"rms_norm_eps", coin() ? 1e-5 : 1e-6},
+                           {"tie_word_embeddings", coin()},
+                           {"vocab_size", between(33, 60)}};
+    json["mamba_d_head"] = wide ? 2 * head_dim : head_dim;
+    if (coin()) json["mamba_d_head"] = "auto";
+    const double theta = coin() ? 10000.0 : 500.0;
+    if (newer_) {
+      json["rope_parameters"] = {{"rope_theta", theta}, {"rope_type", "default"}};
+      json["time_step_limit"] = {0.0, {{"__float__", "Infinity"}}};
+      json["dtype"] = "bfloat16";
+    } else {
+      json["rope_theta"] = theta;
+      json["rope_scaling"] = nullptr;
+      json["torch_dtype"] = "bfloat16";
+    }
+    if (coin()) json["time_step_limit"] = {0.01, 0.1};
+    return json;
+  }
+
+  Random random_;
+  bool newer_ = false;
+};
+
+inline std::vector<double> random_rows(Random& random, std::size_t rows, std::size_t in,
+                                       double scale = 1.0) {
+  return random.normals(rows * in, 0.0, scale / std::sqrt(static_cast<double>(in)));
+}
+
+inline void randomize(Random& random, MambaMixer& m) {
+  m.weights = random_weights(m.config, random.next()).blocks[0];
+  m.weights.norm.clear();
+}
+
+inline void randomize(Random& random, Attention& a) {
+  // Scores with a deviation of about 2: some tokens are seen far more than others.
+  const double sharp = 2.0 / (a.scale * std::sqrt(static_cast<double>(a.head_dim)));
+  a.q = random_rows(random, a.q_dim(), a.d_model, sharp);
+  a.k = random_rows(random, a.kv_dim(), a.d_model);
+  a.v = random_rows(random, a.kv_dim(), a.d_model);
+  a.o = random_rows(random, a.d_model, a.q_dim());
+  if (a.qkv_has_bias) {
+    a.q_bias = random.normals(a.q_dim(), 0.0, 0.2 * sharp);
+    a.k_bias = random.normals(a.kv_dim(), 0.0, 0.2);
+    a.v_bias = random.normals(a.kv_dim(), 0.0, 0.2);
+  }
+  if (a.o_has_bias) a.o_bias = random.normals(a.d_model, 0.0, 0.2);
+  if (a.d_conv > 0) {
+    a.conv = random_rows(random, a.qkv_dim(), a.d_conv);
+    a.conv_bias = random.normals(a.qkv_dim(), 0.0, 0.2);
+  }
+}
+
+inline void randomize(Random& random, Mlp& m) {
+  m.gate = random_rows(random, m.width, m.d_model);
+  m.up = random_rows(random, m.width, m.d_model);
+  m.down = random_rows(random, m.d_model, m.width, 2.0);
+  if (m.has_bias) {
+    m.gate_bias = random.normals(m.width, 0.0, 0.2);
+    m.up_bias = random.normals(m.width, 0.0, 0.2);
+    m.down_bias = random.normals(m.d_model, 0.0, 0.2);
+  }
+}
+
+}  // namespace detail
+
+/// A random config.json of this writer, with odd sizes.
+inline nlohmann::json random_hybrid_config(Writer writer, std::uint64_t seed) {
+  detail::RandomConfig random(seed);
+  if (writer == Writer::granite) return random.granite();
+  return writer == Writer::bamba ? random.bamba() : random.state_spaces();
+}
+
+/// Weights for this config.json, exact in BF16, at the scales of a trained model: every tensor
+/// matters. As a checkpoint: write_hybrid(config, model).
+inline Hybrid random_hybrid(const nlohmann::json& config, std::uint64_t seed) {
+  Hybrid model = read_hybrid_config(config);
+  Random random(seed);
+  const std::size_t d_model = model.d_model;
+  model.embedding = random.normals(model.vocab_size * d_model, 0.0, 1.0 / model.embedding_scale);
+  for (std::vector<Branch>& layer : model.layers) {
+    for (Branch& branch : layer) {
+      branch.norm = random.normals(d_model, 1.0, 0.2);
+      std::visit([&](auto& mixer) { detail::randomize(random, mixer); }, branch.mixer);
+    }
+  }
+  model.norm_f = random.normals(d_model, 1.0, 0.2);
+  if (!model.tie_embeddings) {
+    model.lm_head = detail::random_rows(random, model.vocab_size, d_model);
+  }
+  for (const Stored& stored : stored_tensors(writer_of(config), model)) {
+    for (const Stored::Part& part : stored.parts) {
+      for (double& value : *part.values) {
+        const std::uint32_t bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
+        value = static_cast<double>(std::bit_cast<float>(bits & 0xFFFF0000U));
+      }
+    }
+  }
+  return model;
+}
+
+}  // namespace reference

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random hybrid models: what occurs in them, that all of it matters, and that their checkpoints say
+// the same.
+#include "tests/reference/random_hybrid.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "tests/reference/compare.hpp"
+
+namespace {
+
+using namespace reference;
+
+constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::state_spaces};
+
+/// Calls check(config, model) for every writer and seed.
+template <class Check>
+void each_random_hybrid(Check check) {
+  for (const Writer writer : kWriters) {
+    for (std::uint64_t seed = 0; seed < kHybridSeeds; ++seed) {
+      const nlohmann::json config = random_hybrid_config(writer, seed);
+      const std::string text = config.dump();
+      CAPTURE(seed);
+      CAPTURE(text);
+      CHECK(writer_of(config) == writer);
+      check(config, random_hybrid(config, seed));
+    }
+  }
+}
+
+std::vector<Token> some_tokens(const Hybrid& model) {
+  return Random(3).tokens(19, model.vocab_size);
+}
+
+TEST_CASE("random hybrids: their checkpoints hold the same model, in F32 and in BF16") {
+  each_random_hybrid([](const nlohmann::json& config, const Hybrid& model) {
+    const std::vector<Token> tokens = some_tokens(model);
+    const std::vector<double> logits = forward(model, tokens);
+    for (const bool bf16 : {false, true}) {
+      const Checkpoint checkpoint = write_hybrid(config, model, bf16);
+      const auto file = parse_safetensors(checkpoint.safetensors, "model.safetensors").value();
+      for (const auto& [name, tensor] : file.tensors) {
+        CHECK(tensor.dtype == (bf16 ? "BF16" : "F32"));
+      }
+      const auto read = read_hybrid(nlohmann::json::parse(checkpoint.config_json), file).value();
+      CHECK(max_abs_difference(forward(read, tokens), logits) == 0.0);
+    }
+  });
+}
+
+TEST_CASE("random hybrids: neither vanish nor explode, and every branch matters") {
+  each_random_hybrid([](const nlohmann::json&, Hybrid model) {
+    const std::vector<Token> tokens = some_tokens(model);
+    const std::vector<double> logits = forward(model, tokens);
+    const double unit = standard_deviation(logits);
+    CHECK(unit > 0.1);
+    CHECK(max_abs(logits) < 50.0);
+    for (std::vector<Branch>& layer : model.layers) {
+      for (Branch& branch : layer) {
+        const double scale = branch.scale;
+        branch.scale = 0.0;
+        CHECK(max_abs_difference(forward(model, tokens), logits) > 0.05 * unit);
+        branch.scale = scale;
+      }
+    }
+  });
+}
+
+TEST_CASE("random hybrids: a sequence may be cut anywhere") {
+  each_random_hybrid([](const nlohmann::json&, const Hybrid& model) {
+    const std::vector<Token> tokens = some_tokens(model);
+    const std::vector<double> logits = forward(model, tokens);
+    for (std::size_t cut = 1; cut < tokens.size(); cut += 3) {
+      HybridState state(model);
+      std::vector<double> parts = forward(model, std::span(tokens).first(cut), state);
+      const auto rest = forward(model, std::span(tokens).subspan(cut), state);
+      parts.insert(parts.end(), rest.begin(), rest.end());
+      CHECK(max_abs_difference(parts, logits) < 1e-12);
+    }
+  });
+}
+
+TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
+  std::map<std::string, int> seen[2];
+  each_random_hybrid([&seen](const nlohmann::json& config, const Hybrid& model) {
+    const Writer writer = writer_of(config);
+    const std::string who = writer == Writer::granite ? "granite "
+                            : writer == Writer::bamba ? "bamba "
+                                                      : "state-spaces ";
+    const auto note = [&](const char* what, bool is) { ++seen[is ? 1 : 0][who + what]; };
+    note("tied", model.tie_embeddings);
+    note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
+    if (writer != Writer::state_spaces) note("newer", config.contains("rope_parameters"));
+    if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
+    for (const std::vector<Branch>& layer : model.layers) {
+      for (const Branch& branch : layer) {
+        if (const auto* m = std::get_if<MambaMixer>(&branch.mixer)) {
+          REQUIRE(m->config.validate());
+          note("groups", m->config.ngroups > 1);
+          note("a group a head", m->config.ngroups == m->config.nheads());
+          note("Mamba-2's bias", m->config.bias);
+          note("convolution's bias", m->config.conv_bias);
+          note("dt_limit", m->config.dt_min > 0.0F);
+        } else if (const auto* a = std::get_if<Attention>(&branch.mixer)) {
+          note("one key head", a->kv_heads == 1);
+          note("a key head a head", a->kv_heads == a->heads);
+          note("biases of q, k, v", a->qkv_has_bias);
+          note("bias of o", a->o_has_bias);
+          if (writer != Writer::bamba) note("odd heads", a->head_dim % 2 == 1);
+          if (writer != Writer::bamba) note("RoPE", a->rope.width > 0);
+          if (writer == Writer::state_spaces) {
+            note("whole head turns", a->rope.width == a->head_dim);
+            note("convolution", a->d_conv > 0);
+          }
+        } else if (writer == Writer::bamba) {
+          note("MLP's bias", std::get<Mlp>(branch.mixer).has_bias);
+        }
+      }
+    }
+  });
+  for (const bool is : {false, true}) {
+    for (const auto& entry : seen[is ? 1 : 0]) {
+      CAPTURE(entry.first);
+      CHECK(seen[is ? 0 : 1].contains(entry.first));
+    }
+  }
+}
+
+TEST_CASE("random hybrids: the same everywhere") {
+  const nlohmann::json config = random_hybrid_config(Writer::granite, 0);
+  CHECK(config["vocab_size"] == 42);
+  CHECK(config["layer_types"].dump() == R"(["attention","attention","mamba","mamba"])");
+  const Hybrid model = random_hybrid(config, 7);
+  CHECK(model.embedding[0] == -0.19921875);
+  CHECK(model.norm_f.back() == 0.8359375);
+}
+
+}  // namespace
