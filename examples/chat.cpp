@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "../tools/cli.hpp"
+#include "../tools/keep_state.hpp"
 #include "../tools/sampling.hpp"
 #include "../tools/weights.hpp"
 
@@ -82,7 +83,9 @@ void describe(CLI::App& app, Arguments& a) {
       "Ctrl-C stops an answer, Ctrl-D ends the program. With --state every turn that has ended is\n"
       "on the disk, whatever happens to the program or the machine afterwards, and the same "
       "command\n"
-      "goes on there; what remains of a stopped answer is what was shown.\n"
+      "goes on there; what remains of a stopped answer is what was shown. If another program has\n"
+      "written to the file meanwhile, its conversation stays, and this one goes to FILE.1 and "
+      "ends.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
   app.option_defaults()->always_capture_default();
   app.add_option("MODEL", a.model,
@@ -196,11 +199,9 @@ mamba2::Result<void> talk(const Arguments& a) {
 
   mamba2::StateFile file(*session, &*sampler);
   std::error_code ignored;  // opening the file says what is wrong
-  if (!a.state.empty() && std::filesystem::exists(a.state, ignored)) {
-    if (auto loaded = file.load(a.state); !loaded) return loaded;
-    auto resumed = a.sampling.resume(*sampler);
-    if (!resumed) return resumed.error();
-    *sampler = *std::move(resumed);
+  bool is_new = !std::filesystem::exists(a.state, ignored);
+  if (!a.state.empty() && !is_new) {
+    if (auto loaded = cli::load_state(file, *sampler, a.state, a.sampling); !loaded) return loaded;
   }
 
   Chat<WeightT> chat(*session, *sampler, *tokenizer, a);
@@ -216,7 +217,8 @@ mamba2::Result<void> talk(const Arguments& a) {
     catch_interrupt(true);
     if (auto outcome = chat.turn(line); !outcome) return outcome;
     if (!a.state.empty()) {
-      if (auto saved = file.save(a.state); !saved) return saved;
+      if (auto saved = cli::save_state(file, a.state, is_new); !saved) return saved;
+      is_new = false;
     }
     catch_interrupt(false);
     std::cout << std::endl;  // the turn is on the disk

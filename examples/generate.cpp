@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "../tools/cli.hpp"
+#include "../tools/keep_state.hpp"
 #include "../tools/sampling.hpp"
 #include "../tools/weights.hpp"
 
@@ -85,8 +86,10 @@ void describe(CLI::App& app, Arguments& a) {
                  "Go on after the text of this file, as it was sampled unless options here say "
                  "otherwise; a prompt, if there is one, comes from PROMPT or --file")
       ->default_str("");
-  app.add_option("--save-state", a.save_state,
-                 "Write a file with all that is needed to go on, when the text has ended")
+  app.add_option(
+         "--save-state", a.save_state,
+         "Write a file with all that is needed to go on, when the text has ended; FILE.1 if "
+         "FILE was loaded and another program has changed it meanwhile")
       ->default_str("");
   app.add_flag("--no-echo", a.no_echo, "Print the continuation alone, not the prompt before it");
   app.add_flag("--stats", a.stats,
@@ -157,18 +160,6 @@ void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State&
             << '\n';
 }
 
-/// The sampler for a session, which takes up what was saved.
-template <class WeightT>
-mamba2::Result<mamba2::Sampler> start_sampler(mamba2::Session<WeightT>& session,
-                                              const mamba2::Tokenizer& tokenizer,
-                                              const Arguments& a) {
-  auto sampler = mamba2::make_sampler(a.sampling.values(), tokenizer, session.config());
-  if (!sampler || a.load_state.empty()) return sampler;
-  const auto loaded = mamba2::StateFile(session, &*sampler).load(a.load_state);
-  if (!loaded) return loaded.error();
-  return a.sampling.resume(*sampler);
-}
-
 template <class WeightT>
 mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   const auto start = Clock::now();
@@ -185,8 +176,13 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   if (!tokenizer) return tokenizer.error();
   auto session = model->session({.state = a.state, .workers = *workers});
   if (!session) return session.error();
-  auto sampler = start_sampler(*session, *tokenizer, a);
+  auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
   if (!sampler) return sampler.error();
+  mamba2::StateFile file(*session, &*sampler);
+  if (!a.load_state.empty()) {
+    auto loaded = cli::load_state(file, *sampler, a.load_state, a.sampling);
+    if (!loaded) return loaded;
+  }
   const double load_seconds = seconds_since(start);
 
   // From here on Ctrl-C ends the text in order; a second one ends the program.
@@ -212,7 +208,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
   std::cout << std::endl;
   if (a.stats) print_stats(*model, session->state(), load_seconds, *done, a);
   if (a.save_state.empty() || !prompt_read) return {};
-  return mamba2::StateFile(*session, &*sampler).save(a.save_state);
+  return cli::save_state(file, a.save_state, false);
 }
 
 mamba2::Result<void> run(const CLI::App& app, Arguments& a) {

@@ -113,6 +113,7 @@ void check_decode(const mamba2::Mamba2Model<WeightT>& model, std::size_t count, 
       const auto expected = singly[i].decode(tokens[i]).value();
       CHECK(same_bits(std::span(logits).subspan(i * vocab_size, vocab_size), expected));
       CHECK(same_bits(users[i].state(), singly[i].state(), model.config()));
+      CHECK(same_bits(users[i].logits(), expected));
     }
   }
 }
@@ -132,6 +133,7 @@ void check_prefill(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
   }
   model.batch(together_options(threads)).value().prefill(readings).value();
   auto session = model.session(alone_options(precision)).value();
+  auto next = model.session(alone_options(precision)).value();
   for (std::size_t i = 0; i < count; ++i) {
     CAPTURE(i);
     session.reset();
@@ -142,6 +144,8 @@ void check_prefill(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
       CHECK(same_bits(logits[i], last.first(logits[i].size())));
     }
     CHECK(same_bits(states[i], session.state(), model.config()));
+    next.set_state(states[i]).value();
+    CHECK(same_bits(next.logits(), session.logits()));
   }
 }
 

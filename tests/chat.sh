@@ -93,14 +93,8 @@ grep -q 'expected a state file' err || die "a file of another kind: the reason e
 cmp "$source/LICENSE" other.state
 [ ! -s out ] || die "a file of another kind: an answer"
 
-# Ctrl-C stops the answer, and at the next line the program. What was shown of the answer counts.
 mkfifo typed
-endless=("${options[0]}" --threads 1 -t 0 -n 1000000 --state stopped.state)
-"${emulator[@]}" "$bin/chat" "${endless[@]}" <typed >out 2>err &
-job=$!
 trap 'kill -KILL "$job" 2>/dev/null || true' EXIT
-exec 3>typed
-say 0 1 >&3
 wait_for() { # CONDITION...
   for _ in $(seq 600); do
     ! "$@" || return 0
@@ -109,6 +103,50 @@ wait_for() { # CONDITION...
   die "waited in vain for: $*"
 }
 has_begun() { [ "$(wc -c <out)" -ge 40 ]; }
+
+# Two programs talk with one file: the turns of both are kept.
+begin_talk() { # OPTION...: a talk that lines come to by and by
+  "${emulator[@]}" "$bin/chat" "$@" --state talk.state >out 2>err <typed &
+  job=$!
+  exec 3>typed
+}
+end_talk() { # FILE: the turn that it is at finds another's file, and goes to this one
+  status=0
+  wait "$job" || status=$?
+  exec 3>&-
+  [ "$status" -eq 1 ] || die "a file of two programs: exit status 1 expected, found $status"
+  grep -q "^chat: talk.state: is not replaced: .*; what was to be saved is in $1\$" err ||
+    die "a file of two programs: the reason expected"
+  cmp talk.state other.state || die "a file of two programs: the turn of the other is lost"
+}
+has_answered() { [ "$(wc -c <out)" -ge "${sizes[1]}" ]; }
+begin_talk "${options[@]}" --seed 7
+say 0 1 >&3
+wait_for has_answered
+say 3 1 | chat --state talk.state >other.out
+cp talk.state other.state
+say 1 1 >&3
+end_talk talk.state.1
+cmp talk.state.1 turn2.state || die "a file of two programs: the turn of this one is lost"
+
+# The same where there is no file when it begins, and talk.state.1 is somebody's.
+endless=("${options[0]}" --threads 1 -t 0 -n 1000000)
+rm talk.state
+begin_talk "${endless[@]}"
+say 0 1 >&3
+wait_for has_begun
+cp turn3.state talk.state
+cp turn3.state other.state
+kill -INT "$job"
+end_talk talk.state.2
+cmp talk.state.1 turn2.state || die "a name that is taken"
+say 1 1 | chat --state talk.state.2 >out || die "the turn of a file that was not there: $?"
+
+# Ctrl-C stops the answer, and at the next line the program. What was shown of the answer counts.
+"${emulator[@]}" "$bin/chat" "${endless[@]}" --state stopped.state >out 2>err <typed &
+job=$!
+exec 3>typed
+say 0 1 >&3
 has_ended() { [ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] && [ -e stopped.state ]; }
 wait_for has_begun
 kill -INT "$job"

@@ -76,6 +76,28 @@ state 1 'cut.state: must have [0-9]+ bytes, found 100000' --load-state cut.state
 state 1 'prompt.txt: expected a state file' --load-state prompt.txt
 state 1 'missing.state: cannot open' --load-state missing.state
 state 1 'no-such/x.state: cannot be written' text --save-state no-such/x.state
+# Two programs go on from one file: what the other has saved stays, and nothing of this one is lost.
+cp sea.state shared.state
+: >out
+"${emulator[@]}" "$bin/generate" "$model" -w int8 --load-state shared.state --save-state shared.state \
+  -n 100000000 --ignore-eos >out 2>err </dev/null &
+job=$!
+for _ in $(seq 600); do
+  [ ! -s out ] || break
+  sleep 0.1
+done
+cp sea.2 shared.state
+kill -INT "$job"
+status=0
+wait "$job" || status=$?
+[ "$status" -eq 1 ] || die "a state that another program has changed: exit status 1 expected, found $status"
+grep -q 'shared.state: is not replaced: another program .*; what was to be saved is in shared.state.1$' err ||
+  die "a state that another program has changed: the reason expected"
+cmp sea.2 shared.state || die "a state that another program has changed: it is lost"
+state 0 . --load-state shared.state.1 -n 2
+state 0 . --load-state shared.state -n 2 --save-state shared.state.1
+state 0 . --load-state shared.state -n 2 --save-state shared.state
+[ ! -e shared.state.2 ] || die "a state of its own is not replaced"
 
 # Talks.
 talk() { printf '%s\n' "$1" | program chat "$model" -t 0 --threads 1 "${@:2}" >out 2>err || die "chat: $?"; }

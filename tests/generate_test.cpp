@@ -183,6 +183,20 @@ TEST_CASE("a second call continues the text of the first") {
   CHECK(text == split);
 }
 
+TEST_CASE("a text goes on from a State as if it had not ended") {
+  const auto& tokenizer = bundled().tokenizer;
+  std::string text;
+  const auto append = [&](std::string_view piece) { return !text.append(piece).empty(); };
+  auto first = bundled().model.session().value();
+  (void)mamba2::generate(first, tokenizer, kPrompt, greedy(8), append).value();
+  auto fork = bundled().model.session().value();
+  fork.set_state(first.state()).value();
+  const auto done = mamba2::generate(fork, tokenizer, "", greedy(8), append).value();
+  CHECK(done.prompt_tokens == 0);
+  CHECK(text == write(greedy(16)).text);
+  CHECK(fork.state().tokens() == first.state().tokens() + 8);
+}
+
 TEST_CASE("a text goes on from a state file as if it had not ended") {
   const GenerateOptions options = {.max_tokens = 8,
                                    .sampling = {.repetition_penalty = 1.1F, .seed = 3}};

@@ -102,6 +102,8 @@ void check_given_memory(StatePrecision state) {
   const mamba2::Reading reading = {&fork, tokens, logits};
   REQUIRE(batch.prefill(std::span(&reading, 1)));
   CHECK(logits == copied(expected.prefill(tokens).value()));
+  session.set_state(fork).value();
+  CHECK(copied(session.logits()) == logits);
 }
 
 /// One byte less is refused, and so is memory that is not aligned: with the numbers.

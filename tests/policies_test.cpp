@@ -3,6 +3,7 @@
 // that the error of the weights does not count, and with any number of threads.
 #include <doctest/doctest.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -137,6 +138,34 @@ void check_threads(const Config& config, mamba2::StatePrecision state) {
   }
 }
 
+/// The next logits are a matter of the state: in another session, with any number of threads.
+template <class WeightT>
+void check_next_logits(const Config& config, mamba2::StatePrecision state) {
+  const auto model = tests::load<WeightT>(config, reference::random_weights(config, 23));
+  auto first = model.session({.state = state, .workers = {.threads = 1}}).value();
+  std::vector<mamba2::Session<WeightT>> others;
+  for (const std::size_t threads : std::vector<std::size_t>{1, 2, 3, 7}) {
+    others.push_back(model.session({.state = state, .workers = {.threads = threads}}).value());
+  }
+  const auto check = [&](std::span<const float> returned) {
+    const std::vector<float> expected(returned.begin(), returned.end());
+    for (auto& other : others) {
+      other.set_state(first.state()).value();
+      const auto logits = other.logits();
+      CHECK(std::vector<float>(logits.begin(), logits.end()) == expected);
+    }
+  };
+  check(first.prefill(reference::Random(24).tokens(19, config.vocab_size)).value());
+  check(first.decode(1).value());
+  check(first.prefill(std::vector<Token>{4, 2}).value());
+  // The head adds up in another order for many tokens: the next logits are those of one.
+  const auto tokens = reference::Random(25).tokens(19, config.vocab_size);
+  const mamba2::State before = first.state();
+  (void)tests::all_logits(first, tokens);
+  others.back().set_state(before).value();
+  check(others.back().prefill(tokens).value());
+}
+
 }  // namespace
 
 // What is left with dequantized weights is the rounding of the activations: to FP32, and where
@@ -158,5 +187,18 @@ TEST_CASE("the same bits whatever the number of threads") {
     check_threads<mamba2::Int8>(config, mamba2::StatePrecision::fp32);
     check_threads<mamba2::Int4>(config, mamba2::StatePrecision::fp16);
     check_threads<mamba2::Mixed>(config, mamba2::StatePrecision::fp32);
+  }
+}
+
+TEST_CASE("a State goes on with the bits that decode() and prefill() returned") {
+  for (const Config& config : shapes_for_threads()) {
+    CAPTURE(config.d_model);
+    check_next_logits<mamba2::Fp32>(config, mamba2::StatePrecision::fp16);
+    check_next_logits<mamba2::Fp16>(config, mamba2::StatePrecision::fp32);
+    check_next_logits<mamba2::Bf16>(config, mamba2::StatePrecision::fp32);
+    check_next_logits<mamba2::Int8>(config, mamba2::StatePrecision::fp32);
+    check_next_logits<mamba2::Int8A32>(config, mamba2::StatePrecision::fp32);
+    check_next_logits<mamba2::Int4>(config, mamba2::StatePrecision::fp16);
+    check_next_logits<mamba2::Mixed>(config, mamba2::StatePrecision::fp32);
   }
 }

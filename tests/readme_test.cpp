@@ -21,9 +21,16 @@ TEST_CASE("the README's example of a State") {
   mamba2::State night = session.state();        // remember this place
   logits = session.decode(mamba2::Token{12}).value();
   session.set_state(night).value();             // and come back to it
+  logits = session.logits();                    // those of the next token, as then
   // clang-format on
 
+  auto alone = model.session().value();
+  const auto expected = alone.prefill(tokenizer.encode("It was a dark and stormy night;")).value();
+  CHECK(std::vector<float>(logits.begin(), logits.end()) ==
+        std::vector<float>(expected.begin(), expected.end()));
+  logits = session.decode(mamba2::Token{12}).value();
   const std::vector<float> first(logits.begin(), logits.end());
+  session.set_state(night).value();
   logits = session.decode(mamba2::Token{12}).value();
   CHECK(std::vector<float>(logits.begin(), logits.end()) == first);
 }
@@ -40,7 +47,7 @@ TEST_CASE("the README's example of a state file and a PrefixCache") {
   std::filesystem::current_path(dir.path());
 
   // clang-format off
-  mamba2::StateFile file(session, &sampler);    // the sequence, its sampler, its next logits
+  mamba2::StateFile file(session, &sampler);    // the sequence, its next logits, its sampler
   file.save("king.state").value();              // on the disk, as a whole or not at all
   file.load("king.state").value();              // perhaps tomorrow, in another process
 

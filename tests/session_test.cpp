@@ -50,7 +50,7 @@ TEST_CASE("a copied state forks the sequence, bit for bit") {
   CHECK(copy(third.decode(8).value()) == copy(second.decode(8).value()));
 }
 
-TEST_CASE("a session has the logits of the last call, where they belong to its state") {
+TEST_CASE("a session has the next logits, whatever has read the last token") {
   auto session = model().session().value();
   CHECK(session.logits().empty());
   const auto logits = copy(session.decode(3).value());
@@ -59,15 +59,64 @@ TEST_CASE("a session has the logits of the last call, where they belong to its s
   CHECK(copy(session.logits()) == logits);
   auto moved = std::move(session);
   CHECK(copy(moved.logits()) == logits);
-  moved.set_state(mamba2::State(moved.state())).value();
-  CHECK(moved.logits().empty());
-  (void)moved.decode(4).value();
-  std::vector<float> all(tiny_config().vocab_size);
-  moved.prefill(std::vector<Token>{5}, all).value();
-  CHECK(moved.logits().empty());
-  (void)moved.decode(4).value();
+
+  // A fork has them, and so does a place that was come back to.
+  auto fork = model().session().value();
+  fork.set_state(moved.state()).value();
+  CHECK(copy(fork.logits()) == logits);
+  const mamba2::State place = fork.state();
+  const auto further = copy(fork.prefill(std::vector<Token>{5, 6}).value());
+  CHECK(copy(fork.logits()) == further);
+  CHECK(further != logits);
+  fork.set_state(place).value();
+  CHECK(copy(fork.logits()) == logits);
+  CHECK(copy(fork.prefill(std::vector<Token>{5, 6}).value()) == further);
+
+  // Logits of all tokens were wanted: those of the next are what prefill() returns otherwise.
+  std::vector<float> all(2 * tiny_config().vocab_size);
+  moved.prefill(std::vector<Token>{5, 6}, all).value();
+  CHECK(copy(moved.logits()) == further);
   moved.reset();
   CHECK(moved.logits().empty());
+  moved.set_state(mamba2::State::create(tiny_config()).value()).value();
+  CHECK(moved.logits().empty());
+}
+
+TEST_CASE("a State has the row that the next logits are made of") {
+  const auto weights = reference::random_weights(tiny_config(), 5);
+  const auto& head = tiny_config().tie_embeddings ? weights.embedding : weights.lm_head;
+  const std::size_t d_model = tiny_config().d_model;
+  auto session = model().session().value();
+  CHECK(session.state().last().empty());
+  for (const std::vector<Token>& tokens : {std::vector<Token>{3}, std::vector<Token>{1, 4, 1, 5}}) {
+    const auto logits = copy(session.prefill(tokens).value());
+    const std::vector<float> last = copy(session.state().last());
+    REQUIRE(last.size() == d_model);
+    std::vector<double> expected(logits.size());
+    for (std::size_t i = 0; i < head.size(); ++i) {
+      expected[i / d_model] += head[i] * static_cast<double>(last[i % d_model]);
+    }
+    CHECK(reference::max_abs_difference(logits, expected) < 1e-5);
+  }
+
+  mamba2::State state = session.state();
+  CHECK(copy(state.last()) == copy(session.state().last()));
+  mamba2::State other = mamba2::State::create(tiny_config()).value();
+  other = state;
+  CHECK(copy(other.last()) == copy(state.last()));
+  CHECK(copy(state.copy().value().last()) == copy(state.last()));
+  state.count(1);  // something else has read a token
+  CHECK(state.last().empty());
+  other.reset();
+  CHECK(other.last().empty());
+  CHECK(other.new_last().size() == d_model);
+  CHECK(copy(other.last()) == std::vector<float>(d_model));
+
+  // Its width is a part of the shape.
+  Config wider = tiny_config();
+  wider.d_model += 1;
+  CHECK(!other.fits(wider));
+  CHECK(!other.same_shape(mamba2::State::create(wider).value()));
 }
 
 TEST_CASE("after reset a session is as new") {
@@ -102,10 +151,19 @@ TEST_CASE("wrong input is refused and changes nothing") {
     REQUIRE(!outcome);
     CHECK(outcome.error().message ==
           mamba2::detail::concat("prefill: token 1 must be in 0..", rows - 1, ", found ", bad));
-    CHECK(!session.decode(bad));
+    const auto one = session.decode(bad);
+    REQUIRE(!one);
+    CHECK(one.error().code == ErrorCode::invalid_argument);
+    CHECK(one.error().message ==
+          mamba2::detail::concat("decode: token 0 must be in 0..", rows - 1, ", found ", bad));
   }
   std::vector<float> too_small(tiny_config().vocab_size);
-  CHECK(!session.prefill(std::vector<Token>{1, 2}, too_small));
+  const auto sizes = session.prefill(std::vector<Token>{1, 2}, too_small);
+  REQUIRE(!sizes);
+  CHECK(sizes.error().message.starts_with("prefill: logits must hold 2 x "));
+  const auto all = session.prefill(std::vector<Token>{-1}, too_small);
+  REQUIRE(!all);
+  CHECK(all.error().message.starts_with("prefill: token 0 must be in 0.."));
   CHECK(session.state().tokens() == 2);
 
   Config other = tiny_config();

@@ -42,13 +42,15 @@ class Batch {
                                             const BatchOptions& options);
 
   /// Each of many sessions reads one token: logits (sessions, vocab_size) get what decode() would
-  /// give each. Errors, after which nothing has changed: invalid_argument for an id out of range, a
-  /// session named twice, one of another model, or spans that do not fit together.
+  /// give each, and so does Session::logits() from then on. Errors, after which nothing has
+  /// changed: invalid_argument for an id out of range, a session named twice, one of another model,
+  /// or spans that do not fit together.
   [[nodiscard]] Result<void> decode(std::span<Session<WeightT>* const> sessions,
                                     std::span<const Token> tokens, std::span<float> logits);
 
   /// Every sequence reads its tokens; the logits that it wants are the bits that Session::prefill()
-  /// gives for the last token, or for all. Weights of floating-point numbers are fastest where
+  /// gives for the last token, or for all. The states know the next logits (State::last) whether
+  /// any are wanted or not. Weights of floating-point numbers are fastest where
   /// sequences with about as many tokens stand side by side, and logits of neighbours in memory,
   /// too. Errors, after which nothing has changed: invalid_argument for no token, an id out of
   /// range, a state named twice, logits of a size that is not a multiple of vocab_size or for more

@@ -58,15 +58,16 @@ inline Result<std::size_t> usable_tokens(const Tokenizer& tokenizer, const Confi
                       config.vocab_size, " rows")};
 }
 
-/// Reads a prompt piece by piece. An empty span: cancelled. Without a prompt: the logits that the
-/// session has, if it has any.
+/// Reads a prompt piece by piece. An empty span: cancelled. Without a prompt: the logits after what
+/// was read before, if anything was.
 template <WeightPolicy WeightT>
 Result<std::span<const float>> read_prompt(Session<WeightT>& session, std::span<const Token> prompt,
                                            const GenerateOptions& options) {
   constexpr std::size_t kPiece = 512;
   const std::size_t total = prompt.size();
-  Result<std::span<const float>> logits = session.logits();
-  if (prompt.empty() && !logits->empty()) return logits;
+  Result<std::span<const float>> logits = std::span<const float>();
+  if (prompt.empty()) logits = session.logits();
+  if (!logits->empty()) return logits;
   do {
     const std::size_t piece = std::min(kPiece, prompt.size());
     logits = session.prefill(prompt.first(piece));

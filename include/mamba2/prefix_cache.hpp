@@ -27,16 +27,18 @@ class PrefixCache {
   explicit PrefixCache(std::size_t budget) : budget_(budget) {}
 
   /// The session starts anew and reads tokens, from the longest prefix on that is remembered.
-  /// Returns the logits after the last one, as Session::prefill(). Remembers the state before the
-  /// last token. The same tokens give the same bits whether all but one were remembered or none;
-  /// after a shorter prefix they are the same to rounding. Errors: those of Session::prefill;
-  /// nothing has changed then.
+  /// Returns the logits after the last one, as Session::prefill(), and remembers the state that has
+  /// read them all: the same tokens again cost one pass over the head, and give the same bits for
+  /// as long as they are remembered. Where no prefix is, these are the bits of Session::prefill();
+  /// after a prefix they are the same to rounding. Errors: those of Session::prefill; nothing has
+  /// changed then.
   template <WeightPolicy WeightT>
   [[nodiscard]] Result<std::span<const float>> prefill(Session<WeightT>& session,
                                                        std::span<const Token> tokens);
 
-  /// Makes `state` the one after the longest prefix that is remembered and shorter than tokens, of
-  /// the model of this fingerprint. Returns how many tokens that are; 0: state is as it was.
+  /// Makes `state` the one after the longest prefix of tokens that is remembered, of the model of
+  /// this fingerprint; after all of them only if it knows the next logits (State::last). Returns
+  /// how many tokens that are; 0: state is as it was.
   [[nodiscard]] std::size_t find(std::uint64_t fingerprint, std::span<const Token> tokens,
                                  State& state) {
     return find(fingerprint, tokens, state, [&](const State& found) { state = found; });
@@ -97,7 +99,8 @@ std::size_t PrefixCache::find(std::uint64_t fingerprint, std::span<const Token> 
   for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
     const std::size_t length = entry->tokens.size();
     const bool is_longer = best == entries_.end() || length > best->tokens.size();
-    if (is_longer && length < tokens.size() && entry->is(fingerprint, like) &&
+    const bool is_enough = length < tokens.size() || !entry->state.last().empty();
+    if (is_longer && is_enough && length <= tokens.size() && entry->is(fingerprint, like) &&
         std::ranges::equal(entry->tokens, tokens.first(length))) {
       best = entry;
     }
@@ -118,6 +121,7 @@ inline bool PrefixCache::insert(std::uint64_t fingerprint, std::span<const Token
   });
   if (same != entries_.end()) {
     entries_.splice(entries_.begin(), entries_, same);
+    if (same->state.last().empty()) same->state = state;
     return true;
   }
   while (bytes_ > budget_ - needed) {
@@ -144,13 +148,10 @@ Result<std::span<const float>> PrefixCache::prefill(Session<WeightT>& session,
                                  [&](const State& state) { set = session.set_state(state); });
   if (!set) return std::move(set).error();
   if (known == 0) session.reset();
-  const std::span<const Token> rest = tokens.first(tokens.size() - 1).subspan(known);
-  if (!rest.empty()) {
-    const auto logits = session.prefill(rest);
-    if (!logits) return logits;
-    insert(session.fingerprint(), tokens.first(tokens.size() - 1), session.state());
-  }
-  return session.decode(tokens.back());
+  if (known == tokens.size()) return session.logits();
+  const auto logits = session.prefill(tokens.subspan(known));
+  if (logits) insert(session.fingerprint(), tokens, session.state());
+  return logits;
 }
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -44,6 +44,10 @@ class Reader {
   /// What has been checked. The states are of this model's shape, and all different.
   void read(std::span<const Reading> readings, Executor& executor);
 
+  /// The logits (vocab_size) after State::last(): the bits that read() gives where they are all
+  /// that is wanted.
+  void next_logits(std::span<const float> last, float* logits, Executor& executor);
+
  private:
   /// Some of a sequence's tokens.
   struct Piece {
@@ -63,9 +67,16 @@ class Reader {
   [[nodiscard]] Piece piece(std::size_t tokens, std::size_t round) const;
   /// Adds a piece of a sequence to the next pass.
   void add(const Reading& reading, const Piece& piece);
+  void norm_f(const float* residual, float* to) const {
+    const Config& c = weights_->config;
+    kernels::rms_norm(residual, weights_->norm_f, c.d_model, c.norm_eps, to);
+  }
   /// Takes through the model what has been added.
   void pass(Executor& executor);
+  /// The logits of all outputs.
   void head(const Activations& a, Executor& executor) const;
+  /// The same, where the head's inputs are ready.
+  void multiply_head(const Activations& a, Executor& executor) const;
 
   const Weights<WeightT>* weights_;
   Activations activations_;
@@ -144,28 +155,48 @@ void Reader<WeightT>::add(const Reading& reading, const Piece& piece) {
 
 template <WeightPolicy WeightT>
 void Reader<WeightT>::pass(Executor& executor) {
+  if (part_count_ == 0) return;
   const std::span<const Part> parts(parts_, part_count_);
   const Activations a = activations_.first(tokens_);
-  for (std::size_t i = 0; i < weights_->config.n_layer && tokens_ > 0; ++i) {
+  for (std::size_t i = 0; i < weights_->config.n_layer; ++i) {
     Block<WeightT>(weights_->config, weights_->blocks[i], a, parts, executor).forward(i);
   }
-  for (const Part& part : parts) part.state->count(part.count);
+  executor.run(part_count_, [&](std::size_t i) {
+    const Part& part = parts[i];
+    part.state->count(part.count);
+    norm_f(a.residual[part.first + part.count - 1], part.state->new_last().data());
+  });
   if (output_count_ > 0) head(a, executor);
   part_count_ = output_count_ = tokens_ = wanted_ = 0;
 }
 
 template <WeightPolicy WeightT>
+void Reader<WeightT>::next_logits(std::span<const float> last, float* logits, Executor& executor) {
+  const Activations a = activations_.first(1);
+  weights_->lm_head.prepare(last.data(), a.input);
+  outputs_[0] = {0, 1, 0, logits};
+  output_count_ = wanted_ = 1;
+  multiply_head(a, executor);
+  output_count_ = wanted_ = 0;
+}
+
+template <WeightPolicy WeightT>
 void Reader<WeightT>::head(const Activations& a, Executor& executor) const {
-  const Config& c = weights_->config;
-  const auto& lm_head = weights_->lm_head;
   executor.run(output_count_, [&](std::size_t i) {
     const Output& output = outputs_[i];
     for (std::size_t t = 0; t < output.count; ++t) {
       float* u = a.u[output.first + t];
-      kernels::rms_norm(a.residual[output.from + t], weights_->norm_f, c.d_model, c.norm_eps, u);
-      lm_head.prepare(u, a.input + (output.first + t) * a.input_bytes);
+      norm_f(a.residual[output.from + t], u);
+      weights_->lm_head.prepare(u, a.input + (output.first + t) * a.input_bytes);
     }
   });
+  multiply_head(a, executor);
+}
+
+template <WeightPolicy WeightT>
+void Reader<WeightT>::multiply_head(const Activations& a, Executor& executor) const {
+  const Config& c = weights_->config;
+  const auto& lm_head = weights_->lm_head;
   const Inputs inputs = {a.input, wanted_, a.input_bytes};
   const Output* const last = outputs_ + output_count_;
   for_panels(executor, lm_head, [&](std::size_t band, std::size_t bands) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "mamba2/core/workers.hpp"
@@ -45,13 +46,15 @@ class Session {
   /// Reads one token and returns the logits of the next, (vocab_size), valid until the next call.
   /// Error: invalid_argument for an id that is not in 0..vocab_size-1; nothing has changed then.
   [[nodiscard]] Result<std::span<const float>> decode(Token token) {
-    return prefill(std::span(&token, 1));
+    return read_checked("decode: ", std::span(&token, 1));
   }
 
   /// Reads tokens and returns the logits after the last, (vocab_size), valid until the next call.
   /// May be called again and again: a text split anywhere gives the same result to rounding.
   /// Errors: invalid_argument for no token at all, or an id out of range; nothing has changed then.
-  [[nodiscard]] Result<std::span<const float>> prefill(std::span<const Token> tokens);
+  [[nodiscard]] Result<std::span<const float>> prefill(std::span<const Token> tokens) {
+    return read_checked("prefill: ", tokens);
+  }
 
   /// Reads tokens and writes the logits after every one of them: logits (tokens, vocab_size).
   /// Errors as above, and invalid_argument for a span of another size.
@@ -68,15 +71,17 @@ class Session {
     return Scratch(Carver(), weights, std::min(options.prefill_batch, Reader::kMaxTokens)).bytes;
   }
 
-  /// The logits that the last call of decode() or prefill() returned, (vocab_size); empty where
-  /// there are none: nothing was read yet, or not so, or the state was set.
-  [[nodiscard]] std::span<const float> logits() const noexcept {
-    return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
-  }
+  /// The logits of the next token, (vocab_size), valid until the next call: the bits that decode(),
+  /// or prefill(tokens), returned for the last token, whatever has read it (a Batch, say, or a
+  /// Session whose state this one continues). Where they are not here any more they are made of the
+  /// state, by one pass over the head. Empty where State::last() is, unless the session itself was
+  /// loaded from a state file of version 1: that has the logits.
+  [[nodiscard]] std::span<const float> logits();
 
   /// What has been read so far. Copy it to fork the sequence or to come back to it.
   [[nodiscard]] const State& state() const noexcept { return state_; }
-  /// Continues from another state. Error: mismatch, if it is of a model of another shape.
+  /// Continues from another state, logits() included. Error: mismatch, if it is of a model of
+  /// another shape.
   [[nodiscard]] Result<void> set_state(const State& state);
   /// Starts an empty sequence.
   void reset() noexcept {
@@ -109,19 +114,29 @@ class Session {
     std::size_t bytes;
   };
 
-  [[nodiscard]] Result<void> check(std::span<const Token> tokens) const;
+  /// `call` begins messages.
+  [[nodiscard]] Result<void> check(std::string_view call, std::span<const Token> tokens) const;
+  [[nodiscard]] Result<std::span<const float>> read_checked(std::string_view call,
+                                                            std::span<const Token> tokens);
   void read(std::span<const Token> tokens, std::span<float> logits) {
     const Reading reading = {&state_, tokens, logits};
     scratch_.reader.read(std::span(&reading, 1), *executor_);
     has_logits_ = logits.data() == scratch_.logits;
   }
-  /// Takes up what a state file has, whose parts have the right sizes; logits may be missing.
+  /// The logits of the next token, if they are here.
+  [[nodiscard]] std::span<const float> logits_here() const noexcept {
+    return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
+  }
+  /// Takes up what a state file has, whose parts have the right sizes; last and logits may be
+  /// missing.
   void restore(std::uint64_t tokens, std::span<const std::byte> conv,
-               std::span<const std::byte> ssm, std::span<const std::byte> logits) noexcept {
+               std::span<const std::byte> ssm, std::span<const std::byte> last,
+               std::span<const std::byte> logits) noexcept {
     state_.reset();
     state_.count(static_cast<std::size_t>(tokens));
     if (!conv.empty()) std::memcpy(state_.conv(0), conv.data(), conv.size());
     std::memcpy(state_.template ssm<std::byte>(0), ssm.data(), ssm.size());
+    if (!last.empty()) std::memcpy(state_.new_last().data(), last.data(), last.size());
     has_logits_ = !logits.empty();
     if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
   }
@@ -131,7 +146,7 @@ class Session {
   State state_;
   Arena arena_;
   Scratch scratch_;
-  bool has_logits_ = false;
+  bool has_logits_ = false;  // scratch_.logits are those of the next token
 };
 
 template <WeightPolicy WeightT>
@@ -161,15 +176,26 @@ Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<
 }
 
 template <WeightPolicy WeightT>
-Result<void> Session<WeightT>::check(std::span<const Token> tokens) const {
-  const Result<void> checked = scratch_.reader.check(tokens);
-  if (checked) return {};
-  return Error{checked.error().code, detail::concat("prefill: ", checked.error().message)};
+std::span<const float> Session<WeightT>::logits() {
+  const std::span<const float> last = state_.last();
+  if (!has_logits_ && !last.empty()) {
+    scratch_.reader.next_logits(last, scratch_.logits, *executor_);
+    has_logits_ = true;
+  }
+  return logits_here();
 }
 
 template <WeightPolicy WeightT>
-Result<std::span<const float>> Session<WeightT>::prefill(std::span<const Token> tokens) {
-  if (Result<void> checked = check(tokens); !checked) return std::move(checked).error();
+Result<void> Session<WeightT>::check(std::string_view call, std::span<const Token> tokens) const {
+  const Result<void> checked = scratch_.reader.check(tokens);
+  if (checked) return {};
+  return Error{checked.error().code, detail::concat(call, checked.error().message)};
+}
+
+template <WeightPolicy WeightT>
+Result<std::span<const float>> Session<WeightT>::read_checked(std::string_view call,
+                                                              std::span<const Token> tokens) {
+  if (Result<void> checked = check(call, tokens); !checked) return std::move(checked).error();
   const std::span<float> logits(scratch_.logits, config().vocab_size);
   read(tokens, logits);
   return std::span<const float>(logits);
@@ -177,7 +203,7 @@ Result<std::span<const float>> Session<WeightT>::prefill(std::span<const Token> 
 
 template <WeightPolicy WeightT>
 Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<float> logits) {
-  if (Result<void> checked = check(tokens); !checked) return checked;
+  if (Result<void> checked = check("prefill: ", tokens); !checked) return checked;
   const std::size_t vocab_size = config().vocab_size;
   if (logits.size() != tokens.size() * vocab_size) {
     return Error{ErrorCode::invalid_argument,

@@ -20,8 +20,9 @@ enum class StatePrecision : std::uint8_t {
   fp16,  ///< half the memory and the traffic; values beyond 65504 are kept at that
 };
 
-/// All that a model remembers of the tokens it has read: its size does not depend on their number.
-/// Copying a State forks the sequence. A new State is that of an empty sequence: zeros.
+/// All that a model remembers of the tokens it has read, and what the logits of the next one are
+/// made of: its size does not depend on their number. Copying a State forks the sequence. A new
+/// State is that of an empty sequence: zeros.
 class State {
  public:
   /// memory: for it, of the application's: bytes() that start on a multiple of 64 and outlive it.
@@ -43,6 +44,7 @@ class State {
     if (!same_shape(other)) return *this = State(other);
     if (this != &other) std::memcpy(arena_.data(), other.arena_.data(), arena_.size());
     tokens_ = other.tokens_;
+    has_last_ = other.has_last_;
     return *this;
   }
   ~State() = default;
@@ -75,12 +77,30 @@ class State {
 
   /// Tokens read so far.
   [[nodiscard]] std::uint64_t tokens() const noexcept { return tokens_; }
-  void count(std::size_t tokens) noexcept { tokens_ += tokens; }
+  /// So many more were read: last() is not known until new_last() has been written.
+  void count(std::size_t tokens) noexcept {
+    tokens_ += tokens;
+    has_last_ = false;
+  }
+
+  /// (d_model): the last token's row after norm_f, of which the head makes the logits of the next.
+  /// Empty where it is not known: nothing was read yet, or by no model (count()), or the state
+  /// comes from a state file of version 1.
+  [[nodiscard]] std::span<const float> last() const noexcept {
+    return {reinterpret_cast<const float*>(arena_.data() + last_offset_),
+            has_last_ ? last_size_ : 0};
+  }
+  /// The same, to be written: from now on it is known.
+  [[nodiscard]] std::span<float> new_last() noexcept {
+    has_last_ = true;
+    return {reinterpret_cast<float*>(arena_.data() + last_offset_), last_size_};
+  }
 
   /// Back to the empty sequence.
   void reset() noexcept {
     std::memset(arena_.data(), 0, arena_.size());
     tokens_ = 0;
+    has_last_ = false;
   }
 
   /// Whether both belong to models of the same shape, and are stored alike.
@@ -101,8 +121,7 @@ class State {
   /// Bytes of a State for a model of this shape.
   [[nodiscard]] static std::size_t bytes(const Config& config,
                                          StatePrecision precision = StatePrecision::fp32) noexcept {
-    const std::size_t element = precision == StatePrecision::fp16 ? 2 : 4;
-    return ssm_offset(config) + config.n_layer * config.d_ssm * config.d_state * element;
+    return last_offset(config, precision) + config.d_model * sizeof(float);
   }
 
  private:
@@ -110,14 +129,19 @@ class State {
       : arena_(std::move(arena)),
         conv_size_(conv_size(config)),
         ssm_size_(config.d_ssm * config.d_state),
+        last_size_(config.d_model),
         ssm_offset_(ssm_offset(config)),
+        last_offset_(last_offset(config, precision)),
         precision_(precision) {}
   State(const State& other, Arena arena)
       : arena_(std::move(arena)),
         conv_size_(other.conv_size_),
         ssm_size_(other.ssm_size_),
+        last_size_(other.last_size_),
         ssm_offset_(other.ssm_offset_),
+        last_offset_(other.last_offset_),
         precision_(other.precision_),
+        has_last_(other.has_last_),
         tokens_(other.tokens_) {
     std::memcpy(arena_.data(), other.arena_.data(), arena_.size());
   }
@@ -128,12 +152,21 @@ class State {
   [[nodiscard]] static std::size_t ssm_offset(const Config& config) noexcept {
     return detail::round_up(config.n_layer * conv_size(config) * sizeof(float), Carver::kAlignment);
   }
+  [[nodiscard]] static std::size_t last_offset(const Config& config,
+                                               StatePrecision precision) noexcept {
+    const std::size_t element = precision == StatePrecision::fp16 ? 2 : 4;
+    const std::size_t ssm = config.n_layer * config.d_ssm * config.d_state * element;
+    return detail::round_up(ssm_offset(config) + ssm, Carver::kAlignment);
+  }
 
-  Arena arena_;  // conv of all layers, then ssm of all layers
+  Arena arena_;  // conv of all layers, then ssm of all layers, then last
   std::size_t conv_size_;
   std::size_t ssm_size_;
+  std::size_t last_size_;
   std::size_t ssm_offset_;
+  std::size_t last_offset_;
   StatePrecision precision_;
+  bool has_last_ = false;
   std::uint64_t tokens_ = 0;
 };
 

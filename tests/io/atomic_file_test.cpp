@@ -3,6 +3,8 @@
 #include "mamba2/io/atomic_file.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -188,6 +190,49 @@ TEST_CASE("atomic_file: what is no file stays what it is, and is written to") {
     CHECK(fs::is_character_file("/dev/full"));
   }
   CHECK(files_in(dir) == 5);
+}
+
+TEST_CASE("atomic_file: asks before a file is replaced") {
+  const TempDir dir;
+  const fs::path path = dir.write("out", "old");
+  const auto commit = [&](const AtomicFile::MayReplace& may_replace) {
+    auto file = AtomicFile::create(path).value();
+    file.write(bytes_of("new")).value();
+    return file.commit(may_replace);
+  };
+  int asked = 0;
+  const auto no = [&]() -> mamba2::Result<void> {
+    ++asked;
+    return mamba2::Error{ErrorCode::mismatch, "stays"};
+  };
+  const auto refused = commit(no);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == ErrorCode::mismatch);
+  CHECK(refused.error().message == "stays");
+  CHECK(content_of(path) == "old");
+  CHECK(files_in(dir) == 1);
+  CHECK(asked == 1);
+
+  // Nobody else can have the folder meanwhile, and afterwards everybody can.
+  const int folder = ::open(dir.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  REQUIRE(folder >= 0);
+  const auto yes = [&]() -> mamba2::Result<void> {
+    ++asked;
+    CHECK(::flock(folder, LOCK_EX | LOCK_NB) != 0);
+    return {};
+  };
+  commit(yes).value();
+  CHECK(content_of(path) == "new");
+  // Somebody who keeps it locked is not waited for for ever.
+  CHECK(::flock(folder, LOCK_EX | LOCK_NB) == 0);
+  CHECK(!commit(no));
+  CHECK(commit([] { return mamba2::Result<void>(); }));
+  ::close(folder);
+  CHECK(asked == 3);
+
+  auto null = AtomicFile::create("/dev/null").value();
+  null.commit(no).value();
+  CHECK(asked == 3);
 }
 
 TEST_CASE("atomic_file: a pipe has one reader, who sees all of it and nothing else") {

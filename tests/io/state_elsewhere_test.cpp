@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,12 +34,15 @@ double difference_elsewhere() {
   mamba2::StateFile(saved).load(file).value();
   CHECK(saved.state().tokens() == here.state().tokens());
   double worst = 0.0;
-  for (Token i = 0; i < 20; ++i) {
-    const auto a = saved.decode(token_at(i)).value();
-    const auto b = here.decode(token_at(i)).value();
-    const std::vector<double> expected(b.begin(), b.end());
-    worst = std::max(worst, reference::max_abs_difference(a, expected) /
+  const auto compare = [&worst](std::span<const float> found, std::span<const float> logits) {
+    const std::vector<double> expected(logits.begin(), logits.end());
+    worst = std::max(worst, reference::max_abs_difference(found, expected) /
                                 reference::standard_deviation(expected));
+  };
+  compare(saved.logits(), here.logits());
+  for (Token i = 0; i < 20; ++i) {
+    const auto found = saved.decode(token_at(i)).value();
+    compare(found, here.decode(token_at(i)).value());
   }
   MESSAGE(std::string(WeightT::name), ": ", worst, " standard deviations of the logits");
   return worst;

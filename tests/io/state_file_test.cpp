@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "mamba2/linear/int8.hpp"
+#include "tests/io/saved_state.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/io/toy_checkpoint.hpp"
 #include "tests/model_helpers.hpp"
@@ -30,76 +31,16 @@ using mamba2::StateFile;
 using mamba2::StateHeader;
 using mamba2::StatePrecision;
 using mamba2::Token;
+using mamba2_tests::FileBytes;
+using mamba2_tests::logits_of;
+using mamba2_tests::refused_state;
+using mamba2_tests::sample_on;
+using mamba2_tests::Saved;
+using mamba2_tests::saved_model;
+using mamba2_tests::state_bytes;
+using mamba2_tests::with_state_header;
 
 namespace {
-
-using FileBytes = std::vector<std::byte>;
-
-template <class WeightT = Fp32>
-mamba2::Mamba2Model<WeightT> saved_model(std::uint64_t seed = 11) {
-  const mamba2::Config config = reference::variants().front().config;
-  return tests::load<WeightT>(config, reference::random_weights(config, seed));
-}
-
-template <class WeightT>
-FileBytes state_bytes(mamba2::Session<WeightT>& session, Sampler* sampler = nullptr) {
-  FileBytes file;
-  StateFile(session, sampler)
-      .write([&](std::span<const std::byte> part) {
-        file.insert(file.end(), part.begin(), part.end());
-        return mamba2::Result<void>();
-      })
-      .value();
-  return file;
-}
-
-/// Chooses and reads some tokens.
-template <class WeightT>
-std::vector<Token> sample_on(mamba2::Session<WeightT>& session, Sampler& sampler,
-                             std::size_t count) {
-  std::vector<Token> chosen;
-  for (std::size_t i = 0; i < count; ++i) {
-    chosen.push_back(sampler.sample(session.logits()));
-    session.decode(chosen.back()).value();
-  }
-  return chosen;
-}
-
-std::vector<float> logits_of(const auto& session) {
-  return {session.logits().begin(), session.logits().end()};
-}
-
-/// A session that has read something, and its sampler.
-struct Saved {
-  mamba2::Mamba2Model<Fp32> model = saved_model();
-  mamba2::Session<Fp32> session = model.session().value();
-  Sampler sampler = Sampler::create({.repetition_penalty = 1.3F, .seed = 4}, 30).value();
-  Saved() {
-    session.prefill(std::vector<Token>{3, 1, 4, 1, 5}).value();
-    sampler.accept(3);
-    sample_on(session, sampler, 3);
-  }
-  FileBytes bytes() { return state_bytes(session, &sampler); }
-};
-
-/// The message of a refusal, which must have changed nothing.
-std::string refused_state(Saved& saved, std::span<const std::byte> file, ErrorCode code) {
-  const auto outcome = StateFile(saved.session, &saved.sampler).read(file, "x.state");
-  REQUIRE(!outcome);
-  CHECK(outcome.error().code == code);
-  return outcome.error().message;
-}
-
-/// The same file with another header, whose checksum is right.
-template <class Change>
-FileBytes with_state_header(FileBytes file, Change change) {
-  StateHeader header;
-  std::memcpy(&header, file.data(), sizeof header);
-  change(header);
-  header.checksum = header.computed_checksum();
-  std::memcpy(file.data(), &header, sizeof header);
-  return file;
-}
 
 template <class WeightT>
 void check_resumed(StatePrecision precision) {
@@ -177,15 +118,15 @@ TEST_CASE("the bytes of a state file are what the header says, on every machine"
     }
   };
   put_text("MAMBA2ST", 8);
-  put(1, 4);
+  put(2, 4);
   put(1, 4);                    // FP16
   put(0x980EE00C4FEA44BDU, 8);  // as in fingerprint_test
   put_text("fp32", 16);
   const std::size_t conv = 2 * 2 * (12 + 2 * 2 * 5);
   const std::size_t ssm = 2 * 12 * 5;
-  put(112 + conv * 4 + ssm * 2 + 2 + 8, 8);
+  put(112 + conv * 4 + ssm * 2 + 6 * 4 + 2 + 8, 8);
   put(513, 8);  // tokens
-  put(0, 4);    // no logits
+  put(6, 4);    // d_model
   put(9, 4);    // tokens of the sampler
   put(6, 8);    // random: as seeded
   put(6, 8);
@@ -206,10 +147,15 @@ TEST_CASE("the bytes of a state file are what the header says, on every machine"
     state.ssm<std::uint16_t>(0)[i] = static_cast<std::uint16_t>(1000 + i);
     put(1000 + i, 2);
   }
+  state.count(513);
+  for (std::size_t i = 0; i < 6; ++i) {
+    const auto value = -static_cast<float>(i);
+    state.new_last()[i] = value;
+    put(std::bit_cast<std::uint32_t>(value), 4);
+  }
   put(0x108, 2);  // tokens 3 and 8 were seen
   put(mamba2::Hash::of(std::span(expected).subspan(header)), 8);
 
-  state.count(513);
   auto session = model.session({.state = StatePrecision::fp16}).value();
   session.set_state(state).value();
   auto sampler =
@@ -265,7 +211,10 @@ TEST_CASE("state files that do not belong here are refused, by name") {
         "x.state: the header is damaged: its checksum is wrong");
   file = header([](auto& h) { h.version = 7; });
   CHECK(refused_state(saved, file, ErrorCode::unsupported) ==
-        "x.state: version of the state file must be 1, found 7");
+        "x.state: version of the state file must be 1 or 2, found 7");
+  file = header([](auto& h) { h.version = 0; });
+  CHECK(refused_state(saved, file, ErrorCode::unsupported) ==
+        "x.state: version of the state file must be 1 or 2, found 0");
   file.resize(12);  // whatever another version may look like
   CHECK(refused_state(saved, file, ErrorCode::unsupported).find("version") != std::string::npos);
 
@@ -304,9 +253,10 @@ TEST_CASE("a header with a right checksum is not believed either") {
     // Without a sampler, too, where fewer things are compared.
     CHECK(!StateFile(saved.session).read(file));
   };
-  contradicts([](auto& h) { h.logits = 0; });
-  contradicts([](auto& h) { h.logits = 5; });
-  contradicts([](auto& h) { h.logits = std::numeric_limits<std::uint32_t>::max(); });
+  contradicts([](auto& h) { h.next = 0; });
+  contradicts([](auto& h) { h.next = 5; });
+  contradicts([](auto& h) { h.next = std::numeric_limits<std::uint32_t>::max(); });
+  contradicts([](auto& h) { h.version = 1; });
   for (const std::uint32_t tokens : {0U, 38U, 0xFFFFFFFFU}) {
     CHECK(!StateFile(saved.session).read(with_state_header(before, [&](auto& h) {
       h.sampler_tokens = tokens;

@@ -72,6 +72,7 @@ class Work {
     one_.reset();
     done = other_.prefill(prompt).has_value() && done;
     done = one_.set_state(other_.state()).has_value() && done;
+    done = !one_.logits().empty() && done;
     const std::array<mamba2::Session<WeightT>*, 2> both = {&one_, &other_};
     done = batch_.decode(both, prompt.first(2), std::span(logits_).first(2 * vocab_size))
                .has_value() &&

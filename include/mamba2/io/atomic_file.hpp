@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -17,10 +18,12 @@
 #include "mamba2/core/result.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <chrono>
 #include <cstdio>
+#include <thread>
 #endif
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -51,8 +54,14 @@ class AtomicFile {
   /// Appends bytes. Error io (the disk is full), after which nothing is left of the file.
   [[nodiscard]] Result<void> write(std::span<const std::byte> bytes);
 
-  /// Waits until the file is on the disk and gives it its name. Error io, as write.
-  [[nodiscard]] Result<void> commit();
+  using MayReplace = std::function<Result<void>()>;
+
+  /// Waits until the file is on the disk and gives it its name. Error io, as write. may_replace, if
+  /// there is one, is called just before, and its error is that of commit(): of all who commit with
+  /// one to the same folder, one at a time asks and gets the name. (On file systems without locks,
+  /// and where somebody else has the folder locked for longer than a second, the check is all.)
+  /// What is written in place is not asked for.
+  [[nodiscard]] Result<void> commit(const MayReplace& may_replace = {});
 
  private:
   static constexpr int kDone = -1;    // there is no file, or no more
@@ -65,6 +74,9 @@ class AtomicFile {
   /// Opens, if that was not done yet, what is written in place. Returns false, with the reason in
   /// errno, if there is nothing to write to.
   [[nodiscard]] bool opened();
+
+  /// Gives the file its name, if it may have it.
+  [[nodiscard]] Result<void> get_name(const MayReplace& may_replace);
 
   void discard() noexcept {
     const int descriptor = std::exchange(descriptor_, kDone);
@@ -99,6 +111,37 @@ inline constexpr mode_t kNewFileMode = 0666;  // less what the umask takes away
   errno = EISDIR;
   return false;
 }
+
+/// The folder of a file, open; or not, if it may not be read.
+class FolderOf {
+ public:
+  explicit FolderOf(const std::filesystem::path& file) {
+    const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+    descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  }
+  FolderOf(const FolderOf&) = delete;
+  FolderOf& operator=(const FolderOf&) = delete;
+  ~FolderOf() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+
+  /// For as long as a rename takes. Others' locks, which may last, are waited for a second at most:
+  /// whoever has it may itself wait for this program.
+  void lock() const {
+    for (int i = 0; i < 1000 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0; ++i) {
+      if (errno != EWOULDBLOCK && errno != EINTR) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  void unlock() const { (void)::flock(descriptor_, LOCK_UN); }
+
+  /// So that names in it, too, outlast a loss of power; a file system that cannot do it is no
+  /// error.
+  void sync() const { (void)::fsync(descriptor_); }
+
+ private:
+  int descriptor_;
+};
 
 }  // namespace detail
 
@@ -145,18 +188,29 @@ MAMBA2_FUNCTION Result<void> AtomicFile::write(std::span<const std::byte> bytes)
   return {};
 }
 
-MAMBA2_FUNCTION Result<void> AtomicFile::commit() {
+MAMBA2_FUNCTION Result<void> AtomicFile::get_name(const MayReplace& may_replace) {
+  if (may_replace) {
+    if (Result<void> may = may_replace(); !may) {
+      discard();
+      return may;
+    }
+  }
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) return failed();
+  return {};
+}
+
+MAMBA2_FUNCTION Result<void> AtomicFile::commit(const MayReplace& may_replace) {
   if (!opened()) return failed();
   if (::fsync(descriptor_) != 0 && errno != EINVAL) return failed();  // EINVAL: it is no file
-  if (!in_place() && std::rename(temporary_.c_str(), path_.c_str()) != 0) return failed();
-  ::close(std::exchange(descriptor_, kDone));
-  // So that the name, too, outlasts a loss of power; a file system that cannot do it is no error.
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    (void)::fsync(directory);
-    ::close(directory);
+  const detail::FolderOf folder(path_);
+  if (!in_place()) {
+    if (may_replace) folder.lock();
+    Result<void> named = get_name(may_replace);
+    if (may_replace) folder.unlock();
+    if (!named) return named;
   }
+  ::close(std::exchange(descriptor_, kDone));
+  folder.sync();
   return {};
 }
 

@@ -16,6 +16,7 @@
 #include "mamba2/core/hash.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/io/atomic_file.hpp"
+#include "mamba2/io/known_states.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/state_header.hpp"
 #include "mamba2/sampler.hpp"
@@ -23,14 +24,19 @@
 
 namespace mamba2::inline MAMBA2_ISA {
 
-/// Saves what a Session has read, its next logits, and what a Sampler goes by; and brings them
-/// back. On the same machine and build the sequence then goes on bit for bit as if it had never
-/// stopped. The bytes are the same on every machine: on another instruction set what was saved
-/// comes back to the bit, too, and what is computed from there on differs as two instruction sets
-/// differ anyway, by rounding: tests/io/state_elsewhere_test.cpp goes on from states of AVX-512,
-/// within 1e-5 standard deviations of the logits. Only sessions of the same model
+/// Saves what a Session has read, what its next logits are made of, and what a Sampler goes by; and
+/// brings them back. On the same machine and build the sequence then goes on bit for bit as if it
+/// had never stopped. The bytes are the same on every machine: on another instruction set what was
+/// saved comes back to the bit, too, and what is computed from there on differs as two instruction
+/// sets differ anyway, by rounding: tests/io/state_elsewhere_test.cpp goes on from states of
+/// AVX-512, within 1e-5 standard deviations of the logits. Only sessions of the same model
 /// (Session::fingerprint: also the same WeightT) and the same StatePrecision can take it up.
-/// Session and sampler must outlive it.
+/// Files of version 1, which have the next logits themselves, can be loaded. Session and sampler
+/// must outlive it.
+///
+/// Two programs, or two StateFiles, that go on from one file do not overwrite what the other has
+/// saved: a StateFile remembers what the files were that it loaded or saved (the last 16), and
+/// save() does not replace one that is another by now.
 template <WeightPolicy WeightT>
 class StateFile {
  public:
@@ -38,14 +44,26 @@ class StateFile {
   explicit StateFile(Session<WeightT>& session, Sampler* sampler = nullptr)
       : session_(session), sampler_(sampler) {}
 
-  /// Writes the file: whole and on the disk, or, after an error, with what it had before. Errors:
-  /// io; invalid_argument, for a model without a fingerprint.
-  [[nodiscard]] Result<void> save(const std::filesystem::path& path) const;
+  /// Writes the file: whole and on the disk, or, after an error, with what it had before. A file
+  /// that was not loaded or saved here is replaced, and one that was and is gone written anew.
+  /// Errors: io; mismatch, for a file that was, and that somebody else has changed since;
+  /// invalid_argument, for a model without a fingerprint.
+  [[nodiscard]] Result<void> save(const std::filesystem::path& path) {
+    return save(path, [&] { return known_.check(path); });
+  }
+
+  /// The same for a file that is not to be there yet. Errors: as save; mismatch, if it is.
+  [[nodiscard]] Result<void> save_new(const std::filesystem::path& path) {
+    return save(path, [&] { return detail::check_absent(path); });
+  }
 
   /// The bytes of the file, for an application that keeps them elsewhere: calls
   /// sink(std::span<const std::byte>) -> Result<void> some times, until it answers an error.
   template <class Sink>
-  [[nodiscard]] Result<void> write(Sink&& sink) const;
+  [[nodiscard]] Result<void> write(Sink&& sink) const {
+    const Result<detail::StateMark> written = write_marked(sink);
+    return written ? Result<void>() : written.error();
+  }
 
   /// Takes up what a file has; the sampler gets the file's options, too. No second state is made in
   /// memory. After an error nothing has changed. Errors: io; malformed (another kind of
@@ -53,7 +71,10 @@ class StateFile {
   /// another precision, a tokenizer of another size, or without a sampler where there is one here).
   [[nodiscard]] Result<void> load(const std::filesystem::path& path) {
     const Result<MappedFile> file = MappedFile::open(path);
-    return file ? read(file->bytes(), path.native()) : file.error();
+    if (!file) return file.error();
+    Result<void> loaded = read(file->bytes(), path.native());
+    if (loaded) known_.add(path, detail::StateMark::of(file->bytes()));
+    return loaded;
   }
 
   /// The same with the bytes of a file; `name` stands for it in messages.
@@ -62,6 +83,11 @@ class StateFile {
  private:
   static_assert(WeightT::name.size() <= sizeof StateHeader::weights);
 
+  using MayReplace = AtomicFile::MayReplace;
+
+  [[nodiscard]] Result<void> save(const std::filesystem::path& path, const MayReplace& may_replace);
+  template <class Sink>
+  [[nodiscard]] Result<detail::StateMark> write_marked(Sink& sink) const;
   [[nodiscard]] StateHeader header() const;
   [[nodiscard]] Result<void> check(const StateHeader& header, std::string_view name) const;
 
@@ -75,19 +101,28 @@ class StateFile {
     const bool half = session_.state().precision() == StatePrecision::fp16;
     return c.n_layer * c.d_ssm * c.d_state * (half ? 2 : 4);
   }
-  [[nodiscard]] static std::size_t logits_bytes(const StateHeader& h) {
-    return h.logits * sizeof(float);
+  [[nodiscard]] static std::size_t next_bytes(const StateHeader& h) {
+    return h.next * sizeof(float);
+  }
+  /// What a file has of the next token. A session that has read no token since it was loaded from a
+  /// file of version 1 has only the logits: it writes that file again.
+  [[nodiscard]] std::span<const float> next() const {
+    return has_logits_alone() ? session_.logits_here() : session_.state().last();
+  }
+  [[nodiscard]] bool has_logits_alone() const {
+    return session_.state().last().empty() && !session_.logits_here().empty();
   }
   [[nodiscard]] static std::size_t seen_bytes(const StateHeader& h) {
     return (std::size_t{h.sampler_tokens} + 7) / 8;
   }
   [[nodiscard]] std::size_t file_bytes(const StateHeader& h) const {
-    return sizeof h + conv_bytes() + ssm_bytes() + logits_bytes(h) + seen_bytes(h) +
+    return sizeof h + conv_bytes() + ssm_bytes() + next_bytes(h) + seen_bytes(h) +
            sizeof(std::uint64_t);
   }
 
   Session<WeightT>& session_;
   Sampler* sampler_;
+  detail::KnownStates known_;
 };
 
 namespace detail {
@@ -114,11 +149,12 @@ namespace detail {
 template <WeightPolicy WeightT>
 StateHeader StateFile<WeightT>::header() const {
   StateHeader h;
+  if (has_logits_alone()) h.version = StateHeader::kWithLogits;
   h.precision = static_cast<std::uint32_t>(session_.state().precision());
   h.fingerprint = session_.fingerprint();
   h.set_weights(WeightT::name);
   h.tokens = session_.state().tokens();
-  h.logits = static_cast<std::uint32_t>(session_.logits().size());
+  h.next = static_cast<std::uint32_t>(next().size());
   if (sampler_ != nullptr) {
     h.sampler_tokens = static_cast<std::uint32_t>(sampler_->seen().size());
     h.random = sampler_->random();
@@ -131,7 +167,7 @@ StateHeader StateFile<WeightT>::header() const {
 
 template <WeightPolicy WeightT>
 template <class Sink>
-Result<void> StateFile<WeightT>::write(Sink&& sink) const {
+Result<detail::StateMark> StateFile<WeightT>::write_marked(Sink& sink) const {
   if (session_.fingerprint() == 0) {
     return Error{ErrorCode::invalid_argument,
                  "state file: the model has no fingerprint: its weights come from no checkpoint"};
@@ -144,25 +180,31 @@ Result<void> StateFile<WeightT>::write(Sink&& sink) const {
   Hash hash;
   for (const std::span<const std::byte> part :
        {std::as_bytes(std::span(state.conv(0), conv_bytes() / sizeof(float))),
-        std::span(state.template ssm<std::byte>(0), ssm_bytes()), std::as_bytes(session_.logits()),
+        std::span(state.template ssm<std::byte>(0), ssm_bytes()), std::as_bytes(next()),
         std::span<const std::byte>(seen)}) {
     hash.add(part);
     if (result && !part.empty()) result = sink(part);
   }
-  const std::uint64_t checksum = hash.value();
-  return result ? sink(std::as_bytes(std::span(&checksum, 1))) : result;
+  const detail::StateMark mark = {h.checksum, hash.value()};
+  if (result) result = sink(std::as_bytes(std::span(&mark.rest, 1)));
+  if (!result) return std::move(result).error();
+  return mark;
 }
 
 template <WeightPolicy WeightT>
-Result<void> StateFile<WeightT>::save(const std::filesystem::path& path) const {
+Result<void> StateFile<WeightT>::save(const std::filesystem::path& path,
+                                      const MayReplace& may_replace) {
   // A link stays, and what it leads to is replaced: written in place it could be lost half-way.
   std::error_code failed;
   const std::filesystem::path file_path = std::filesystem::canonical(path, failed);
   Result<AtomicFile> file = AtomicFile::create(failed ? path : file_path);
   if (!file) return file.error();
-  const Result<void> written =
-      write([&](std::span<const std::byte> bytes) { return file->write(bytes); });
-  return written ? file->commit() : written;
+  const auto sink = [&](std::span<const std::byte> bytes) { return file->write(bytes); };
+  const Result<detail::StateMark> written = write_marked(sink);
+  if (!written) return written.error();
+  Result<void> committed = file->commit(may_replace);
+  if (committed) known_.add(path, *written);
+  return committed;
 }
 
 /// Whether session and sampler can take up what a file with this header has.
@@ -188,8 +230,9 @@ Result<void> StateFile<WeightT>::check(const StateHeader& h, std::string_view na
   if (sampler_ != nullptr && h.sampler_tokens != own.sampler_tokens) {
     return mismatch("the number of tokens of the sampler", own.sampler_tokens, h.sampler_tokens);
   }
-  const std::size_t vocab_size = session_.config().vocab_size;
-  if ((h.logits != 0 && h.logits != vocab_size) || h.sampler_tokens > vocab_size ||
+  const Config& c = session_.config();
+  const std::size_t next = h.version == StateHeader::kWithLogits ? c.vocab_size : c.d_model;
+  if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size ||
       h.file_bytes != file_bytes(h)) {
     return Error{ErrorCode::malformed, detail::concat(name, ": the header contradicts itself")};
   }
@@ -209,7 +252,7 @@ Result<void> StateFile<WeightT>::read(std::span<const std::byte> file, std::stri
   const std::uint64_t computed = Hash::of(rest.first(rest.size() - sizeof(std::uint64_t)));
   const auto conv = take(conv_bytes());
   const auto ssm = take(ssm_bytes());
-  const auto logits = take(logits_bytes(*h));
+  const auto next = take(next_bytes(*h));
   const auto seen = take(seen_bytes(*h));
   std::uint64_t checksum = 0;
   std::memcpy(&checksum, rest.data(), sizeof checksum);
@@ -224,7 +267,9 @@ Result<void> StateFile<WeightT>::read(std::span<const std::byte> file, std::stri
     sampler->resume(h->random, detail::from_bits(seen, h->sampler_tokens));
     *sampler_ = *std::move(sampler);
   }
-  session_.restore(h->tokens, conv, ssm, logits);
+  const std::span<const std::byte> none;
+  const bool has_logits = h->version == StateHeader::kWithLogits;
+  session_.restore(h->tokens, conv, ssm, has_logits ? none : next, has_logits ? next : none);
   return {};
 }
 

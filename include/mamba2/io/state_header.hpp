@@ -22,13 +22,15 @@ namespace mamba2::inline MAMBA2_ISA {
 /// The first bytes of a state file, little-endian. Behind them:
 ///   conv     (n_layer, d_conv - 1, conv_dim) F32: the last inputs of the convolutions
 ///   ssm      (n_layer, nheads, d_state, headdim) F32 or F16
-///   logits   (logits) F32: those of the next token, if they were known
+///   next     (next) F32: what the logits of the next token are made of, State::last(), if it was
+///            known; in version 1 these logits themselves
 ///   seen     a bit for each token of the sampler, the lowest of a byte first
 ///   checksum of these bytes (Hash), U64
 /// No byte depends on the machine that wrote them.
 struct StateHeader {
   static constexpr std::array<char, 8> kMagic = {'M', 'A', 'M', 'B', 'A', '2', 'S', 'T'};
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
+  static constexpr std::uint32_t kWithLogits = 1;  ///< the version that has logits
 
   std::array<char, 8> magic = kMagic;
   std::uint32_t version = kVersion;
@@ -37,7 +39,7 @@ struct StateHeader {
   std::array<char, 16> weights{};    ///< WeightT::name, filled up with zeros
   std::uint64_t file_bytes = 0;      ///< of the whole file
   std::uint64_t tokens = 0;          ///< read so far
-  std::uint32_t logits = 0;          ///< vocab_size, or 0
+  std::uint32_t next = 0;            ///< d_model (in version 1: vocab_size), or 0
   std::uint32_t sampler_tokens = 0;  ///< that a sampler chooses among; 0: no sampler, and
   std::uint64_t random = 0;          ///< zeros here. State of the random generator
   std::uint64_t seed = 0;            ///< SamplerOptions, from here on
@@ -92,9 +94,10 @@ inline Result<StateHeader> StateHeader::parse(std::span<const std::byte> file,
   if (some < sizeof kMagic || header.magic != kMagic) {
     return failure(ErrorCode::malformed, "expected a state file, found something else");
   }
-  if (some >= offsetof(StateHeader, precision) && header.version != kVersion) {
-    return failure(ErrorCode::unsupported, "version of the state file must be ", kVersion,
-                   ", found ", header.version);
+  if (some >= offsetof(StateHeader, precision) && header.version != kVersion &&
+      header.version != kWithLogits) {
+    return failure(ErrorCode::unsupported, "version of the state file must be ", kWithLogits,
+                   " or ", kVersion, ", found ", header.version);
   }
   if (some < sizeof header) {
     return failure(ErrorCode::malformed, "must have at least ", sizeof header, " bytes, found ",
