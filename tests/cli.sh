@@ -36,12 +36,12 @@ same() { # the last output is this text
 
 # Text.
 greedy=(generate "$model" "Once upon a time there was a little girl who lived" -t 0 -n 4)
-expect 0 cottage "${greedy[@]}"
-same "Once upon a time there was a little girl who lived in a little cottage"
-expect 0 cottage "${greedy[@]}" --no-echo
-same " in a little cottage"
+expect 0 house "${greedy[@]}"
+same "Once upon a time there was a little girl who lived in a big house"
+expect 0 house "${greedy[@]}" --no-echo
+same " in a big house"
 expect 0 'tokens/s, .* GB/s' "${greedy[@]}" --stats
-expect 0 ' in a' "${greedy[@]}" --no-echo --stop ' little'
+expect 0 ' in a' "${greedy[@]}" --no-echo --stop ' big'
 same " in a"
 expect 0 . generate "$model" "The sea" -n 12 --seed 5
 first=$(cat out)
@@ -103,7 +103,7 @@ state 0 . --load-state shared.state -n 2 --save-state shared.state
 talk() { printf '%s\n' "$1" | program chat "$model" -t 0 --threads 1 "${@:2}" >out 2>err || die "chat: $?"; }
 talk $'Who are you?\n\nWhere?' -n 6
 [ "$(wc -l <out)" -ge 2 ] || die "chat: two answers expected"
-talk "Once" -n 40 --template 'The {user} upon a{assistant}\n' --state talk.state --stop ' moon'
+talk "Once" -n 40 --template 'The {user} upon a{assistant}\n' --state talk.state --stop ' village'
 stopped=$(wc -c <out)
 talk "Once" -n 40 --template 'The {user} upon a{assistant}\n'
 [ "$stopped" -lt "$(wc -c <out)" ] || die "chat: --stop"
@@ -179,7 +179,7 @@ expect 2 'whole number' mamba2-eval "$model" piqa.jsonl --limit x
 cat >asked.jsonl <<'END'
 {"loglikelihood": [{"context": "The king", "continuation": " of"}, {"context": "", "continuation": "A"}]}
 {"loglikelihood_rolling": [{"text": "The king of the sea"}, {"text": ""}]}
-{"generate_until": [{"context": "Once upon a time there was a little girl who lived", "until": ["age"], "max_gen_toks": 9}]}
+{"generate_until": [{"context": "Once upon a time there was a little girl who lived", "until": ["use"], "max_gen_toks": 9}]}
 {"generate_until": [{"context": "x", "until": [], "max_gen_toks": 5, "top_k": 5}]}
 {"loglikelihood": [{"context": "x"}]}
 {
@@ -198,7 +198,7 @@ while read -r pattern; do
 done <<'END'
 ^\{"loglikelihood":\[\[-[0-9.]+,(true|false)\],\[-[0-9.]+,(true|false)\]\]\}$
 ^\{"loglikelihood_rolling":\[-[0-9.]+,0.0\]\}$
-^\{"generate_until":\[" in a little cott"\]\}$
+^\{"generate_until":\[" in a big ho"\]\}$
 ^\{"error":"line 4: generate_until 0: top_k must be left out: there is no such key, found 5"\}$
 ^\{"error":"line 5: loglikelihood 0: continuation must be a text, found no such key"\}$
 ^\{"error":"line 6.*: expected JSON
@@ -261,7 +261,7 @@ convert 0 '^folder/model.safetensors: BF16' "$model" folder/
 same_logits folder
 cmp "$model/tokenizer.json" folder/tokenizer.json
 convert 0 '^folder/model.safetensors: F16' tales.gguf folder --force
-expect 0 cottage generate folder "${greedy[@]:2}"
+expect 0 house generate folder "${greedy[@]:2}"
 for type in q8_0 q4_0; do
   convert 0 . "$model" "$type.gguf" --type "$type"
   expect 0 . generate "$type.gguf" "${greedy[@]:2}"
@@ -321,7 +321,7 @@ of_original int4 int4
 expect 0 'out_proj.weight .* INT4_G32 +int4_g32 .* rotated by 256' mamba2-inspect int4
 expect 0 'weights  mixed, ' generate int4 "The sea" -n 2 --stats
 convert 0 '^int8.gguf: F16' int8 int8.gguf
-expect 0 cottage generate int8.gguf "${greedy[@]:2}"
+expect 0 house generate int8.gguf "${greedy[@]:2}"
 quantize 0 'int4, importance' "$model" kept --group 128 --calibrate "$source/README.md" --tokens 512 \
   --keep embedding=fp16 --keep layers.0.in_proj=int8 --keep out_proj=int4 --no-tokenizer
 expect 0 'embedding.weight .* F16 +fp16 ' mamba2-inspect kept

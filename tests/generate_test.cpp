@@ -71,7 +71,7 @@ TEST_CASE("generate stops at the number of tokens, and the session has read them
   CHECK(w.done.reason == StopReason::max_tokens);
   CHECK(w.done.tokens == 12);
   CHECK(w.read == w.done.prompt_tokens + 12);
-  CHECK(w.text == " in a little cottage, and who was called the \"g");
+  CHECK(w.text == " in a big house. One day, she went outside to");
   const Written none = write(greedy(0));
   CHECK(none.text.empty());
   CHECK(none.done.tokens == 0);
@@ -79,17 +79,17 @@ TEST_CASE("generate stops at the number of tokens, and the session has read them
 
 TEST_CASE("generate stops before a stop string") {
   GenerateOptions options = greedy(50);
-  options.stop = {"no such thing", " cottage, and"};
+  options.stop = {"no such thing", " house. One"};
   const Written w = write(options);
   CHECK(w.done.reason == StopReason::stop_string);
-  CHECK(w.text == " in a little");
+  CHECK(w.text == " in a big");
 }
 
 TEST_CASE("generate stops at an end-of-text token, or does not") {
-  // The bundled model, told that " little" ends a text.
+  // The bundled model, told that " big" ends a text.
   const auto json = nlohmann::json::parse(reference::read_file(kModel + "/config.json").value());
   auto changed = json;
-  changed["eos_token_id"] = {7, bundled().tokenizer.find(" little").value()};
+  changed["eos_token_id"] = {7, bundled().tokenizer.find(" big").value()};
   std::vector<mamba2::MappedFile> files;
   std::vector<std::span<const std::byte>> shards;
   for (const char* name : {"1-of-00002", "2-of-00002"}) {
@@ -109,7 +109,7 @@ TEST_CASE("generate stops at an end-of-text token, or does not") {
         mamba2::generate(session, bundled().tokenizer, kPrompt, options, [&](std::string_view p) {
           return !text.append(p).empty();
         }).value();
-    CHECK(text == (stop_at_eos ? " in a" : " in a little cottage"));
+    CHECK(text == (stop_at_eos ? " in a" : " in a big house"));
     CHECK(done.tokens == (stop_at_eos ? 2 : 4));
     CHECK(done.reason == (stop_at_eos ? StopReason::eos : StopReason::max_tokens));
   }

@@ -26,7 +26,7 @@ constexpr std::size_t kWindows = 1;
 constexpr std::size_t kWindowTokens = 64;
 #else
 constexpr std::size_t kGreedyTokens = 48;
-constexpr std::size_t kWindows = 3;
+constexpr std::size_t kWindows = 4;
 constexpr std::size_t kWindowTokens = 256;
 #endif
 
@@ -69,7 +69,7 @@ TEST_CASE("logits of the bundled model") {
   const double difference =
       reference::max_abs_difference(tests::all_logits(session, tokens), expected);
   MESSAGE("largest difference of a logit: ", difference);
-  CHECK(difference < 1e-3);  // 2e-4 standard deviations of about 5
+  CHECK(difference < 1e-3);  // 3e-4 standard deviations
 }
 
 TEST_CASE("greedy continuations of the bundled model") {
@@ -94,7 +94,7 @@ TEST_CASE("greedy continuations of the bundled model") {
     CHECK(continuation == tokenizer().decode(std::span(expected).first(kGreedyTokens)));
     CHECK(done.tokens == kGreedyTokens);
   }
-  CHECK(texts == 4);
+  CHECK(texts == 5);
 }
 
 TEST_CASE("held-out losses of the bundled model") {

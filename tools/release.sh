@@ -74,8 +74,9 @@ done
 "${emulator[@]}" "$top/armv8-a/mamba2-quantize" examples/models/llama-tales-14m \
   "$top/llama-tales-14m.gguf" --type int8
 # What board_report.sh expects of the processor that it runs on.
-"${emulator[@]}" "$top/armv8-a/generate" "$top/llama-tales-14m.gguf" "Once upon a time" -t 0 -n 24 \
-  >"$top/llama-tales-14m.txt"
+"${emulator[@]}" "$top/armv8-a/generate" "$top/llama-tales-14m.gguf" \
+  "Once upon a time there was a" -t 0 -n 24 >"$top/llama-tales-14m.txt"
+cp examples/models/llama-tales-14m/README.md "$top/llama-tales-14m.md"
 cp LICENSE tools/board_report.sh tools/board_report_markdown.sh "$top"
 cat >"$top/README.md" <<END
 # mamba2 $version for Linux on 64-bit ARM
@@ -91,7 +92,8 @@ that says how fast mamba2 is there, how fast it could be, and what the heat does
 
 A model is a folder with config.json, *.safetensors and tokenizer.json, or a GGUF file.
 \`sha256sum -c SHA256SUMS\` checks the files. LICENSE is that of mamba2; \`licenses/\` has those of the
-libraries that are part of the programs.
+libraries that are part of the programs. llama-tales-14m.gguf has terms of its own, which
+llama-tales-14m.md tells. **Built with Llama.**
 END
 
 # What the programs are linked with, or have compiled in.

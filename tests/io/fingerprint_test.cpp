@@ -53,8 +53,8 @@ TEST_CASE("a fingerprint is the same on every machine") {
   CHECK(fingerprint_of(ToyCheckpoint::small()) == 0x980EE00C4FEA44BDU);
   const auto bundled =
       Checkpoint::open(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m").value();
-  CHECK(mamba2::fingerprint(bundled, mamba2::Fp32::name) == 0x6549B1D0768C5E7AU);
-  CHECK(mamba2::fingerprint(bundled, mamba2::Int4::name) == 0x09825BE4349DD51FU);
+  CHECK(mamba2::fingerprint(bundled, mamba2::Fp32::name) == 0xFB6D97B1C08BB387U);
+  CHECK(mamba2::fingerprint(bundled, mamba2::Int4::name) == 0xB8DC87D4DE0CCF50U);
 }
 
 TEST_CASE("a fingerprint belongs to the tensors, whole or in shards") {

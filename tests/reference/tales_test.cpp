@@ -18,7 +18,7 @@ using namespace reference;
 
 // How much to compute: sanitizers and builds without optimisation are slow.
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t kPrompt = 12, kWindow = 64;
+constexpr std::size_t kPrompt = 11, kWindow = 64;
 #else
 constexpr std::size_t kPrompt = 3, kWindow = 8;
 #endif
@@ -43,7 +43,7 @@ TEST_CASE("llama-tales-14m: the oracle agrees on the bundled model") {
   std::vector<double> expected_logits = to_double(golden.tensors.at("logits"));
   expected_logits.resize(kPrompt * config.vocab_size);
   const std::vector<double> prompt_logits = forward(config, model.weights, prompt);
-  CHECK(max_abs_difference(prompt_logits, expected_logits) < 1e-6);  // they are floats up to 18
+  CHECK(max_abs_difference(prompt_logits, expected_logits) < 1e-6);  // they are floats up to 22
 
   const std::vector<Token> window = token_ids(golden.tensors.at("window_ids"), kWindow + 1);
   std::vector<double> expected_losses = to_double(golden.tensors.at("window_nll"));
