@@ -25,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 
+from arguments import positive, whole
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GROUPS = 32, 64, 128
 METHODS = {"nearest": ["--method", "nearest"], "search": [], "importance": ["--calibrate"],
@@ -237,6 +239,11 @@ def folder_of_programs(text):
     return path.resolve()
 
 
+def megabytes(text):
+    positive(text)
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -250,16 +257,16 @@ def main():
                         help="questions for mamba2-eval; may be given several times")
     parser.add_argument("--calibrate", type=pathlib.Path, metavar="FILE",
                         help="a text for the methods that want one")
-    parser.add_argument("--budget", action="append", default=[], metavar="MB",
+    parser.add_argument("--budget", type=megabytes, action="append", default=[], metavar="MB",
                         help="also a model of so many MB; may be given several times")
     parser.add_argument("--only", action="append", metavar="WHAT",
                         help="as loaded, state, int4, activations, budget or gguf, or a name in "
                              "the results; may be given several times")
     parser.add_argument("--measure", action="append", choices=PARTS, metavar="PART",
                         help="size, perplexity, tasks or speed; may be given several times [all]")
-    parser.add_argument("--windows", type=int, help="of 512 tokens, of each text at most [all]")
-    parser.add_argument("--limit", type=int, help="questions of each file at most [all]")
-    parser.add_argument("--threads", type=int, help="[one per fast core]")
+    parser.add_argument("--windows", type=whole, help="of 512 tokens, of each text at most [all]")
+    parser.add_argument("--limit", type=whole, help="questions of each file at most [all]")
+    parser.add_argument("--threads", type=whole, help="[one per fast core]")
     parser.add_argument("--work", type=pathlib.Path, help="where quantized models are made")
     parser.add_argument("--json", type=pathlib.Path, required=True, help="the results")
     args = parser.parse_args()

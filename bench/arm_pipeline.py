@@ -26,6 +26,7 @@ import shutil
 import sys
 import tempfile
 
+from arguments import positive
 from arm_loops import LOOPS, PER_CYCLE, UNITS
 from arm_models import predictions
 from arm_tools import ROOT, cross_compiler, run
@@ -160,7 +161,7 @@ def main():
     parser.add_argument("prefixes", nargs="*", metavar="LOOP", help="only loops that begin so")
     parser.add_argument("--flags", default="-O3 -mcpu=cortex-a76",
                         help="of the compiler (default: %(default)s)")
-    parser.add_argument("--ghz", type=float, default=2.3,
+    parser.add_argument("--ghz", type=positive, default=2.3,
                         help="clock for tokens/s (default: %(default)s, as ordinary RK3588s reach)")
     arguments = parser.parse_args()
     loops = [loop for loop in LOOPS

@@ -22,6 +22,8 @@ import time
 
 import llama_cpp
 
+from arguments import whole
+
 TOO_OLD = (f"llama-cpp-python {llama_cpp.__version__} is too old for Mamba-2 (0.3.36 is not): "
            "pip install --upgrade llama-cpp-python")
 WARM_UP = 3  # tokens
@@ -118,10 +120,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path, help="GGUF file")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--decode", type=int, default=64, help="tokens to decode [64]")
-    parser.add_argument("--prefill", type=int, default=512, help="tokens to read at once [512]")
-    parser.add_argument("--repeat", type=int, default=3,
+    parser.add_argument("--threads", type=whole, default=1)
+    parser.add_argument("--decode", type=whole, default=64, help="tokens to decode [64]")
+    parser.add_argument("--prefill", type=whole, default=512, help="tokens to read at once [512]")
+    parser.add_argument("--repeat", type=whole, default=3,
                         help="slices of decoding, and times that a prompt is read [3]")
     parser.add_argument("--no-mmap", dest="mmap", action="store_false",
                         help="read the file, do not map it")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // mamba2-bench: how fast a model runs here, and how fast it could.
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <mamba2/mamba2.hpp>
 #include <nlohmann/json.hpp>
@@ -97,7 +98,7 @@ Result<void> run(const Arguments& arguments) {
 void add_options(CLI::App& app, Arguments& a) {
   std::vector<std::string> weights = cli::kWeights;
   weights.emplace_back("all");
-  const CLI::Range tokens(1, 1 << 20);
+  constexpr std::uint64_t kMostTokens = 1 << 20;
 
   app.add_option("MODEL", a.path, "Folder with config.json and *.safetensors, or GGUF file");
   app.add_option("--random", a.shape, "Instead of MODEL: random weights in a published shape")
@@ -107,32 +108,26 @@ void add_options(CLI::App& app, Arguments& a) {
       ->allow_extra_args(false)
       ->default_str("int8, mixed for GGUF files")
       ->check(CLI::IsMember(weights));
-  app.add_option("--threads", a.request.threads,
-                 "Threads, a measurement for each number: 1,2; 0: one per fast core")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->default_str("0")
-      ->check(CLI::Range(0, 1024));
+  cli::add_list(app, "--threads", a.request.threads,
+                "Threads, a measurement for each number: 1,2; 0: one per fast core", 0, 1024)
+      ->default_str("0");
   cli::add_cpus(app, a.request.cpus);
   app.add_option("--decode", a.request.decode, "Measure decoding, so many tokens one by one [64]")
-      ->check(tokens);
-  app.add_option("--batch", a.request.batch,
-                 "Measure decoding by so many sequences at a time, tokens/s in all: 1,2,4,8,16,32")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->default_str("")
-      ->check(CLI::Range(1, 4096));
+      ->transform(cli::whole(1, kMostTokens));
+  cli::add_list(app, "--batch", a.request.batch,
+                "Measure decoding by so many sequences at a time, tokens/s in all: 1,2,4,8,16,32",
+                1, 4096);
   app.add_option("--prefill", a.request.prefill,
                  "Measure the reading of a prompt of so many tokens [512]")
-      ->check(tokens);
+      ->transform(cli::whole(1, kMostTokens));
   app.add_option("--context", a.request.context, "Tokens to read before decoding is measured")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 20));
+      ->transform(cli::whole(0, kMostTokens));
   cli::add_state(app, a.request.state);
   app.add_option("--repeat", a.request.repeat,
                  "Slices that decoding is cut into, and times that a prompt is read")
       ->capture_default_str()
-      ->check(CLI::Range(1, 10000));
+      ->transform(cli::whole(1, 10000));
   app.add_option("--json", a.json_file, "Write the results to this file as JSON");
 }
 

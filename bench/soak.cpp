@@ -43,11 +43,9 @@ void describe(CLI::App& app, Arguments& a) {
   app.option_defaults()->always_capture_default();
   app.add_option("MODEL", a.model, "Folder of a checkpoint, or GGUF file")->required();
   app.add_option("-n,--tokens", a.tokens, "Tokens to decode")
-      ->transform(cli::kWhole)
-      ->check(CLI::PositiveNumber);
+      ->transform(cli::whole(1, 1'000'000'000'000));
   app.add_option("--intervals", a.intervals, "Lines to print, 2 at least")
-      ->transform(cli::kWhole)
-      ->check(CLI::Range(2, 100000));
+      ->transform(cli::whole(2, 100000));
   app.add_option("--growth", a.growth, "KiB by which memory may grow after the first interval")
       ->transform(cli::kWhole);
   a.weights.add(app);

@@ -39,6 +39,7 @@ import sys
 import tempfile
 import time
 
+from arguments import whole
 from vs_report import compare, draw, plural, print_row, write
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -211,12 +212,6 @@ def report(args, rows, versions):
         from matplotlib import pyplot as plt
         figure = draw(rows, title, plt)
         write(args.plot, lambda path: figure.savefig(path, format=args.plot.suffix[1:], dpi=160))
-
-
-def whole(text, least=1):
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= 1 << 20):
-        raise argparse.ArgumentTypeError(f"must be a number of at least {least}, found {text!r}")
-    return int(text)
 
 
 def types(text):

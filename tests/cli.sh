@@ -23,7 +23,7 @@ expect() {
   program "${@:3}" >out 2>err </dev/null || status=$?
   [ "$status" -eq "$1" ] || die "${*:3}: exit status $1 expected, found $status"
   [ -z "$2" ] || grep -qE -- "$2" out err || die "${*:3}: a line like '$2' expected"
-  if [ "$1" -eq 1 ]; then
+  if [ "$1" -ne 0 ]; then
     [ "$(wc -l <err)" -eq 1 ] || die "${*:3}: one line on stderr expected"
     [ ! -s out ] || die "${*:3}: nothing on stdout expected"
   fi

@@ -20,6 +20,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
+
+#include "cli/numbers.hpp"
+#include "cli/words.hpp"
 
 namespace cli {
 
@@ -35,20 +39,6 @@ template <class Work>
   }
 }
 
-/// For options that count something: decimal digits, no sign. The numbers of CLI11 may wrap around,
-/// or be octal.
-inline const CLI::Validator kWhole(
-    [](std::string& text) -> std::string {
-      constexpr std::size_t kMostDigits = 18;
-      if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos ||
-          text.size() > kMostDigits) {
-        return "must be a whole number of at most 18 digits, found '" + text + "'";
-      }
-      text.erase(0, std::min(text.find_first_not_of('0'), text.size() - 1));
-      return {};
-    },
-    "");
-
 /// "\n" and "\t" as people type them in a shell.
 [[nodiscard]] inline std::string unescape(const std::string& text) {
   std::string out;
@@ -62,16 +52,25 @@ inline const CLI::Validator kWhole(
 }
 
 /// Runs a program: parses the arguments, calls work(), prints its error. Returns the exit status:
-/// 0 done, 1 failed, 2 wrong usage.
+/// 0 done, 1 failed, 2 wrong usage, said in one line.
 template <class Work>
 int run(CLI::App& app, int argc, char** argv, Work&& work) {
   const std::string name = std::filesystem::path(argv[0]).filename().string();
   app.set_version_flag(
       "--version", name + " (mamba2 " + MAMBA2_VERSION + ", " + std::string(mamba2::isa()) + ")");
+  const auto wrong_usage = [&name](std::string_view what) {
+    std::cerr << name << ": " << what << '\n';
+    return 2;
+  };
+  const auto words = Words(app, argc, argv).read();
+  if (!words) return wrong_usage(words.error().message);
+  std::vector<const char*> arguments;
+  for (const std::string& word : *words) arguments.push_back(word.c_str());
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // what --help and --version show
+    return wrong_usage(usage_error(app, error));
   }
   const mamba2::Result<void> outcome = guarded(work);
   if (outcome && std::cout.flush().good()) return 0;

@@ -232,15 +232,14 @@ void add_options(CLI::App& app, Options& o) {
   cli::add_state(app, o.scorer.state);
   app.add_option("--limit", o.limit, "Use so many questions of each file at most, the first")
       ->default_str("all")
-      ->transform(cli::kWhole)
-      ->check(CLI::PositiveNumber);
+      ->transform(cli::whole(1));
   app.add_option("--max-length", o.max_length, "Tokens to read of a text at most, the last")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
+      ->transform(cli::whole(1, 1 << 20));
   app.add_option("--sequences", o.scorer.sequences,
                  "Questions at a time: twice as many states are kept in memory")
       ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
+      ->transform(cli::whole(1, 4096));
   app.add_flag("!--no-sharing", o.scorer.share,
                "Read every choice with its whole text, one after the other: the same scores to\n"
                "rounding, slowly");

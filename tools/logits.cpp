@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <mamba2/mamba2.hpp>
 #include <span>
 #include <string>
@@ -92,10 +93,8 @@ int main(int argc, char** argv) {
   Arguments a;
   app.add_option("MODEL", a.model, "Folder with config.json and *.safetensors, or GGUF file")
       ->required();
-  auto* ids = app.add_option("--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)")
-                  ->delimiter(',')
-                  ->allow_extra_args(false)
-                  ->transform(cli::kWhole);
+  auto* ids = cli::add_list(app, "--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)", 0,
+                            std::numeric_limits<Token>::max());
   auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer");
   ids->excludes(text);
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");

@@ -224,11 +224,10 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("TEXT", o.text, "The text, a file in UTF-8")->required();
   app.add_option("--context", o.context, "Tokens of a window")
       ->default_str("512; 2048 with --rolling")
-      ->check(CLI::Range(4, 1 << 20));
+      ->transform(cli::whole(4, 1 << 20));
   auto* windows = app.add_option("--windows", o.windows, "Use so many windows of the text at most")
                       ->default_str("all")
-                      ->transform(cli::kWhole)
-                      ->check(CLI::PositiveNumber);
+                      ->transform(cli::whole(1));
   app.add_flag("--rolling", o.rolling,
                "Score every token, and tell the perplexity of words and bytes, too, as\n"
                "lm-evaluation-harness does for a text")
@@ -238,7 +237,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--batch", o.batch,
                  "Tokens to read at a time; 1: one by one, as text is written. Rounding differs")
       ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
+      ->transform(cli::whole(1, 4096));
   auto* reference = app.add_option(
       "--reference", o.reference, "Compare the predictions with this model's; may be MODEL itself");
   app.add_option("--reference-weights", o.reference_weights, "Precision of its weights")

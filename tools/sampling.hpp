@@ -7,6 +7,7 @@
 #include <mamba2/sampler.hpp>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -34,8 +35,6 @@ class SamplingOptions {
                 ->default_str("random")
                 ->transform(kWhole);
     app.callback([this] {
-      const auto sampler = mamba2::Sampler::create(values_, 1);
-      if (!sampler) throw CLI::ValidationError(sampler.error().message);
       if (!seed_given()) values_.seed = std::random_device()();
     });
   }
@@ -54,10 +53,25 @@ class SamplingOptions {
   }
 
  private:
+  /// Asks Sampler::create about the number for one option.
+  [[nodiscard]] static CLI::Validator checked(float mamba2::SamplerOptions::*member) {
+    return {[member](std::string& text) -> std::string {
+              if (std::string wrong = kNumber(text); !wrong.empty()) return wrong;
+              mamba2::SamplerOptions options;
+              options.*member = static_cast<float>(*parse_number(text));
+              const auto sampler = mamba2::Sampler::create(options, 1);
+              if (sampler) return {};
+              const std::string& message = sampler.error().message;
+              return message.substr(message.find("must be"));  // after the name in C++
+            },
+            ""};
+  }
+
   template <class Number>
   CLI::Option* add_one(CLI::App& app, const std::string& names,
                        Number mamba2::SamplerOptions::*member, const std::string& help) {
     CLI::Option* option = app.add_option(names, values_.*member, help);
+    if constexpr (std::is_same_v<Number, float>) option->check(checked(member));
     takes_.push_back([this, option, member](mamba2::SamplerOptions& options) {
       if (option->count() > 0) options.*member = values_.*member;
     });

@@ -83,11 +83,11 @@ inline void add_options(CLI::App& app, Arguments& a) {
                  "Choose int4, int8 or fp16 for each matrix so that model.safetensors has at most\n"
                  "so many MB and the KL divergence from the original on the text is the least.\n"
                  "Comes with --calibrate or --gptq; matrices of --keep are as it says")
-      ->check(CLI::PositiveNumber);
+      ->check(cli::number("a number of MB above 0, at most 1e12",
+                          [](double megabytes) { return megabytes > 0.0 && megabytes <= 1e12; }));
   app.add_option("--tokens", a.tokens, "Read so many tokens of the text at most")
       ->capture_default_str()
-      ->transform(cli::kWhole)
-      ->check(CLI::PositiveNumber);
+      ->transform(cli::whole(1));
   app.add_option(
          "--pack", a.pack,
          "Write one file for programs on this CPU, which use its weights in place: native,\n"
