@@ -150,7 +150,18 @@ TEST_CASE("the server refuses lines by place and key") {
       {R"({"generate_until": [{"context": "a", "until": [], "max_gen_toks": 0}]})",
        "line 3: generate_until 0: max_gen_toks must be at least 1, found 0"},
       {R"({"generate_until": [{"context": "a", "until": [], "max_gen_toks": 8}]})",
-       "line 3: generate_until 0: max_gen_toks must be a whole number in 0..7, found 8"}};
+       "line 3: generate_until 0: max_gen_toks must be a whole number in 0..7, found 8"},
+      {R"({"generate_until": [{"context": "a", "until": [], "max_gen_toks": -1}]})",
+       "line 3: generate_until 0: max_gen_toks must be a whole number in 0..7, found -1"},
+      {R"({"generate_until": [{"context": "a", "until": [], "max_gen_toks": 5.0}]})",
+       "line 3: generate_until 0: max_gen_toks must be a whole number in 0..7, found 5"},
+      {R"({"generate_until": [{"context": "a", "until": [], "max_gen_toks": NaN}]})",
+       "line 3: generate_until 0: max_gen_toks must be a whole number in 0..7, found nan"},
+      {R"({"generate_until": [{"context": "a", "until": [], "max_gen_toks": 1e400}]})",
+       "line 3 at the key \"max_gen_toks\": expected JSON, found a number that is out of range"},
+      {R"({"generate_until": [{"context": "a", "until": [], "max_gen_toks": 18446744073709551616}]})",
+       "line 3: generate_until 0: max_gen_toks must be a whole number in 0..7, found "
+       "1.8446744073709552e+19"}};
   Listener model;
   for (const auto& one : lines) {
     const std::string& line = one.first;

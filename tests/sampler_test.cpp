@@ -166,5 +166,11 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(message({.top_p = 1.5F}).find("top_p") != std::string::npos);
   CHECK(message({.min_p = -0.1F}).find("min_p") != std::string::npos);
   CHECK(message({.repetition_penalty = 0.0F}).find("repetition_penalty") != std::string::npos);
+  for (const float bad : {kNan, -kNan, kInfinity, -kInfinity, -1.0F}) {
+    CHECK(message({.temperature = bad}).starts_with("sampler: temperature must be "));
+    CHECK(message({.top_p = bad}).starts_with("sampler: top_p must be "));
+    CHECK(message({.min_p = bad}).starts_with("sampler: min_p must be "));
+    CHECK(message({.repetition_penalty = bad}).starts_with("sampler: repetition_penalty must be "));
+  }
   CHECK(!Sampler::create({}, 0));
 }

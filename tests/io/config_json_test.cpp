@@ -231,7 +231,8 @@ TEST_CASE("config: integers that are none, and out of range") {
     check_refused_config(hf("\"layer_norm_epsilon\": " + value), ErrorCode::malformed,
                          {"layer_norm_epsilon must be a number"});
   }
-  for (const std::string value : {"-1e-5", "1", "NaN", "Infinity"}) {
+  for (const std::string value : {"-1e-5", "1", "NaN", "Infinity", "-Infinity", "1e39", "1e300",
+                                  "\"NaN\"", "18446744073709551616"}) {
     check_refused_config(kTransformers + ", \"layer_norm_epsilon\": " + value + "}",
                          ErrorCode::invalid_argument, {"norm_eps"});
   }

@@ -14,10 +14,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/tokenizer.hpp"
+#include "tests/constants.hpp"
 #include "tests/io/gguf_model.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/io/toy_checkpoint.hpp"
@@ -152,8 +154,18 @@ TEST_CASE("gguf checkpoint: keys") {
     check_refused(wrong, ErrorCode::malformed, {key, "at least 1, found 0"});
     wrong.keys[key] = 2.0F;
     check_refused(wrong, ErrorCode::malformed, {key, "an integer in 0..2147483647, found 2"});
-    wrong.keys[key] = std::uint32_t{4000000000};
-    check_refused(wrong, ErrorCode::malformed, {key, "found 4000000000"});
+    const std::vector<std::pair<GgufModel::Value, std::string>> values = {
+        {std::uint32_t{4000000000}, "4000000000"},
+        {std::int32_t{-1}, "-1"},
+        {~std::uint64_t{0}, "18446744073709551615"},
+        {tests::kNan, "nan"},
+        {tests::kInfinity, "inf"},
+        {1e300, "1e+300"}};
+    for (const auto& [value, found] : values) {
+      wrong.keys[key] = value;
+      check_refused(wrong, ErrorCode::malformed,
+                    {key, "an integer in 0..2147483647, found " + found});
+    }
   }
   GgufModel wrong = model;
   wrong.keys["mamba2.ssm.time_step_rank"] = std::uint32_t{5};
@@ -164,6 +176,19 @@ TEST_CASE("gguf checkpoint: keys") {
   wrong = model;
   wrong.keys["mamba2.ssm.state_size"] = std::uint32_t{6};
   check_refused(wrong, ErrorCode::mismatch, {"f.gguf: tensor \"layers.0.mixer.in_proj.weight\""});
+}
+
+TEST_CASE("gguf checkpoint: epsilon is a number in [0, 1)") {
+  const std::string key = "mamba2.attention.layer_norm_rms_epsilon";
+  GgufModel model = Toy().gguf();
+  for (const GgufModel::Value& value :
+       std::vector<GgufModel::Value>{tests::kNan, -tests::kNan, tests::kInfinity, -tests::kInfinity,
+                                     -1e-5F, 1.0F, 1e300, std::int32_t{-1}}) {
+    model.keys[key] = value;
+    check_refused(model, ErrorCode::invalid_argument, {"f.gguf: norm_eps must be in [0, 1)"});
+  }
+  model.keys[key] = 1e-6;
+  CHECK(Checkpoint::from_gguf(model.bytes()).value().config().norm_eps == 1e-6F);
 }
 
 TEST_CASE("gguf checkpoint: other models, and parts of models") {

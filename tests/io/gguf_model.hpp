@@ -29,7 +29,10 @@ struct GgufModel {
     std::vector<std::byte> data = {};  // of another type than F32
   };
 
-  std::map<std::string, std::variant<std::uint32_t, float, std::string>> keys;
+  using Value =
+      std::variant<std::uint32_t, float, std::string, std::int32_t, std::uint64_t, double>;
+
+  std::map<std::string, Value> keys;
   std::vector<Tensor> tensors;
 
   explicit GgufModel(const mamba2::Checkpoint& checkpoint) {

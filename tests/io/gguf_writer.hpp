@@ -56,7 +56,10 @@ class GgufWriter {
     key(name).type(type).number(value);
   }
   void add(std::string_view name, std::uint32_t value) { add(name, GgufType::uint32, value); }
+  void add(std::string_view name, std::int32_t value) { add(name, GgufType::int32, value); }
+  void add(std::string_view name, std::uint64_t value) { add(name, GgufType::uint64, value); }
   void add(std::string_view name, float value) { add(name, GgufType::float32, value); }
+  void add(std::string_view name, double value) { add(name, GgufType::float64, value); }
   void add(std::string_view name, bool value) {
     add(name, GgufType::boolean, static_cast<std::uint8_t>(value));
   }

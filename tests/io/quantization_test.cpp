@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mamba2/io/checkpoint.hpp"
@@ -173,6 +175,19 @@ TEST_CASE("quantization: formats that there are not are refused") {
   CHECK(format({{"bits", 4}, {"group", 16}}) == bits + "4 with a group of 16");
   CHECK(format({{"bits", 8}, {"group", 32}}) == bits + "8 with a group of 32");
   CHECK(format(nlohmann::json::object()) == bits + "0 with a group of 0");
+  const std::string huge = "18446744073709551615";
+  const auto numbers = std::to_array<std::pair<nlohmann::json, std::string>>(
+      {{-8, "-8"}, {8.0, "8"}, {1e300, "1e+300"}, {~std::uint64_t{0}, huge}, {"8", "\"8\""}});
+  for (const auto& [value, found] : numbers) {
+    for (const char* key : {"bits", "group", "rotation"}) {
+      nlohmann::json entry = {{"bits", 4}, {"group", 32}, {"rotation", 1}};
+      entry[key] = value;
+      const std::string message =
+          refused_entry(ErrorCode::malformed, in_proj, [&](auto& was) { was = entry; });
+      CHECK(message.starts_with(prefix + key + " must be an integer in "));
+      CHECK(message.ends_with("..2147483647, found " + found));
+    }
+  }
   const auto malformed = [&](const std::string& matrix, const nlohmann::json& rotation) {
     return refused_entry(ErrorCode::malformed, matrix,
                          [&](auto& entry) { entry["rotation"] = rotation; });

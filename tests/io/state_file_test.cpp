@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -262,10 +263,17 @@ TEST_CASE("a header with a right checksum is not believed either") {
       h.sampler_tokens = tokens;
     })));
   }
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -1.0F}) {
-    const FileBytes file = with_state_header(before, [&](auto& h) { h.temperature = bad; });
-    CHECK(refused_state(saved, file, ErrorCode::malformed)
-              .starts_with("x.state: sampler: temperature must be a finite value"));
+  for (const auto& [member, name] : std::to_array<std::pair<float StateHeader::*, std::string>>(
+           {{&StateHeader::temperature, "temperature"},
+            {&StateHeader::top_p, "top_p"},
+            {&StateHeader::min_p, "min_p"},
+            {&StateHeader::repetition_penalty, "repetition_penalty"}})) {
+    constexpr float kInfinite = std::numeric_limits<float>::infinity();
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinite, -1.0F}) {
+      const FileBytes file = with_state_header(before, [&](auto& h) { h.*member = bad; });
+      CHECK(refused_state(saved, file, ErrorCode::malformed)
+                .starts_with("x.state: sampler: " + name + " must be "));
+    }
   }
   CHECK(refused_state(saved,
                       with_state_header(before, [](auto& h) { h.file_bytes = 100'000'000'000; }),

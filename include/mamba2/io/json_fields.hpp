@@ -17,18 +17,6 @@
 namespace mamba2::inline MAMBA2_ISA {
 namespace detail {
 
-/// What a JSON value is, for the "found" of a message.
-[[nodiscard]] inline std::string describe(const Json& value) {
-  if (const auto* text = value.get_ptr<const std::string*>()) return in_quotes(*text);
-  if (const auto* flag = value.get_ptr<const bool*>()) return *flag ? "true" : "false";
-  // An unsigned number answers to both integer types: ask for the unsigned first.
-  if (const auto* count = value.get_ptr<const std::uint64_t*>()) return concat(*count);
-  if (const auto* integer = value.get_ptr<const std::int64_t*>()) return concat(*integer);
-  if (const auto* number = value.get_ptr<const double*>()) return concat(*number);
-  if (value.is_array()) return concat("a list of ", value.size());
-  return value.is_null() ? "null" : "an object";
-}
-
 /// A number in any of the spellings that configs use: 1, 1e-5, "Infinity",
 /// {"__float__": "Infinity"}. Nothing if it is something else.
 [[nodiscard]] inline std::optional<double> number_of(const Json& value) {
@@ -47,6 +35,19 @@ namespace detail {
   if (*text == "-Infinity") return -std::numeric_limits<double>::infinity();
   if (*text == "NaN") return std::numeric_limits<double>::quiet_NaN();
   return std::nullopt;
+}
+
+/// What a JSON value is, for the "found" of a message.
+[[nodiscard]] inline std::string describe(const Json& value) {
+  if (const auto* text = value.get_ptr<const std::string*>()) return in_quotes(*text);
+  if (const auto* flag = value.get_ptr<const bool*>()) return *flag ? "true" : "false";
+  // An unsigned number answers to both integer types: ask for the unsigned first.
+  if (const auto* count = value.get_ptr<const std::uint64_t*>()) return concat(*count);
+  if (const auto* integer = value.get_ptr<const std::int64_t*>()) return concat(*integer);
+  if (const auto* number = value.get_ptr<const double*>()) return concat(*number);
+  if (value.is_array()) return concat("a list of ", value.size());
+  if (const auto number = number_of(value)) return concat(*number);  // NaN and its kind
+  return value.is_null() ? "null" : "an object";
 }
 
 /// Reads keys one after the other and remembers the first error, so that a caller asks once, at
