@@ -68,7 +68,7 @@ Copied copy(const ModelSource& source, const ExportedTensor& tensor, bool go_on 
     CHECK(done == total);
     return go_on;
   };
-  const auto outcome = convert::TensorCopier(source, executor, writer, report).copy({&tensor, 1});
+  const auto outcome = convert::TensorCopier(source, executor, writer).copy({&tensor, 1}, report);
   return {outcome, std::move(file)};
 }
 

@@ -24,32 +24,38 @@ using Report = std::function<bool(std::size_t done, std::size_t total)>;
                          std::multiplies<>());
 }
 
-/// Writes the data of tensors that a writer has announced.
+/// Makes a buffer at least so large; what was in it may be lost. Memory is touched once, and no
+/// more of it than the largest piece needs.
+template <class Element>
+void grow(std::vector<Element>& buffer, std::size_t count) {
+  if (buffer.size() >= count) return;
+  buffer.clear();
+  buffer.resize(count);
+}
+
+/// Writes the data of tensors that a writer has announced. To be kept from one to the next: its
+/// buffers are as large as the largest needed.
 /// @tparam Writer GgufWriter or SafetensorsWriter
 template <class Writer>
 class TensorCopier {
  public:
-  TensorCopier(const ModelSource& source, mamba2::Executor& executor, Writer& writer, Report report)
-      : source_(source),
-        executor_(executor),
-        writer_(writer),
-        report_(std::move(report)),
-        floats_(kTasks * kTask),
-        bytes_(kTasks * kTask * sizeof(float)),
-        bad_(kTasks) {}
+  TensorCopier(const ModelSource& source, mamba2::Executor& executor, Writer& writer)
+      : source_(source), executor_(executor), writer_(writer) {}
 
   /// Errors: malformed (a value that is not finite, or too large for its type), those of the
   /// writer, io (interrupted).
-  mamba2::Result<void> copy(std::span<const mamba2::ExportedTensor> tensors) {
-    for (const auto& tensor : tensors) total_ += elements_of(tensor);
+  mamba2::Result<void> copy(std::span<const mamba2::ExportedTensor> tensors, const Report& report) {
+    std::size_t done = 0;
+    std::size_t total = 0;
+    for (const auto& tensor : tensors) total += elements_of(tensor);
     for (const auto& tensor : tensors) {
       const std::size_t elements = elements_of(tensor);
       for (std::size_t first = 0; first < elements; first += kTasks * kTask) {
         const std::size_t count = std::min(kTasks * kTask, elements - first);
         if (auto copied = copy_slab(tensor, first, count); !copied) return copied;
         source_.release(tensor.canonical, first, count);
-        done_ += count;
-        if (!report_(done_, total_)) {
+        done += count;
+        if (!report(done, total)) {
           return mamba2::Error{mamba2::ErrorCode::io, "interrupted"};
         }
       }
@@ -68,6 +74,9 @@ class TensorCopier {
     const std::size_t size = mamba2::dtype_size(tensor.dtype);
     const auto stored = source_.stored(tensor.canonical, tensor.dtype, first, count);
     const std::size_t tasks = (count + kTask - 1) / kTask;
+    grow(floats_, count);
+    if (stored.empty()) grow(bytes_, count / block * size);
+    bad_.resize(tasks);
     executor_.run(tasks, [&](std::size_t i) {
       const std::size_t begin = i * kTask;
       const auto values = std::span(floats_).subspan(begin, std::min(kTask, count - begin));
@@ -104,12 +113,9 @@ class TensorCopier {
   const ModelSource& source_;
   mamba2::Executor& executor_;
   Writer& writer_;
-  Report report_;
   std::vector<float> floats_;
   std::vector<std::byte> bytes_;
   std::vector<std::optional<std::size_t>> bad_;  // one for each task
-  std::size_t done_ = 0;
-  std::size_t total_ = 0;
 };
 
 }  // namespace convert

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "tools/convert/copy_tensors.hpp"
 #include "tools/convert/model_source.hpp"
 #include "tools/quantize/plan.hpp"
 #include "tools/quantize/statistics.hpp"
@@ -48,10 +49,10 @@ class MatrixQuantizer {
                                      const mamba2::Rounding& rounding,
                                      std::span<const float> weights, Take take) {
     const std::size_t slab = std::max<std::size_t>(1, kSlabValues / kTaskRows / target.cols);
-    const std::size_t slab_rows = slab * kTaskRows;
-    values_.resize(slab_rows * target.cols);
-    codes_.resize(mamba2::code_bytes(format.dtype, slab_rows * target.cols));
-    scales_.resize(mamba2::scales_bytes(format.dtype, slab_rows, target.cols));
+    const std::size_t slab_rows = std::min(slab * kTaskRows, target.rows);
+    convert::grow(values_, slab_rows * target.cols);
+    convert::grow(codes_, mamba2::code_bytes(format.dtype, slab_rows * target.cols));
+    convert::grow(scales_, mamba2::scales_bytes(format.dtype, slab_rows, target.cols));
     ErrorSums sums;
     for (std::size_t first = 0; first < target.rows; first += slab_rows) {
       const std::size_t count = std::min(slab_rows, target.rows - first);

@@ -87,7 +87,8 @@ class ModelWriter {
         plan_(plan),
         method_(method),
         writer_(writer),
-        quantizer_(job.source, job.executor) {}
+        quantizer_(job.source, job.executor),
+        copier_(job.source, job.executor, writer) {}
 
   /// tensors: as a file of floats would have them. Errors: those of AtomicFile, TensorCopier,
   /// MatrixQuantizer and MatrixRounding; io (interrupted).
@@ -133,8 +134,7 @@ class ModelWriter {
       const auto report = [&](std::size_t done, std::size_t) {
         return job_.report(done_ + done, total_);
       };
-      outcome = convert::TensorCopier<Writer>(job_.source, job_.executor, writer_, report)
-                    .copy({&tensor, 1});
+      outcome = copier_.copy({&tensor, 1}, report);
       if (outcome && target != nullptr) outcomes_.push_back({target, std::nullopt});
     }
     done_ += elements;
@@ -148,23 +148,22 @@ class ModelWriter {
     const auto index = static_cast<std::size_t>(&target - plan_.targets().data());
     const auto rounding = MatrixRounding::of(plan_, index, method_);
     if (!rounding) return rounding.error();
-    std::vector<std::byte> scales;
-    std::vector<std::byte> blocks;
+    scales_.clear();
     const auto take = [&](const QuantizedRows& rows) -> mamba2::Result<void> {
       if (!job_.report(done_ + (rows.first + rows.count) * target.cols, total_)) {
         return interruption();
       }
       if (is_q4_0) {
-        to_q4_0(rows, blocks);
-        return writer_.write(blocks);
+        to_q4_0(rows, blocks_);
+        return writer_.write(blocks_);
       }
-      scales.insert(scales.end(), rows.scales.begin(), rows.scales.end());
+      scales_.insert(scales_.end(), rows.scales.begin(), rows.scales.end());
       return writer_.write(rows.codes);
     };
     const auto sums = quantizer_.quantize(target, format, rounding->rounding(method_), {}, take);
     if (!sums) return sums.error();
     outcomes_.push_back({&target, sums->relative()});
-    return writer_.write(scales);
+    return writer_.write(scales_);
   }
 
   const convert::Job& job_;
@@ -172,6 +171,9 @@ class ModelWriter {
   const Method& method_;
   Writer& writer_;
   MatrixQuantizer quantizer_;
+  convert::TensorCopier<Writer> copier_;
+  std::vector<std::byte> scales_;  // of the matrix that is being written
+  std::vector<std::byte> blocks_;
   std::vector<Outcome> outcomes_;
   std::size_t done_ = 0;
   std::size_t total_ = 0;
