@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -112,7 +113,17 @@ inline Checkpoint to_checkpoint(const Config& config, const Weights& weights) {
 struct Model {
   Config config;
   Weights weights;
+  bool norms_all_groups = false;  ///< the transformers that wrote it does, by mistake
 };
+
+/// Whether the transformers that wrote a config.json takes one gated norm over all groups, as it
+/// did before 5.23.
+inline bool norms_all_groups(const nlohmann::json& json) {
+  const std::string version = json.value("transformers_version", "");
+  std::pair<int, int> numbers;
+  std::sscanf(version.c_str(), "%d.%d", &numbers.first, &numbers.second);
+  return numbers < std::pair(5, 23);
+}
 
 /// The hyper-parameters in the config.json of a Hugging Face checkpoint.
 inline Config huggingface_config(const nlohmann::json& json) {
@@ -162,7 +173,7 @@ inline Result<Model> load_huggingface(const std::string& directory) {
     all.tensors.merge(file->tensors);
   }
 
-  Model model{huggingface_config(json), {}};
+  Model model{huggingface_config(json), {}, norms_all_groups(json)};
   model.weights.blocks.resize(model.config.n_layer);
   Result<void> outcome;
   std::size_t used = 0;
