@@ -43,6 +43,9 @@ class Companions {
     return metadata_ ? &*metadata_ : nullptr;
   }
 
+  /// Where config.json lies; empty if the checkpoint is GGUF.
+  [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+
   /// The text of config.json; empty if the checkpoint is GGUF.
   [[nodiscard]] const std::string& config_text() const noexcept { return config_text_; }
 
@@ -118,6 +121,7 @@ class Companions {
       if (id == nullptr || *id > kMaxId) return std::nullopt;
       return static_cast<mamba2::Token>(*id);
     };
+    folder_ = config.parent_path().empty() ? "." : config.parent_path();
     config_text_ = *text;
     special_ = {token("bos_token_id"), token("pad_token_id"), std::nullopt};
     const auto tokenizer = config.parent_path() / "tokenizer.json";
@@ -126,6 +130,7 @@ class Companions {
   }
 
   mamba2::SpecialTokens special_;
+  std::filesystem::path folder_;
   std::string config_text_;
   std::filesystem::path tokenizer_;  // the file that has it; empty: there is none
   std::optional<mamba2::MappedFile> file_;

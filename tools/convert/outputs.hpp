@@ -2,6 +2,7 @@
 // The files that the converter writes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <mamba2/mamba2.hpp>
@@ -14,6 +15,7 @@
 
 #include "tools/convert/companions.hpp"
 #include "tools/convert/copy_tensors.hpp"
+#include "tools/convert/folder_files.hpp"
 #include "tools/convert/model_source.hpp"
 
 namespace convert {
@@ -40,7 +42,7 @@ template <class Writer>
   }
   auto outcome = writer.start([&](std::span<const std::byte> bytes) { return file.write(bytes); });
   if (outcome) {
-    outcome = TensorCopier<Writer>(job.source, job.executor, writer, job.report).copy(tensors);
+    outcome = TensorCopier<Writer>(job.source, job.executor, writer).copy(tensors, job.report);
   }
   return outcome ? writer.finish() : outcome;
 }
@@ -56,7 +58,7 @@ inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writ
   });
 }
 
-/// Error: what GGUF cannot say of the tokenizer.
+/// Errors: what GGUF cannot say of the tokenizer, or a file beside it is malformed.
 [[nodiscard]] inline mamba2::Result<void> set_tokenizer(const Job& job,
                                                         mamba2::GgufWriter& writer) {
   if (!job.companions.has_tokenizer()) return {};
@@ -65,7 +67,10 @@ inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writ
   auto set = mamba2::detail::set_gguf_tokenizer(writer, *tokenizer, job.source.config().vocab_size,
                                                 job.companions.tokenizer_file());
   if (!set) return Companions::with_hint(set.error());
-  return set;
+  const auto templates = templates_of_folder(job.companions.folder());
+  if (!templates) return Companions::with_hint(templates.error());
+  set_gguf_templates(writer, *templates);
+  return {};
 }
 
 /// A writer of GGUF that knows all but the tensors. Errors: what the format cannot say of a model.
@@ -94,7 +99,8 @@ inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writ
   return written ? file->commit() : written;
 }
 
-/// A directory that is removed again unless it is kept, if it was made here.
+/// A directory that is removed again, with the files of these names, unless it is kept, if it was
+/// made here.
 class NewDirectory {
  public:
   explicit NewDirectory(std::filesystem::path path) : path_(std::move(path)) {
@@ -104,13 +110,17 @@ class NewDirectory {
   NewDirectory& operator=(const NewDirectory&) = delete;
   ~NewDirectory() {
     std::error_code ignored;  // it may have got other files meanwhile
-    if (made_) std::filesystem::remove(path_, ignored);
+    if (!made_) return;
+    for (const std::string& name : names_) std::filesystem::remove(path_ / name, ignored);
+    std::filesystem::remove(path_, ignored);
   }
+  void add(const std::string& name) { names_.push_back(name); }
   [[nodiscard]] const std::error_code& error() const noexcept { return error_; }
   void keep() noexcept { made_ = false; }
 
  private:
   std::filesystem::path path_;
+  std::vector<std::string> names_;
   std::error_code error_;
   bool made_ = false;
 };
@@ -124,17 +134,23 @@ class NewDirectory {
   return file;
 }
 
-/// Writes a directory: model.safetensors by write(file), config.json with this text, and the
-/// tokenizer. Its files get their names when all are complete.
+/// Removes what belonged to the model that was here before.
+inline void remove_others(const std::filesystem::path& folder, std::span<const TextFile> files) {
+  for (const std::string_view name : kFolderFiles) {
+    std::error_code ignored;
+    const bool is_new = std::ranges::find(files, name, &TextFile::name) != files.end();
+    if (!is_new) std::filesystem::remove(folder / name, ignored);
+  }
+}
+
+/// Writes a directory: model.safetensors by write(file), config.json with this text, and what goes
+/// with them (folder_files). Its files get their names when all are complete, the weights last.
 template <class Write>
 [[nodiscard]] mamba2::Result<void> write_folder(const Job& job, std::string_view config,
                                                 Write&& write) {
-  std::string tokenizer;
-  if (job.companions.has_tokenizer()) {
-    auto text = job.companions.tokenizer_text();
-    if (!text) return text.error();
-    tokenizer = *std::move(text);
-  }
+  auto texts = folder_files(job.companions, job.source.config());
+  if (!texts) return texts.error();
+  texts->push_back({"config.json", std::string(config)});
   NewDirectory directory(job.out);
   if (directory.error()) {
     return mamba2::Error{mamba2::ErrorCode::io,
@@ -145,17 +161,17 @@ template <class Write>
   if (!weights) return weights.error();
   mamba2::Result<void> outcome = write(*weights);
   if (!outcome) return outcome;
-  auto config_file = text_file(job.out / "config.json", config);
-  if (!config_file) return config_file.error();
-  const auto tokenizer_path = job.out / "tokenizer.json";
-  if (!tokenizer.empty()) {
-    auto file = text_file(tokenizer_path, tokenizer);
-    outcome = file ? file->commit() : file.error();
-  } else {
-    std::error_code ignored;
-    std::filesystem::remove(tokenizer_path, ignored);  // that of the model that was here before
+  std::vector<mamba2::AtomicFile> files;
+  for (const auto& [name, text] : *texts) {
+    auto file = text_file(job.out / name, text);
+    if (!file) return file.error();
+    files.push_back(*std::move(file));
   }
-  if (outcome) outcome = config_file->commit();
+  for (std::size_t i = 0; i < files.size() && outcome; ++i) {
+    outcome = files[i].commit();
+    if (outcome) directory.add((*texts)[i].name);
+  }
+  if (outcome) remove_others(job.out, *texts);
   if (outcome) outcome = weights->commit();
   if (outcome) directory.keep();
   return outcome;
