@@ -32,7 +32,7 @@ refused() {
   run "${@:2}"
   [ "$status" -eq 2 ] || die "${*:2}: exit status 2 expected, found $status"
   line=$(cat err)
-  [ ! -s out ] && [[ $line == "$2: "* && $line != *$'\n'* && ${#line} -lt 200 ]] ||
+  [[ $line == "$2: "* && $line != *$'\n'* && ${#line} -lt 200 && ! -s out ]] ||
     die "${*:2}: one short line of the program expected"
   [[ $line =~ ^$2:\ $1 ]] || die "${*:2}: '$1' expected"
   [[ ! $line =~ [0-9]{41} ]] || die "${*:2}: a number for people expected"
@@ -50,7 +50,7 @@ echo text >text
 
 # What no number may be; in what counts something nor fraction, sign, exponent and more digits; in
 # what measures something.
-wrong=(nan -inf -1 1e999 '' 12abc 0x10 1,,2 '1 2' - "$(printf '9%.0s' {1..400})")
+wrong=(nan -inf -1 1e999 '' 12abc 0x10 '1,,2' '1 2' - "$(printf '9%.0s' {1..400})")
 wrong_whole=(1.5 +1 1e3 -0 99999999999999999999 18446744073709551616)
 wrong_float=(NaN inf -nan INFINITY -1e999 1e 1.5.2 ++1)
 # Where 0 means something.
@@ -91,7 +91,7 @@ refused '--context: must be a whole number in 4..1048576, found .3.$' \
 refused '--top-p: must be in \(0, 1\], found 1.5$' generate "$model" text --top-p 1.5
 refused '--repetition-penalty: must be a finite value above 0, found -2$' \
   chat "$model" --repetition-penalty -2
-for list in , 1, ,1 '1, 2' '[1,2]'; do
+for list in ',' '1,' ',1' '1, 2' '[1,2]'; do
   refused '--ids: must be a whole number in 0..2147483647, found ' mamba2-logits "$model" --ids "$list"
 done
 refused '--ids: .* found .2147483648.$' mamba2-logits "$model" --ids 1,2147483648

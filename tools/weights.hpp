@@ -104,7 +104,10 @@ inline void add_cpus(CLI::App& app, std::vector<int>& cpus) {
          "--cpus",
          [&cpus](const std::string& text) {
            auto list = mamba2::parse_cpu_list(text);
-           if (!list) throw CLI::ValidationError("--cpus", list.error().message);
+           if (!list) {
+             throw CLI::ValidationError("--cpus",
+                                        "expected a list of CPUs like 0-3,8, found " + shown(text));
+           }
            cpus = *std::move(list);
          },
          "Run on these CPUs only: 4-7, or 4,5,6,7; those that are switched off are left out")

@@ -6,13 +6,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mamba2/io/json_fields.hpp"
 #include "mamba2/io/printable.hpp"
+#include "tests/constants.hpp"
 
 using mamba2::ErrorCode;
 using mamba2::detail::Json;
@@ -110,7 +110,7 @@ TEST_CASE("json: numbers in all their spellings") {
   const auto number = [](std::string_view text) {
     return mamba2::detail::number_of(parse_json(text, "f").value());
   };
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  using tests::kInfinity;
   CHECK(number("7") == 7.0);
   CHECK(number("-7") == -7.0);
   CHECK(number("1e-05") == 1e-5);
