@@ -135,6 +135,7 @@ TEST_CASE("a new state file is written where there is none") {
   check_not_replaced(path, kThere, [&] { return one.file.save_new(path); });
   one.turn(path).value();
   two.turn(path).value();
+  two.turn(path).value();
   check_not_replaced(path, kChanged, [&] { return one.turn(path); });
   CHECK(two.file.save_new(dir.path()).error().code == ErrorCode::io);
 }
