@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""transformers builds the bundled model's tokenizer as tokenizer.json says: it takes another kind
-where tokenizer_config.json does not name one, by the kind of model.
+"""transformers builds a model's tokenizer as tokenizer.json says, knows the token that ends a text,
+and the chat template: of the bundled model, and of folders that are converted from it, from GGUF and
+quantized. Where tokenizer_config.json does not name a kind of tokenizer, it takes that of GPT-NeoX for
+such a model, with NFC.
 
   python3 tests/referee_transformers.py BIN
 
-BIN is the folder of the programs, which are not asked here. Exits 0 if all is well, 1 if not, 77 if a
-package is not there.
+BIN is the folder of the programs. Exits 0 if all is well, 1 if not, 77 if a package is not there.
 """
 import os
+import pathlib
+import shutil
 import sys
+import tempfile
 
-from referees import MODEL, TEXTS
+from referees import MODEL, TEXTS, convert, run
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 try:
-    from transformers import AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 except ImportError as missing:
     print(f"{missing.name}-missing")
     sys.exit(77)
@@ -23,24 +27,56 @@ from tokenizers import Tokenizer
 
 from tokenizer_texts import SAMPLES
 
+TEMPLATE = "{% for message in messages %}{{ message['content'] }}{{ eos_token }}{% endfor %}\n"
+
+
+def differences(folder, template):
+    """What is wrong with a folder, a line for each."""
+    found = AutoTokenizer.from_pretrained(folder)
+    expected = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for text in ["cafe\u0301", "Hello , world .", *TEXTS, *SAMPLES]:
+        ids = expected.encode(text).ids
+        if found(text)["input_ids"] != ids:
+            yield f"{text!r}: {found(text)['input_ids']}, expected {ids}"
+        if found.decode(ids) != expected.decode(ids, skip_special_tokens=False):
+            yield f"{text!r}: decoded to {found.decode(ids)!r}"
+    end = expected.token_to_id("<|endoftext|>")
+    generation = GenerationConfig.from_pretrained(folder)
+    ends = [found.eos_token_id, AutoConfig.from_pretrained(folder).eos_token_id,
+            generation.eos_token_id, generation.bos_token_id]
+    if ends != [end] * 4:
+        yield f"a text ends and begins with {ends}, expected {end}"
+    if found.chat_template != template:
+        yield f"chat template {found.chat_template!r}, expected {template!r}"
+
+
+def written(bin_folder, folder):
+    """Folders that the programs write, with the chat template that each should have."""
+    for name, template in (("plain", None), ("chat", TEMPLATE)):
+        model = folder / name
+        # Nothing in it says what kind of tokenizer it has.
+        others = shutil.ignore_patterns("tokenizer_config.json", "generation_config.json")
+        shutil.copytree(MODEL, model, ignore=others)
+        if template:
+            (model / "chat_template.jinja").write_text(template)
+        yield convert(bin_folder, model, folder / f"{name}_folder"), template
+        gguf = convert(bin_folder, model, folder / f"{name}.gguf")
+        yield convert(bin_folder, gguf, folder / f"{name}_from_gguf"), template
+        run(bin_folder / "mamba2-quantize", model, folder / f"{name}_int8", "--type", "int8")
+        yield folder / f"{name}_int8", template
+
 
 def main():
-    found = AutoTokenizer.from_pretrained(MODEL)
-    expected = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
-    good = True
-    for text in ["cafe\u0301", *TEXTS, *SAMPLES]:
-        ids = found(text)["input_ids"]
-        if ids != expected.encode(text).ids:
-            print(f"FAIL {text!r}: {ids}, expected {expected.encode(text).ids}")
-            good = False
-    end = expected.token_to_id("<|endoftext|>")
-    generation = GenerationConfig.from_pretrained(MODEL)
-    ends = found.eos_token_id, generation.eos_token_id, generation.bos_token_id
-    if ends != (end, end, end):
-        print(f"FAIL a text ends and begins with {ends}, expected {end}")
-        good = False
-    print(f"{len(TEXTS) + len(SAMPLES) + 1} texts{'' if good else ', not the same'}")
-    return 0 if good else 1
+    count = failed = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = written(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(temporary))
+        for folder, template in [(MODEL, None), *folders]:
+            count += 1
+            for difference in differences(folder, template):
+                print(f"FAIL {folder.name}: {difference}")
+                failed = 1
+    print(f"{count} folders{', not all right' if failed else ''}")
+    return failed
 
 
 if __name__ == "__main__":
