@@ -30,6 +30,8 @@ struct LoadOptions {
   /// Where the weights go, instead of memory from the system: MemoryRequired::weights bytes that
   /// start on a multiple of 64 and outlive the model and all made of it. A packed file needs none.
   std::span<std::byte> memory = {};
+  /// Of a packed file: as PackedOptions::check_hash.
+  bool check_hash = true;
 };
 
 namespace detail {
