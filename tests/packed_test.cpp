@@ -211,15 +211,33 @@ TEST_CASE("a packed file on disk is mapped, and brings its tokenizer") {
   CHECK(std::ranges::equal(session.decode(3).value(), expected.decode(3).value()));
   CHECK(mamba2::Tokenizer::load(path).value().vocab_size() ==
         mamba2::Tokenizer::from_json(tokenizer).value().vocab_size());
+
+  // A file with a weight that has changed: refused, unless its hash is not asked for.
+  auto text = mamba2::read_text_file(path, 1 << 24).value();
+  const auto damaged = PackedFile::parse(std::as_bytes(std::span(text))).value();
+  char& byte = text[damaged.header.weights_offset + 50001];
+  byte = static_cast<char>(byte ^ 1);
+  const auto damaged_path = folder.write("damaged.packed", text);
+  const auto refused = Mamba2Model<mamba2::Int8>::load(damaged_path);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message ==
+        damaged_path.native() + ": the weights are damaged: their hash does not fit");
+  CHECK(Mamba2Model<mamba2::Int8>::load(damaged_path, {.check_hash = false}));
 }
 
 TEST_CASE("packed files for another CPU or policy are refused by name") {
   const Packed file = packed_natively<mamba2::Int8>();
-  const auto other = mamba2::layouts::Native::name == "neon" ? "avx2" : "neon";
-  const auto wrong = changed_error(file, [&](PackedHeader& header) { header.layout = other; });
-  CHECK(wrong == "file: must be packed for " + std::string(mamba2::layouts::Native::name) +
-                     ", as this program is compiled for " + std::string(mamba2::isa()) +
-                     ", found \"" + other + "\"");
+  const bool is_arm = mamba2::layouts::Native::name == "neon";
+  const auto wrong = [&](const std::string& layout) {
+    return changed_error(file, [&](PackedHeader& header) { header.layout = layout; });
+  };
+  const std::string own(mamba2::layouts::Native::cpu);
+  const std::string but = ", but this program is compiled for CPUs like " + own +
+                          ": pack the model again with mamba2-quantize --pack " + own;
+  CHECK(wrong(is_arm ? "avx2" : "neon") ==
+        "file: is packed for CPUs like " + std::string(is_arm ? "x86-64-v3" : "cortex-a76") + but);
+  CHECK(wrong("z80") == "file: is packed for CPUs like \"z80\"" + but);
+  CHECK(mamba2::layout_of(own) == mamba2::layouts::Native::name);
   const auto policy = packed_error<mamba2::Int4>(file.bytes());
   CHECK(policy.code == ErrorCode::mismatch);
   CHECK(policy.message == "file: weights must be int4, found \"int8\"");

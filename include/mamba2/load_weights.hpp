@@ -18,7 +18,6 @@
 #include "mamba2/io/checked_read.hpp"
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/io/fingerprint.hpp"
-#include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/weights.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -30,6 +29,8 @@ struct LoadOptions {
   /// Where the weights go, instead of memory from the system: MemoryRequired::weights bytes that
   /// start on a multiple of 64 and outlive the model and all made of it. A packed file needs none.
   std::span<std::byte> memory = {};
+  /// Of a packed file: as PackedOptions::check_hash.
+  bool check_hash = true;
 };
 
 namespace detail {
@@ -88,6 +89,7 @@ class WeightsLoader {
   void matrix(const std::string& name, const Matrix<Policy>& m, std::size_t rotation = 1) {
     const TensorView& stored = checkpoint_.tensor(name);
     const bool as_codes = m.takes_codes(stored.dtype) && stored.rotation == rotation;
+    const float most = m.max_weight(stored.dtype);
     const std::size_t values = Policy::kBandRows * m.cols;  // of a band
     const std::size_t slab = slab_bands(values);
     rows_.resize(slab * values);
@@ -105,14 +107,14 @@ class WeightsLoader {
                          stored.scales_of(row, count_rows)};
         if (!as_codes) {
           const std::span<float> rows(&rows_[i * values], values);
-          bad_[i] = read_rows(stored, row * m.cols, count_rows * m.cols, rows);
+          read_rows(stored, row * m.cols, count_rows * m.cols, rows);
+          bad_[i] = check_and_rotate(rows, row * m.cols, rotation, most);
           if (bad_[i]) return;
-          if (rotation > 1) kernels::hadamard_of_weights(rows.data(), rows.size(), rotation);
           if (has_scales(stored.dtype)) from = {rows.data()};
         }
         m.pack_band(from, writable(m.band(band)));
       });
-      for (std::size_t i = 0; i < count; ++i) check(name, bad_[i]);
+      for (std::size_t i = 0; i < count; ++i) check(name, bad_[i], most, m.format_name());
       release(name, first * values, m.rows_in(first, count) * m.cols);
     }
     loaded();
@@ -161,8 +163,12 @@ class WeightsLoader {
     if (!failed_) check(name, read_finite(checkpoint_.tensor(name), first, to));
   }
 
-  void check(const std::string& name, const std::optional<BadElement>& bad) {
-    if (bad) fail(name, bad->index, bad->value, bad->expected, bad->is_scale ? "_scale" : "");
+  /// most: of what it is stored as.
+  void check(const std::string& name, const std::optional<BadElement>& bad, float most = kNoLimit,
+             std::string_view format = "fp32") {
+    if (!bad || failed_) return;
+    fail(name, bad->index, bad->value, expected_of(*bad, most, format),
+         bad->is_scale ? "_scale" : "");
   }
 
   /// So that the file's pages do not pile up beside the packed weights.
@@ -239,7 +245,8 @@ template <WeightPolicy WeightT>
 }
 
 /// Packs a checkpoint's weights. Errors: out_of_memory; invalid_argument, for memory that is too
-/// small or not aligned; malformed, for a NaN or an infinity; those of Workers::get.
+/// small or not aligned; malformed, for a NaN, an infinity or a weight that is too large for its
+/// format; those of Workers::get.
 template <WeightPolicy WeightT>
 [[nodiscard]] Result<Weights<WeightT>> load_weights(const Checkpoint& checkpoint,
                                                     const LoadOptions& options = {}) {

@@ -46,7 +46,7 @@ class Mamba2Model {
   [[nodiscard]] static Result<Mamba2Model> load(const std::filesystem::path& path,
                                                 const LoadOptions& options = {}) {
     if (is_packed_file(path)) {
-      auto weights = open_packed_weights<WeightT>(path);
+      auto weights = open_packed_weights<WeightT>(path, {.check_hash = options.check_hash});
       if (!weights) return std::move(weights).error();
       return Mamba2Model(*std::move(weights));
     }
@@ -120,8 +120,8 @@ class Mamba2Model {
   /// Tells models apart, and the same model in different precisions: see io/fingerprint.hpp.
   [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
 
-  /// What loading passed over or decided that somebody may not expect (Checkpoint::notes); none of a
-  /// packed model.
+  /// What loading passed over or decided that somebody may not expect (Checkpoint::notes); none of
+  /// a packed model.
   [[nodiscard]] std::span<const std::string> notes() const noexcept { return weights_->notes; }
 
   /// Bytes of memory that the weights take.

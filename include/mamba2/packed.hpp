@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -59,10 +60,13 @@ template <class Matrix>
 template <WeightPolicy WeightT>
 [[nodiscard]] Result<void> check_packed_for(const PackedHeader& header, std::string_view name) {
   if (header.layout != layouts::Native::name) {
-    return Error{
-        ErrorCode::unsupported,
-        concat(name, ": must be packed for ", layouts::Native::name,
-               ", as this program is compiled for ", isa(), ", found ", in_quotes(header.layout))};
+    const std::string_view cpu = layouts::cpu_of(header.layout);
+    constexpr std::string_view kOwn = layouts::Native::cpu;
+    return Error{ErrorCode::unsupported,
+                 concat(name, ": is packed for CPUs like ",
+                        cpu.empty() ? in_quotes(header.layout) : std::string(cpu),
+                        ", but this program is compiled for CPUs like ", kOwn,
+                        ": pack the model again with mamba2-quantize --pack ", kOwn)};
   }
   if (header.policy != WeightT::name) {
     return Error{ErrorCode::mismatch, concat(name, ": weights must be ", WeightT::name, ", found ",

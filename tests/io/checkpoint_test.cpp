@@ -124,6 +124,13 @@ TEST_CASE("checkpoint: canonical names, in the order of the network, with their 
   CHECK(checkpoint.tensor("lm_head.weight").shape == Shape{11, 6});
   CHECK(checkpoint.find("backbone.embeddings.weight") == nullptr);
   CHECK(checkpoint.find("layers.2.norm.weight") == nullptr);
+  for (const std::string name : {"layers.2.norm.weight", "lm_head", ""}) {
+    const TensorView& none = checkpoint.tensor(name);
+    CHECK(none.name.empty());
+    CHECK(none.shape.empty());
+    CHECK(none.elements() == 0);
+    CHECK(none.part(0, 0).empty());
+  }
 }
 
 TEST_CASE("checkpoint: every variant of the block") {
@@ -169,7 +176,7 @@ TEST_CASE("checkpoint: all spellings of the names") {
                 {"shard 1 of 1: tensor \"embedding.weight\" must occur once"});
 }
 
-TEST_CASE("checkpoint: the head is tied if the config says so or the file has none") {
+TEST_CASE("checkpoint: the head is tied if the file has none, whatever the config says") {
   for (const bool tied : {false, true}) {
     for (const bool has_head : {false, true}) {
       auto toy = ToyCheckpoint::small("\"tie_word_embeddings\": false");
@@ -179,8 +186,9 @@ TEST_CASE("checkpoint: the head is tied if the config says so or the file has no
       const std::span<const std::byte> shard = bytes;
       const auto checkpoint = Checkpoint::from_bytes(toy.config, {&shard, 1});
       REQUIRE(checkpoint);
-      CHECK(checkpoint->config().tie_embeddings == (tied || !has_head));
-      CHECK((checkpoint->find("lm_head.weight") == nullptr) == (tied || !has_head));
+      CHECK(checkpoint->config().tie_embeddings == !has_head);
+      CHECK((checkpoint->find("lm_head.weight") == nullptr) == !has_head);
+      CHECK(checkpoint->notes().size() == (tied && has_head ? 1 : 0));
     }
   }
 }

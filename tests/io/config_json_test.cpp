@@ -9,6 +9,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mamba2/core/mapped_file.hpp"
@@ -197,12 +198,79 @@ TEST_CASE("config: eos_token_id as a number, a list, null or absent") {
   CHECK(eos(R"({"model_type": "mamba2"})") == std::vector<Token>{2});
   CHECK(eos(original("")) == std::vector<Token>{0});
   CHECK(eos(original("", R"("eos_token_id": 5)")) == std::vector<Token>{5});
-  for (const std::string id :
-       {"-1", "2147483648", "1.0", "\"0\"", "[0, null]", "[[0]]", "true", "{}"}) {
-    check_refused_config(hf("\"eos_token_id\": " + id), ErrorCode::malformed, {"eos_token_id"});
+  CHECK(eos(hf(R"("eos_token_id": [7, 0, 7, 49, 0])")) == std::vector<Token>{7, 0, 49});
+}
+
+TEST_CASE("config: what ends no text is passed over, with a note") {
+  std::vector<std::string> notes;
+  const auto eos = [&notes](const std::string& text) {
+    notes.clear();
+    return parse_config(text, "dir/config.json", &notes).value().eos_token_ids;
+  };
+  CHECK(eos(hf(R"("eos_token_id": [7, 0])")) == std::vector<Token>{7, 0});
+  CHECK(notes.empty());
+  const std::string expected = "dir/config.json: eos_token_id must be a token in 0..49, found ";
+  const auto check = [&](const std::string& id, const std::string& found) {
+    CAPTURE(id);
+    CHECK(eos(hf("\"eos_token_id\": " + id)).empty());
+    CHECK(notes == std::vector<std::string>{expected + found + ": passed over"});
+    CHECK(parse_config(hf("\"eos_token_id\": " + id)));
+  };
+  check("50", "50");
+  check("-1", "-1");
+  check("2147483648", "2147483648");
+  check("18446744073709551616", "18446744073709551616");
+  check("1.0", "1");
+  check("\"<|end|>\"", "\"<|end|>\"");
+  check("true", "true");
+  check("{}", "an object");
+  check("[[0]]", "a list of 1");
+  check("[null, 99, 100]", "null and 2 more that cannot be");
+  CHECK(eos(hf(R"("eos_token_id": [3, "x", 50, 4])")) == std::vector<Token>{3, 4});
+  CHECK(notes ==
+        std::vector<std::string>{expected + "\"x\" and 1 more that cannot be: passed over"});
+
+  // The default of the class, where there is no such token.
+  CHECK(eos(R"({"hidden_size": 8, "head_dim": 4, "num_heads": 4, "n_groups": 1, "vocab_size": 2})")
+            .empty());
+  CHECK(notes.empty());
+  // As many as there is room for, in good time.
+  std::string many = "[0";
+  for (int i = 0; i < 200'000; ++i) many += i % 2 == 0 ? ",-1" : "," + std::to_string(i % 50);
+  CHECK(eos(hf("\"eos_token_id\": " + many + "]")).size() == 26);
+  CHECK(notes.size() == 1);
+  // A Config that an application makes is refused.
+  Config config = parse_config(hf("")).value();
+  config.eos_token_ids = {0, 50};
+  CHECK(config.validate().error().message == "eos_token_id must be in 0..49, found 50");
+}
+
+TEST_CASE("config: a text after a checkpoint has decided otherwise") {
+  const auto updated = [](const std::string& text, bool tied, std::vector<Token> eos) {
+    Config config = parse_config(text).value();
+    config.tie_embeddings = tied;
+    config.eos_token_ids = std::move(eos);
+    return mamba2::update_config(text, config);
+  };
+  const std::string limits = R"("tie_word_embeddings": true, "time_step_limit": )";
+  for (const std::string infinity : {"[0.0, Infinity]", R"([0.0, {"__float__": "Infinity"}])"}) {
+    const std::string text = kTransformers + ", " + limits + infinity + "}";
+    const Config same = parse_config(updated(text, true, {0})).value();
+    CHECK(same.tie_embeddings);
+    CHECK(same.eos_token_ids == std::vector<Token>{0});
+    const Config other = parse_config(updated(text, false, {4, 5})).value();
+    CHECK(!other.tie_embeddings);
+    CHECK(other.eos_token_ids == std::vector<Token>{4, 5});
+    CHECK(other.dt_max == kInfinity);
+    CHECK(other.d_state == 16);
+    CHECK(parse_config(updated(text, false, {})).value().eos_token_ids.empty());
   }
-  check_refused_config(hf(R"("eos_token_id": 50)"), ErrorCode::invalid_argument,
-                       {"eos_token_id", "50"});
+  // In each dialect it is another key.
+  const std::string text = original("", R"("tie_embeddings": true)");
+  CHECK(!parse_config(updated(text, false, {0})).value().tie_embeddings);
+  const std::string mistral = R"({"dim": 32, "n_layers": 1, "vocab_size": 9, "n_groups": 1,
+      "pad_vocab_size_multiple": 1, "tie_embeddings": true})";
+  CHECK(!parse_config(updated(mistral, false, {2})).value().tie_embeddings);
 }
 
 TEST_CASE("config: integers that are none, and out of range") {

@@ -40,7 +40,7 @@ Config two_groups() {
   config.d_conv = 3;
   config.norm_eps = 1e-6F;
   config.tie_embeddings = false;
-  config.eos_token_ids = {3, 5};
+  config.eos_token_ids = {3, 5, 4};
   return config;
 }
 
@@ -254,7 +254,7 @@ TEST_CASE("export: what cannot be said is refused by name") {
   check_refused_by_gguf("conv_bias", [](Config& c) { c.conv_bias = false; });
   check_refused_by_gguf("dt_limit", [](Config& c) { c.dt_max = 0.1F; });
   check_refused_by_gguf("dt_limit", [](Config& c) { c.dt_min = 0.001F; });
-  check_refused_by_gguf("eos_token_id", [](Config& c) { c.eos_token_ids = {1, 2, 3}; });
+  check_refused_by_gguf("eos_token_id", [](Config& c) { c.eos_token_ids = {1, 2, 3, 4}; });
   Config config = two_groups();
   config.dt_max = 1e9F;  // written for infinity
   CHECK(mamba2::check_gguf_export(config));

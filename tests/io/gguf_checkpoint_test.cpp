@@ -224,8 +224,46 @@ TEST_CASE("gguf checkpoint: tokens that end a text") {
   model.keys["tokenizer.ggml.eot_token_id"] = std::uint32_t{10};
   CHECK(Checkpoint::from_gguf(model.bytes()).value().config().eos_token_ids ==
         std::vector<mamba2::Token>{3, 10});
-  model.keys["tokenizer.ggml.eos_token_id"] = std::uint32_t{11};
-  check_refused(model, ErrorCode::invalid_argument, {"eos_token_id must be in 0..10, found 11"});
+  model.keys["tokenizer.ggml.eom_token_id"] = std::uint32_t{0};
+  CHECK(Checkpoint::from_gguf(model.bytes()).value().config().eos_token_ids ==
+        std::vector<mamba2::Token>{3, 10, 0});
+  model.keys["tokenizer.ggml.eom_token_id"] = std::uint32_t{3};
+  CHECK(Checkpoint::from_gguf(model.bytes()).value().config().eos_token_ids ==
+        std::vector<mamba2::Token>{3, 10});
+}
+
+TEST_CASE("gguf checkpoint: what ends no text is passed over, with a note") {
+  GgufModel model = Toy().gguf();
+  const std::string key = "tokenizer.ggml.eos_token_id";
+  const std::string expected = "f.gguf: " + key + " must be a token in 0..10, found ";
+  model.keys["tokenizer.ggml.eot_token_id"] = std::uint32_t{10};
+  const auto check = [&](const auto& value, const std::string& found) {
+    model.keys[key] = value;
+    const Bytes bytes = model.bytes();
+    const Checkpoint checkpoint = Checkpoint::from_gguf(bytes, "f.gguf").value();
+    CHECK(checkpoint.config().eos_token_ids == std::vector<mamba2::Token>{10});
+    REQUIRE(checkpoint.notes().size() == 1);
+    CHECK(checkpoint.notes()[0] == expected + found + ": passed over");
+    const auto loaded = mamba2::Mamba2Model<mamba2::Fp32>::load(checkpoint).value();
+    CHECK(std::vector(loaded.notes().begin(), loaded.notes().end()) ==
+          std::vector(checkpoint.notes().begin(), checkpoint.notes().end()));
+  };
+  check(std::uint32_t{11}, "11");
+  check(std::uint32_t{4294967295}, "4294967295");
+  check(1.0F, "1");
+  check(std::string("<|end|>"), "\"<|end|>\"");
+}
+
+TEST_CASE("gguf checkpoint: a head that is stored is the head") {
+  GgufModel model = Toy(false).gguf();
+  Bytes bytes = model.bytes();
+  const Checkpoint own = Checkpoint::from_gguf(bytes).value();
+  CHECK(!own.config().tie_embeddings);
+  CHECK(values_of(own.tensor("lm_head.weight")) != values_of(own.tensor("embedding.weight")));
+  CHECK(own.notes().empty());
+  model.erase("output.weight");
+  bytes = model.bytes();
+  CHECK(Checkpoint::from_gguf(bytes).value().config().tie_embeddings);
 }
 
 TEST_CASE("gguf checkpoint: each tensor is needed, and no other") {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <mamba2/io/checkpoint_files.hpp>
-#include <mamba2/io/gguf_fields.hpp>
+#include <mamba2/io/gguf_checkpoint.hpp>
 #include <mamba2/io/json.hpp>
 #include <mamba2/io/json_fields.hpp>
 #include <mamba2/mamba2.hpp>
@@ -89,6 +89,13 @@ class Companions {
     return mamba2::detail::read_tokenizer_json(*text, tokenizer_.native());
   }
 
+  /// The token of an id that was found, unless there can be none.
+  [[nodiscard]] static std::optional<mamba2::Token> token_of(std::optional<std::uint64_t> id) {
+    constexpr std::uint64_t kMaxId = mamba2::detail::TokenizerFile::kMaxId;
+    if (!id || *id > kMaxId) return std::nullopt;
+    return static_cast<mamba2::Token>(*id);
+  }
+
   mamba2::Result<void> read_gguf(const std::filesystem::path& path) {
     auto file = mamba2::MappedFile::open(path);
     if (!file) return file.error();
@@ -96,15 +103,12 @@ class Companions {
     if (!metadata) return metadata.error();
     file_ = *std::move(file);
     metadata_ = *std::move(metadata);
-    mamba2::detail::GgufFields fields(*metadata_);
-    const auto token = [&](std::string_view key) -> std::optional<mamba2::Token> {
-      const auto id =
-          fields.integer_if(mamba2::detail::concat("tokenizer.ggml.", key, "_token_id"));
-      return id ? std::optional(static_cast<mamba2::Token>(*id)) : std::nullopt;
+    const auto token = [&](std::string_view name) {
+      const auto* value = metadata_->find(mamba2::detail::gguf_token_key(name));
+      return token_of(value != nullptr ? value->integer() : std::nullopt);
     };
     special_ = {token("bos"), token("padding"), token("unknown")};
-    if (fields.error()) return *fields.error();
-    if (fields.find(mamba2::detail::kGgufTokens) != nullptr) tokenizer_ = path;
+    if (metadata_->find(mamba2::detail::kGgufTokens) != nullptr) tokenizer_ = path;
     return {};
   }
 
@@ -117,9 +121,7 @@ class Companions {
     const auto token = [&](std::string_view key) -> std::optional<mamba2::Token> {
       const auto* value = fields.find(key);
       const auto* id = value == nullptr ? nullptr : value->get_ptr<const std::uint64_t*>();
-      constexpr std::uint64_t kMaxId = mamba2::detail::TokenizerFile::kMaxId;
-      if (id == nullptr || *id > kMaxId) return std::nullopt;
-      return static_cast<mamba2::Token>(*id);
+      return token_of(id != nullptr ? std::optional(*id) : std::nullopt);
     };
     folder_ = config.parent_path().empty() ? "." : config.parent_path();
     config_text_ = *text;

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <functional>
+#include <mamba2/io/checked_read.hpp>
 #include <mamba2/mamba2.hpp>
 #include <numeric>
 #include <optional>
@@ -81,33 +81,17 @@ class TensorCopier {
       const std::size_t begin = i * kTask;
       const auto values = std::span(floats_).subspan(begin, std::min(kTask, count - begin));
       source_.read(tensor.canonical, first + begin, values);
-      bad_[i] = find_bad(values, tensor.dtype);
+      // What is copied has lost nothing, whatever the codes that this program would choose.
+      const float most =
+          stored.empty() ? mamba2::max_encodable(tensor.dtype) : mamba2::detail::kNoLimit;
+      bad_[i] = mamba2::detail::find_bad(values, first + begin, most);
       if (bad_[i] || !stored.empty()) return;
       mamba2::encode_floats(tensor.dtype, values, &bytes_[begin / block * size]);
     });
     for (std::size_t i = 0; i < tasks; ++i) {
-      if (bad_[i])
-        return bad_value(tensor, first + i * kTask + *bad_[i], floats_[i * kTask + *bad_[i]]);
+      if (bad_[i]) return source_.bad_element(tensor.canonical, tensor.dtype, *bad_[i]);
     }
     return writer_.write(stored.empty() ? std::span(bytes_).first(count / block * size) : stored);
-  }
-
-  /// The first value that is NaN or infinite, or would be.
-  [[nodiscard]] static std::optional<std::size_t> find_bad(std::span<const float> values,
-                                                           mamba2::DType dtype) {
-    const float most = mamba2::max_encodable(dtype);
-    const auto bad = std::find_if(values.begin(), values.end(),
-                                  [most](float value) { return !(std::fabs(value) <= most); });
-    if (bad == values.end()) return std::nullopt;
-    return static_cast<std::size_t>(bad - values.begin());
-  }
-
-  [[nodiscard]] static mamba2::Error bad_value(const mamba2::ExportedTensor& tensor,
-                                               std::size_t index, float value) {
-    return {mamba2::ErrorCode::malformed,
-            mamba2::detail::concat("tensor ", tensor.canonical, ": element ", index,
-                                   " must be finite as ", mamba2::dtype_name(tensor.dtype),
-                                   ", found ", value)};
   }
 
   const ModelSource& source_;
@@ -115,7 +99,7 @@ class TensorCopier {
   Writer& writer_;
   std::vector<float> floats_;
   std::vector<std::byte> bytes_;
-  std::vector<std::optional<std::size_t>> bad_;  // one for each task
+  std::vector<std::optional<mamba2::detail::BadElement>> bad_;  // one for each task
 };
 
 }  // namespace convert

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <mamba2/io/checked_read.hpp>
 #include <mamba2/mamba2.hpp>
 #include <optional>
 #include <span>
@@ -76,6 +77,18 @@ class ModelSource {
     const mamba2::TensorView* tensor = checkpoint_ ? checkpoint_->find(canonical) : nullptr;
     if (tensor == nullptr || tensor->dtype != dtype) return {};
     return tensor->part(first, count);
+  }
+
+  /// The error for an element that cannot be written as this type.
+  [[nodiscard]] mamba2::Error bad_element(std::string_view canonical, mamba2::DType dtype,
+                                          const mamba2::detail::BadElement& bad) const {
+    const mamba2::TensorView* tensor = checkpoint_ ? checkpoint_->find(canonical) : nullptr;
+    const float most = mamba2::max_encodable(dtype);
+    return {mamba2::ErrorCode::malformed,
+            mamba2::detail::concat(tensor != nullptr ? tensor->file + ": " : "", "tensor ",
+                                   canonical, ": element ", bad.index, " must be ",
+                                   mamba2::detail::expected_of(bad, most, dtype_name(dtype)),
+                                   ", found ", bad.value)};
   }
 
   /// Gives back the memory that reading took.

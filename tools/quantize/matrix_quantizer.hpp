@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <mamba2/kernels/hadamard.hpp>
+#include <mamba2/io/checked_read.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize/quantize_rows.hpp>
 #include <optional>
@@ -63,7 +63,7 @@ class MatrixQuantizer {
                                  std::min(kTaskRows, count - row));
       });
       for (const Part& part : parts) {
-        if (part.bad) return bad_value(target, *part.bad);
+        if (part.bad) return source_.bad_element(target.tensor(), format.dtype, *part.bad);
         sums.values += part.sums.values;
         sums.errors += part.sums.errors;
         sums.weighted_errors += part.sums.weighted_errors;
@@ -82,33 +82,21 @@ class MatrixQuantizer {
   static constexpr std::size_t kTaskRows = 16;
   static constexpr std::size_t kSlabValues = std::size_t{1} << 21;
 
-  struct Bad {
-    std::size_t index;
-    float value;
-  };
   struct Part {
     ErrorSums sums;
-    std::optional<Bad> bad;
+    std::optional<mamba2::detail::BadElement> bad;
   };
 
   Part quantize_part(const Target& target, const mamba2::StoredFormat& format,
                      const mamba2::Rounding& rounding, std::span<const float> weights,
                      std::size_t slab, std::size_t row, std::size_t count) {
-    // As FP16 no scale of INT4 may be infinite.
-    const float most = mamba2::has_scales(format.dtype) && format.dtype != DType::INT8
-                           ? mamba2::max_encodable(DType::Q4_0) / 2.0F
-                           : mamba2::max_encodable(DType::F32);
+    const float most = mamba2::max_encodable(format.dtype);
     const std::size_t cols = target.cols;
     const std::span<float> values = std::span(values_).subspan(row * cols, count * cols);
     source_.read(target.tensor(), (slab + row) * cols, values);
-    const auto bad = std::find_if(values.begin(), values.end(),
-                                  [most](float v) { return !(std::fabs(v) <= most); });
-    if (bad != values.end()) {
-      const auto index = static_cast<std::size_t>(bad - values.begin());
-      return {{}, Bad{(slab + row) * cols + index, *bad}};
-    }
-    for (std::size_t r = 0; r < count && format.rotation > 1; ++r) {
-      mamba2::kernels::hadamard_of_weights(&values[r * cols], cols, format.rotation);
+    if (const auto bad =
+            mamba2::detail::check_and_rotate(values, (slab + row) * cols, format.rotation, most)) {
+      return {{}, bad};
     }
     std::byte* codes = &codes_[mamba2::code_bytes(format.dtype, row * cols)];
     std::byte* scales = &scales_[mamba2::scales_bytes(format.dtype, row, cols)];
@@ -126,13 +114,6 @@ class MatrixQuantizer {
       }
     }
     return part;
-  }
-
-  [[nodiscard]] static mamba2::Error bad_value(const Target& target, const Bad& bad) {
-    return {mamba2::ErrorCode::malformed,
-            mamba2::detail::concat("tensor ", target.tensor(), ": element ", bad.index,
-                                   " must be finite, and not too large for its precision, found ",
-                                   bad.value)};
   }
 
   const convert::ModelSource& source_;

@@ -74,6 +74,10 @@ struct Matrix<Observed> {
   [[nodiscard]] std::size_t rows_in(std::size_t first, std::size_t count) const {
     return plain().rows_in(first, count);
   }
+  [[nodiscard]] static constexpr float max_weight(DType stored) {
+    return Matrix<Fp16>::max_weight(stored);
+  }
+  [[nodiscard]] static constexpr std::string_view format_name() { return Observed::name; }
   void pack_band(const BandRows& from, std::byte* to) const { plain().pack_band(from, to); }
   void row(std::size_t index, float* to) const { plain().row(index, to); }
   [[nodiscard]] std::size_t input_bytes() const { return plain().input_bytes(); }

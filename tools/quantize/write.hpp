@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <mamba2/io/config_json.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize/quantize_rows.hpp>
 #include <memory>
@@ -200,7 +201,9 @@ class ModelWriter {
                                                                        const Method& method) {
   const mamba2::Config& config = job.source.config();
   std::string text = job.companions.config_text();
-  if (text.empty()) {
+  if (!text.empty()) {
+    text = mamba2::update_config(text, config);
+  } else {
     if (auto possible = mamba2::check_transformers_export(config); !possible) {
       return possible.error();
     }

@@ -12,6 +12,10 @@ namespace mamba2::inline MAMBA2_ISA {
 
 static_assert(std::numeric_limits<float>::is_iec559, "float must be IEEE binary32");
 
+/// The largest finite values of both.
+inline constexpr float kMaxFp16 = 65504.0F;
+inline constexpr float kMaxBf16 = 0x1.FEp127F;
+
 /// The value of a bfloat16: the upper half of a float, so this is exact.
 [[nodiscard]] constexpr float bf16_to_float(std::uint16_t bits) noexcept {
   return std::bit_cast<float>(std::uint32_t{bits} << 16);

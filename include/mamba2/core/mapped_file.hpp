@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -121,6 +122,20 @@ inline Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   Result<MappedFile> file = map();
   ::close(descriptor);
   return file;
+}
+
+/// Gives back the memory of a part of some files, if it lies in one of them.
+inline void release_part(std::span<const MappedFile> files,
+                         std::span<const std::byte> part) noexcept {
+  for (const MappedFile& file : files) {
+    const std::span<const std::byte> all = file.bytes();
+    // Of unrelated arrays only std::less may compare the addresses.
+    const std::less_equal<> before;
+    if (before(all.data(), part.data()) &&
+        before(part.data() + part.size(), all.data() + all.size())) {
+      file.release(part);
+    }
+  }
 }
 
 /// The contents of a small file. Error io: as MappedFile::open, or more than max_bytes.

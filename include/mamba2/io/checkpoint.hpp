@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +21,7 @@
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/config_json.hpp"
+#include "mamba2/io/generation_config.hpp"
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/packed_file.hpp"
@@ -29,6 +29,7 @@
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors.hpp"
 #include "mamba2/io/shard_index.hpp"
+#include "mamba2/io/tied_head.hpp"
 #endif
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -37,22 +38,25 @@ namespace mamba2::inline MAMBA2_ISA {
 /// holds exactly the tensors that the Config needs, under their canonical names
 /// ("embedding.weight", "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each
 /// of the right shape and of a type that read_floats reads; quantized matrices (quantization.hpp)
-/// with their scales. A tied model has no lm_head.weight. A
+/// with their scales. A tied model has no lm_head.weight; it is tied if no head is stored, or the
+/// config says so and the head is the same as the embedding, which either then stands for. A
 /// model from GGUF has "mixer.A" = -exp(A_log), as it is stored there, in place of "mixer.A_log".
 /// Movable; views stay valid.
 class Checkpoint {
  public:
   /// Opens a directory (config.json or params.json, and model.safetensors, or the shards of
   /// model.safetensors.index.json, or one other .safetensors file), or a .safetensors file with its
-  /// config beside it, or a GGUF file. The files stay mapped and must not change meanwhile.
+  /// config beside it, or a GGUF file. A generation_config.json beside the config may name more
+  /// tokens that end a text. The files stay mapped and must not change meanwhile.
   /// Errors: io (a file is missing or unreadable), malformed, unsupported (another kind of model or
   /// of file), mismatch (tensors that do not fit the config), invalid_argument (the config).
   [[nodiscard]] static Result<Checkpoint> open(const std::filesystem::path& path);
 
-  /// A checkpoint in memory: the text of its config and its safetensors files, which must outlive
-  /// it. Errors as open.
+  /// A checkpoint in memory: the text of its config, its safetensors files, which must outlive it,
+  /// and the text of its generation_config.json, if there is one. Errors as open.
   [[nodiscard]] static Result<Checkpoint> from_bytes(
-      std::string_view config_json, std::span<const std::span<const std::byte>> shards);
+      std::string_view config_json, std::span<const std::span<const std::byte>> shards,
+      std::string_view generation_config_json = {});
 
   /// A checkpoint in memory: a GGUF file, which must outlive it. `name` stands for the file in
   /// messages. Errors as open.
@@ -64,8 +68,12 @@ class Checkpoint {
 
   [[nodiscard]] const Config& config() const noexcept { return config_; }
 
-  /// The tensor of a canonical name, which must be one that the config needs.
-  [[nodiscard]] const TensorView& tensor(std::string_view name) const { return *find(name); }
+  /// The tensor of a canonical name that the config needs; of any other one that has no name and no
+  /// elements. Valid as long as the checkpoint is here.
+  [[nodiscard]] const TensorView& tensor(std::string_view name) const {
+    const TensorView* found = find(name);
+    return found != nullptr ? *found : none_;
+  }
 
   /// The tensor of a canonical name; nullptr if the model has none of that name. conv1d.weight is
   /// (conv_dim, 1, d_conv) or, with the same bytes, (conv_dim, d_conv).
@@ -76,17 +84,7 @@ class Checkpoint {
 
   /// Gives back the memory that reading this part of a tensor's data took; it can be read again.
   /// Without effect on a checkpoint that was given as bytes.
-  void release(std::span<const std::byte> part) const noexcept {
-    for (const MappedFile& file : files_) {
-      const std::span<const std::byte> all = file.bytes();
-      // Of unrelated arrays only std::less may compare the addresses.
-      const std::less_equal<> before;
-      if (before(all.data(), part.data()) &&
-          before(part.data() + part.size(), all.data() + all.size())) {
-        file.release(part);
-      }
-    }
-  }
+  void release(std::span<const std::byte> part) const noexcept { release_part(files_, part); }
 
   /// Bytes of all files of weights together.
   [[nodiscard]] std::uint64_t file_bytes() const noexcept { return file_bytes_; }
@@ -100,10 +98,13 @@ class Checkpoint {
 
   [[nodiscard]] static Result<Checkpoint> open_gguf(const std::filesystem::path& path);
   [[nodiscard]] static Result<Checkpoint> assemble(Config config, const TensorTable& all,
-                                                   std::string_view name);
+                                                   std::string_view name,
+                                                   std::vector<std::string> notes,
+                                                   std::span<const MappedFile> files = {});
 
   Config config_;
   TensorTable table_;
+  TensorView none_;
   std::vector<MappedFile> files_;
   std::uint64_t file_bytes_ = 0;
   std::vector<std::string> notes_;
@@ -167,13 +168,19 @@ namespace detail {
 }  // namespace detail
 
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const TensorTable& all,
-                                                        std::string_view name) {
-  constexpr std::string_view kHead = "lm_head.weight";
-  if (all.find(kHead) == nullptr) config.tie_embeddings = true;
+                                                        std::string_view name,
+                                                        std::vector<std::string> notes,
+                                                        std::span<const MappedFile> files) {
+  detail::decide_head(config, all, files, notes);
+  const TensorView* head = all.find(detail::kHeadName);
 
   std::vector<TensorView> needed;
   const Result<void> complete = expected_tensors(config, [&](const TensorSpec& spec) {
     const TensorView* tensor = detail::find_needed(all, spec.name);
+    // Of a tied model either may be left out.
+    if (tensor == nullptr && spec.name == detail::kEmbeddingName && config.tie_embeddings) {
+      tensor = head;
+    }
     if (tensor == nullptr) {
       return Result<void>(Error{ErrorCode::mismatch,
                                 detail::concat(name, ": tensor ", detail::in_quotes(spec.name),
@@ -182,14 +189,16 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const Ten
     }
     Result<void> fits = detail::check_tensor(*tensor, spec);
     if (fits) needed.push_back(*tensor);
+    if (fits && tensor == head) needed.back().name = spec.name;
     return fits;
   });
   if (!complete) return complete.error();
 
   Checkpoint checkpoint(std::move(config));
   checkpoint.table_ = TensorTable(std::move(needed));
+  checkpoint.notes_ = std::move(notes);
   for (const TensorView& tensor : all.tensors()) {
-    const bool is_ignored = tensor.name == kHead && checkpoint.config_.tie_embeddings;
+    const bool is_ignored = tensor.name == detail::kHeadName && checkpoint.config_.tie_embeddings;
     if (!is_ignored && checkpoint.find(tensor.name) == nullptr) {
       return Error{ErrorCode::mismatch,
                    detail::concat(tensor.file, ": expected the tensors of the config only, found ",
@@ -200,9 +209,14 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const Ten
 }
 
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
-    std::string_view config_json, std::span<const std::span<const std::byte>> shards) {
-  Result<Config> config = parse_config(config_json);
+    std::string_view config_json, std::span<const std::span<const std::byte>> shards,
+    std::string_view generation_config_json) {
+  std::vector<std::string> notes;
+  Result<Config> config = parse_config(config_json, "config.json", &notes);
   if (!config) return config.error();
+  if (!generation_config_json.empty()) {
+    detail::add_generation_config(generation_config_json, "generation_config.json", *config, notes);
+  }
   std::vector<Safetensors> parsed;
   std::uint64_t file_bytes = 0;
   for (const std::span<const std::byte> bytes : shards) {
@@ -214,7 +228,8 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
   }
   const Result<TensorTable> tensors = detail::merge_shards(parsed, config_json, "config.json");
   if (!tensors) return tensors.error();
-  Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, "checkpoint");
+  Result<Checkpoint> checkpoint =
+      assemble(*std::move(config), *tensors, "checkpoint", std::move(notes));
   if (checkpoint) checkpoint->file_bytes_ = file_bytes;
   return checkpoint;
 }
@@ -225,8 +240,10 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
   if (files->is_single) return open_gguf(path);
   const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
   if (!text) return text.error();
-  Result<Config> config = parse_config(*text, files->config.native());
+  std::vector<std::string> notes;
+  Result<Config> config = parse_config(*text, files->config.native(), &notes);
   if (!config) return config.error();
+  detail::add_generation_config_beside(files->config, *config, notes);
 
   std::vector<MappedFile> mapped;
   std::vector<Safetensors> parsed;
@@ -247,7 +264,8 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
   }
   const Result<TensorTable> tensors = detail::merge_shards(parsed, *text, files->config.native());
   if (!tensors) return tensors.error();
-  Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, path.native());
+  Result<Checkpoint> checkpoint =
+      assemble(*std::move(config), *tensors, path.native(), std::move(notes), mapped);
   if (checkpoint) {
     checkpoint->files_ = std::move(mapped);
     checkpoint->file_bytes_ = file_bytes;
@@ -263,11 +281,12 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const std::by
   if (const Result<void> model = check_gguf_model(*metadata); !model) return model.error();
   const Result<Gguf> parsed = Gguf::parse(gguf, *std::move(metadata));
   if (!parsed) return parsed.error();
-  Result<Config> config = gguf_config(*parsed);
+  std::vector<std::string> notes;
+  Result<Config> config = gguf_config(*parsed, &notes);
   if (!config) return config.error();
   const Result<TensorTable> tensors = gguf_tensors(*parsed);
   if (!tensors) return tensors.error();
-  Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, name);
+  Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, name, std::move(notes));
   if (checkpoint) checkpoint->file_bytes_ = gguf.size();
   return checkpoint;
 }

@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "mamba2/config.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
 
@@ -24,11 +26,18 @@ namespace mamba2::inline MAMBA2_ISA {
 /// Reads the hyper-parameters of a Mamba-2 language model from the text of its config.json, as
 /// written by transformers (Mamba2ForCausalLM) or by the original code (state-spaces/mamba2-*), or
 /// from Mistral's params.json. An absent key has the default that it has in the code that wrote it.
-/// `name` is the file's, for messages.
+/// `name` is the file's, for messages. What ends no text is no reason to refuse a model: it is
+/// passed over, and a line for it added to `notes`.
 /// Errors: malformed (not JSON; a key with a wrong type or out of range), unsupported (another kind
 /// of model, or a variant with attention, MLPs or LayerNorm), invalid_argument (Config::validate).
 [[nodiscard]] Result<Config> parse_config(std::string_view json,
-                                          std::string_view name = "config.json");
+                                          std::string_view name = "config.json",
+                                          std::vector<std::string>* notes = nullptr);
+
+/// The text of a config.json, which parse_config takes, with what a checkpoint has decided in the
+/// end (Checkpoint::config()) where the text says otherwise: whether the head is the embedding, and
+/// the tokens that end a text.
+[[nodiscard]] std::string update_config(std::string_view json, const Config& config);
 
 namespace detail {
 
@@ -61,26 +70,19 @@ inline void read_dt_limit(JsonFields& fields, std::string_view key, Config& conf
   config.dt_max = static_cast<float>(*max);
 }
 
-/// One id, a list of ids, or null for none.
-[[nodiscard]] inline std::vector<Token> read_eos(JsonFields& fields, Token fallback) {
-  constexpr std::string_view kKey = "eos_token_id";
-  const Json* value = fields.find(kKey);
-  if (value == nullptr) return {fallback};
-  std::vector<Token> ids;
-  if (value->is_null()) return ids;
-  const auto add = [&](const Json& id) {
-    const auto* number = id.get_ptr<const std::uint64_t*>();
-    if (number == nullptr || *number > std::uint64_t{std::numeric_limits<Token>::max()}) {
-      return fields.refuse(kKey, "a token id or a list of them", describe(id));
-    }
-    ids.push_back(static_cast<Token>(*number));
-  };
-  if (const auto* list = value->get_ptr<const Json::array_t*>()) {
-    for (const Json& id : *list) add(id);
+/// The tokens that end a text, of a vocabulary that has been read; `fallback` where nothing is
+/// said.
+[[nodiscard]] inline std::vector<Token> read_eos(JsonFields& fields, std::size_t vocab_size,
+                                                 Token fallback) {
+  EosTokens tokens(vocab_size);
+  const Json* value = fields.find(kEosKey);
+  if (value != nullptr) {
+    tokens.add(fields.name(), kEosKey, *value);
   } else {
-    add(*value);
+    tokens.add(static_cast<std::uint64_t>(fallback));
   }
-  return ids;
+  for (const std::string& note : tokens.notes()) fields.note(note);
+  return tokens.ids();
 }
 
 /// vocab_size rows, rounded up as the original code does before it makes the embedding.
@@ -150,7 +152,7 @@ inline void refuse_other_blocks(JsonFields& fields) {
   config.bias = fields.flag("use_bias", false);
   config.conv_bias = fields.flag("use_conv_bias", true);
   config.tie_embeddings = fields.flag("tie_word_embeddings", false);
-  config.eos_token_ids = read_eos(fields, 2);
+  config.eos_token_ids = read_eos(fields, config.vocab_size, 2);
   const std::size_t num_heads = fields.integer("num_heads", 128);
   if (num_heads * config.headdim != config.d_inner) {
     fields.refuse("num_heads",
@@ -205,7 +207,7 @@ inline void read_ssm_cfg(JsonFields& fields, Config& config) {
   config.n_layer = fields.integer("n_layer", 64);
   config.vocab_size = read_padded_vocab(fields);
   config.tie_embeddings = fields.flag("tie_embeddings", true);
-  config.eos_token_ids = read_eos(fields, 0);
+  config.eos_token_ids = read_eos(fields, config.vocab_size, 0);
   const Json none = Json::object();
   const Json* arguments = fields.find("ssm_cfg");
   if (arguments != nullptr && !arguments->is_object()) {
@@ -231,7 +233,7 @@ inline void read_ssm_cfg(JsonFields& fields, Config& config) {
   config.d_ssm = config.d_inner;
   config.ngroups = fields.integer("n_groups", 8);
   config.tie_embeddings = fields.flag("tie_embeddings", false);
-  config.eos_token_ids = read_eos(fields, 2);
+  config.eos_token_ids = read_eos(fields, config.vocab_size, 2);
   return config;
 }
 
@@ -248,7 +250,8 @@ inline void read_ssm_cfg(JsonFields& fields, Config& config) {
 
 }  // namespace detail
 
-inline Result<Config> parse_config(std::string_view json, std::string_view name) {
+inline Result<Config> parse_config(std::string_view json, std::string_view name,
+                                   std::vector<std::string>* notes) {
   const Result<detail::Json> document = detail::parse_json(json, name);
   if (!document) return document.error();
   if (!document->is_object()) {
@@ -268,7 +271,28 @@ inline Result<Config> parse_config(std::string_view json, std::string_view name)
   if (const Result<void> valid = config.validate(); !valid) {
     return Error{valid.error().code, detail::concat(name, ": ", valid.error().message)};
   }
+  if (notes != nullptr) notes->insert(notes->end(), fields.notes().begin(), fields.notes().end());
   return config;
 }
+
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION std::string update_config(std::string_view json, const Config& config) {
+  const Result<Config> said = parse_config(json);
+  const Result<detail::Json> document = detail::parse_json(json, "config.json");
+  auto text = detail::parse_ordered_json(json);
+  if (!said || !document || !text.is_object()) return std::string(json);
+  if (said->tie_embeddings != config.tie_embeddings) {
+    const detail::JsonFields fields(*document, "config.json");
+    const bool of_transformers = detail::config_reader(fields) == detail::read_transformers;
+    text[of_transformers ? "tie_word_embeddings" : "tie_embeddings"] = config.tie_embeddings;
+  }
+  if (said->eos_token_ids != config.eos_token_ids) {
+    text[std::string(detail::kEosKey)] = detail::eos_json(config.eos_token_ids);
+  }
+  return text.dump(2) + "\n";
+}
+
+#endif
 
 }  // namespace mamba2::inline MAMBA2_ISA

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <cstddef>
-#include <limits>
 #include <span>
 
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/io/dtype.hpp"
+#include "mamba2/io/dtype_range.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include <cstdint>
@@ -26,28 +26,9 @@ namespace mamba2::inline MAMBA2_ISA {
          dtype == DType::Q8_0 || dtype == DType::Q4_0 || dtype == DType::Q6_K;
 }
 
-/// A magnitude that every finite value up to it keeps below infinity in this (encodable) type; a
-/// larger one may not.
-[[nodiscard]] constexpr float max_encodable(DType dtype) noexcept {
-  constexpr float kHalf = 65504.0F;  // and so for a block's scale
-  switch (dtype) {
-    case DType::F16:
-      return kHalf;
-    case DType::Q8_0:
-      return kHalf * 127.0F;
-    case DType::Q4_0:
-      return kHalf * 8.0F;
-    case DType::Q6_K:
-      return kHalf * 32.0F;
-    case DType::BF16:
-      return 0x1.FEp127F;
-    default:
-      return std::numeric_limits<float>::max();
-  }
-}
-
 /// Writes floats as elements of an encodable type. F16 and BF16 are rounded to nearest, ties to
-/// even; Q8_0, Q4_0 and Q6_K as ggml quantizes them. `values` are finite, and whole blocks. `out`
+/// even; Q8_0, Q4_0 and Q6_K as ggml quantizes them. `values` are whole
+/// blocks, in magnitude max_encodable() at most. `out`
 /// has room for values.size() / dtype_block(dtype) * dtype_size(dtype) bytes.
 void encode_floats(DType dtype, std::span<const float> values, std::byte* out) noexcept;
 

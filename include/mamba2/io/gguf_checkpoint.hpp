@@ -13,6 +13,7 @@
 
 #include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_fields.hpp"
 #include "mamba2/io/printable.hpp"
@@ -25,9 +26,11 @@ namespace mamba2::inline MAMBA2_ISA {
 [[nodiscard]] Result<void> check_gguf_model(const GgufMetadata& metadata);
 
 /// The hyper-parameters of a Mamba-2 model, from the metadata of its file and the number of rows of
-/// its embedding. Errors: malformed (a key that is missing or wrong), mismatch (no embedding),
+/// its embedding. What can end no text is passed over, and a line for it added to `notes`. Errors:
+/// malformed (a key that is missing or wrong), mismatch (no embedding),
 /// invalid_argument (Config::validate).
-[[nodiscard]] Result<Config> gguf_config(const Gguf& gguf);
+[[nodiscard]] Result<Config> gguf_config(const Gguf& gguf,
+                                         std::vector<std::string>* notes = nullptr);
 
 /// All tensors under their canonical names, in the shapes that the model needs; the data is the
 /// file's. A_log is there as "A", which is -exp(A_log). Error unsupported: a tensor that Mamba-2
@@ -40,6 +43,14 @@ inline constexpr std::string_view kGgufEmbedding = "token_embd.weight";
 inline constexpr std::string_view kGgufHead = "output.weight";
 
 inline constexpr std::string_view kGgufBlock = "blk.";
+
+/// The tokens that end a text, or a message: all that the metadata can name.
+inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom"};
+
+/// The key of such a token, or another with a meaning.
+[[nodiscard]] inline std::string gguf_token_key(std::string_view name) {
+  return concat("tokenizer.ggml.", name, "_token_id");
+}
 
 /// A name in GGUF and here; of a tensor of a block without the prefix.
 struct GgufName {
@@ -125,7 +136,7 @@ inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
   return {};
 }
 
-inline Result<Config> gguf_config(const Gguf& gguf) {
+inline Result<Config> gguf_config(const Gguf& gguf, std::vector<std::string>* notes) {
   detail::GgufFields fields(gguf.metadata());
   Config config;
   config.d_model = fields.integer("mamba2.embedding_length");
@@ -144,12 +155,6 @@ inline Result<Config> gguf_config(const Gguf& gguf) {
                   detail::concat(nheads));
   }
   config.tie_embeddings = gguf.find(detail::kGgufHead) == nullptr;
-  config.eos_token_ids.clear();
-  for (const std::string_view key :
-       {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
-    const auto id = fields.integer_if(key);
-    if (id) config.eos_token_ids.push_back(static_cast<Token>(*id));
-  }
   if (fields.error()) return *fields.error();
 
   const TensorView* embedding = gguf.find(detail::kGgufEmbedding);
@@ -161,9 +166,16 @@ inline Result<Config> gguf_config(const Gguf& gguf) {
                        embedding == nullptr ? "none" : detail::shape_text(embedding->shape))};
   }
   config.vocab_size = embedding->shape[0];
+  detail::EosTokens tokens(config.vocab_size);
+  for (const std::string_view name : detail::kGgufEnds) {
+    const std::string key = detail::gguf_token_key(name);
+    if (const GgufValue* id = fields.find(key)) tokens.add(fields.file(), key, *id);
+  }
+  config.eos_token_ids = tokens.ids();
   if (const Result<void> valid = config.validate(); !valid) {
     return Error{valid.error().code, detail::concat(fields.file(), ": ", valid.error().message)};
   }
+  if (notes != nullptr) notes->insert(notes->end(), tokens.notes().begin(), tokens.notes().end());
   return config;
 }
 

@@ -18,6 +18,8 @@
 #include "mamba2/io/gguf_writer.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
+#include <algorithm>
+
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #endif
@@ -26,7 +28,7 @@ namespace mamba2::inline MAMBA2_ISA {
 
 /// Whether the format, as llama.cpp reads it, can say what a model with this Config is. Error
 /// unsupported, naming the option: biases of the projections, a convolution without bias, limits of
-/// the step size, a gated MLP part, D per channel, norm before gate or none, more than two
+/// the step size, a gated MLP part, D per channel, norm before gate or none, more than three
 /// end-of-text tokens.
 [[nodiscard]] Result<void> check_gguf_export(const Config& config);
 
@@ -102,8 +104,8 @@ MAMBA2_FUNCTION Result<void> check_gguf_export(const Config& c) {
   check.require_flag("conv_bias", true, c.conv_bias);
   check.require("dt_limit", c.dt_min == 0.0F && c.dt_max >= kBeyondReach, "none (0..infinity)",
                 detail::concat(c.dt_min, "..", c.dt_max));
-  check.require("eos_token_id", c.eos_token_ids.size() <= 2, "at most two ids",
-                c.eos_token_ids.size());
+  check.require("eos_token_id", c.eos_token_ids.size() <= detail::kGgufEnds.size(),
+                "at most three ids", c.eos_token_ids.size());
   return check.outcome();
 }
 
@@ -134,13 +136,14 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
     set("mamba2.vocab_size", c.vocab_size);
   }
   const auto set_token = [&](std::string_view key, std::optional<Token> id) {
-    if (id) set(detail::concat("tokenizer.ggml.", key, "_token_id"), static_cast<std::size_t>(*id));
+    if (id) set(detail::gguf_token_key(key), static_cast<std::size_t>(*id));
   };
   set_token("bos", special.bos);
   set_token("padding", special.pad);
   set_token("unknown", special.unknown);
-  if (!c.eos_token_ids.empty()) set_token("eos", c.eos_token_ids[0]);
-  if (c.eos_token_ids.size() > 1) set_token("eot", c.eos_token_ids[1]);
+  for (std::size_t i = 0; i < std::min(c.eos_token_ids.size(), detail::kGgufEnds.size()); ++i) {
+    set_token(detail::kGgufEnds[i], c.eos_token_ids[i]);
+  }
 }
 
 MAMBA2_FUNCTION std::vector<ExportedTensor> gguf_export(const Config& config, DType matrices) {

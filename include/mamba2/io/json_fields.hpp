@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/json.hpp"
@@ -123,7 +125,11 @@ class JsonFields {
   [[nodiscard]] const Json::object_t& entries() const {
     return *object_.get_ptr<const Json::object_t*>();
   }
+  /// Passes something over.
+  void note(std::string text) { notes_.push_back(std::move(text)); }
+
   [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
 
  private:
@@ -133,6 +139,7 @@ class JsonFields {
   std::string_view name_;
   std::string_view prefix_;
   std::optional<Error> error_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace detail

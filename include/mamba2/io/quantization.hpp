@@ -199,7 +199,7 @@ MAMBA2_FUNCTION std::string set_quantization(std::string_view json,
     if (format.rotation > 1) entry["rotation"] = format.rotation;
     matrices[matrix] = std::move(entry);
   }
-  Ordered config = Ordered::parse(json, nullptr, false);
+  Ordered config = detail::parse_ordered_json(json);
   config[std::string(detail::kQuantizationKey)] = {{"quant_method", detail::kQuantMethod},
                                                    {"version", detail::kQuantizationVersion},
                                                    {"matrices", std::move(matrices)}};

@@ -19,6 +19,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #endif
 
@@ -94,9 +95,7 @@ MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTo
   };
   set_token("bos_token_id", special.bos);
   set_token("pad_token_id", special.pad);
-  set_token("eos_token_id", std::nullopt);
-  if (c.eos_token_ids.size() == 1) set_token("eos_token_id", c.eos_token_ids[0]);
-  if (c.eos_token_ids.size() > 1) json["eos_token_id"] = c.eos_token_ids;
+  json[std::string(detail::kEosKey)] = detail::eos_json(c.eos_token_ids);
   json["torch_dtype"] = matrices == DType::F16    ? "float16"
                         : matrices == DType::BF16 ? "bfloat16"
                                                   : "float32";

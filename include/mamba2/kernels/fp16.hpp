@@ -39,7 +39,7 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 inline void store_fp16(const xsimd::batch<float>& values, std::uint16_t* bits) {
   using Floats = xsimd::batch<float>;
   // In this order of arguments min and max give back a NaN.
-  const Floats v = xsimd::max(Floats(-65504.0F), xsimd::min(Floats(65504.0F), values));
+  const Floats v = xsimd::max(Floats(-kMaxFp16), xsimd::min(Floats(kMaxFp16), values));
 #if defined(__AVX512F__)
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(bits),
                       _mm512_maskz_cvtps_ph(0xFFFF, v, _MM_FROUND_TO_NEAREST_INT));

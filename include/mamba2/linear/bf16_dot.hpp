@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
+#include "mamba2/io/dtype_range.hpp"
 #include "mamba2/linear/matrix.hpp"
 
 #if defined(__AVX512BF16__)
@@ -30,6 +31,8 @@ struct Bf16Dot {
   [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
     return Kernel::band_bytes(padded(cols));
   }
+
+  [[nodiscard]] static constexpr float max_weight(DType) { return max_encodable(DType::BF16); }
 
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     // A few columns at a time: first to BF16, which vectorises, then to their places.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "mamba2/io/dtype_range.hpp"
 #include "mamba2/kernels/bf16.hpp"
 #include "mamba2/kernels/quantize.hpp"
 #include "mamba2/kernels/scalars.hpp"
@@ -36,6 +37,8 @@ struct BasicFloat {
   [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
     return scales_offset(cols) + (Format::kScaled ? kBandRows * sizeof(float) : 0);
   }
+
+  [[nodiscard]] static constexpr float max_weight(DType) { return max_encodable(Format::kType); }
 
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     const float* rows = from.values;
@@ -199,6 +202,7 @@ void BasicFloat<Format, kRows>::multiply(const Matrix<BasicFloat>& m, std::size_
 
 struct Fp32Format {
   static constexpr std::string_view name = "fp32";
+  static constexpr DType kType = DType::F32;
   static constexpr bool kScaled = false;
   using Stored = float;
   [[nodiscard]] static kernels::Floats load(const float* from) { return kernels::load(from); }
@@ -207,6 +211,7 @@ struct Fp32Format {
 
 struct Fp16Format {
   static constexpr std::string_view name = "fp16";
+  static constexpr DType kType = DType::F16;
   static constexpr bool kScaled = false;
   using Stored = std::uint16_t;
   [[nodiscard]] static kernels::Floats load(const std::uint16_t* from) {
@@ -219,6 +224,7 @@ struct Fp16Format {
 
 struct Bf16Format {
   static constexpr std::string_view name = "bf16";
+  static constexpr DType kType = DType::BF16;
   static constexpr bool kScaled = false;
   using Stored = std::uint16_t;
   [[nodiscard]] static kernels::Floats load(const std::uint16_t* from) {
@@ -233,6 +239,7 @@ struct Bf16Format {
 
 struct Int8A32Format {
   static constexpr std::string_view name = "int8-a32";
+  static constexpr DType kType = DType::INT8;
   static constexpr bool kScaled = true;
   using Stored = std::int8_t;
   [[nodiscard]] static kernels::Floats load(const std::int8_t* from) {
@@ -245,7 +252,7 @@ struct Int8A32Format {
 
 /// FP32 weights.
 using Fp32 = BasicFloat<Fp32Format>;
-/// IEEE FP16 weights; beyond 65504 they become that.
+/// IEEE FP16 weights: up to 65504.
 using Fp16 = BasicFloat<Fp16Format>;
 #if MAMBA2_BF16_DOT
 using Bf16 = Bf16Dot;

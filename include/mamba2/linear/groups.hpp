@@ -13,6 +13,7 @@
 
 #include "mamba2/core/half.hpp"
 #include "mamba2/io/coded_groups.hpp"
+#include "mamba2/io/dtype_range.hpp"
 #include "mamba2/kernels/group_layout.hpp"
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/linear/coded_inputs.hpp"
@@ -38,6 +39,11 @@ struct BasicGroups {
   }
   [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
     return layout(cols).band_bytes(kBandRows);
+  }
+
+  [[nodiscard]] static constexpr float max_weight(DType stored) {
+    if (detail::has_coded_groups(stored, kBits)) return max_encodable(DType::F32);  // kept
+    return max_encodable(kBits == 4 ? DType::INT4_G32 : DType::Q8_0);
   }
 
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
@@ -130,11 +136,10 @@ struct BasicGroups {
   /// A group of `count` weights that the checkpoint does not have in this form.
   static detail::CodedGroup quantized(const float* w, std::size_t count) {
     constexpr float kLargest = kBits == 4 ? 7.0F : 127.0F;
-    constexpr float kMostFp16 = 65504.0F;
     float most = 0.0F;
     for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::abs(w[i]));
     detail::CodedGroup group;
-    group.scale = float_to_fp16(std::min(most / kLargest, kMostFp16));
+    group.scale = float_to_fp16(std::min(most / kLargest, kMaxFp16));
     const float scale = fp16_to_float(group.scale);
     for (std::size_t i = 0; i < count && scale > 0.0F; ++i) {
       const float code = std::nearbyint(w[i] / scale);

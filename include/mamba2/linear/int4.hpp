@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
+#include "mamba2/io/dtype_range.hpp"
 #include "mamba2/kernels/group_layout.hpp"
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/linear/coded_inputs.hpp"
@@ -46,6 +47,8 @@ struct BasicInt4 {
                       : kGroup == 64 ? DType::INT4_G64
                                      : DType::INT4_G128);
   }
+
+  [[nodiscard]] static constexpr float max_weight(DType) { return max_encodable(DType::INT4_G32); }
 
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     if (takes_codes(from.stored)) return pack_codes(from, cols, band);

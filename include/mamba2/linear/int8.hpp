@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "mamba2/io/dtype_range.hpp"
 #include "mamba2/kernels/int8_layout.hpp"
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/kernels/quantize.hpp"
@@ -35,6 +36,8 @@ struct BasicInt8 {
   }
 
   [[nodiscard]] static constexpr bool takes_codes(DType stored) { return stored == DType::INT8; }
+
+  [[nodiscard]] static constexpr float max_weight(DType) { return max_encodable(DType::INT8); }
 
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     auto* scales = reinterpret_cast<float*>(band + kBandRows * layout(cols).cols);

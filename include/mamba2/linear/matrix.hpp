@@ -11,6 +11,7 @@
 
 #include "mamba2/core/views.hpp"
 #include "mamba2/io/dtype.hpp"
+#include "mamba2/io/dtype_range.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
@@ -58,6 +59,13 @@ struct Matrix {
     if constexpr (requires { W::takes_codes(stored); }) return W::takes_codes(stored);
     return false;
   }
+  /// The largest magnitude that weights may have which a checkpoint stores in this type.
+  [[nodiscard]] static constexpr float max_weight(DType stored) {
+    if constexpr (requires { W::max_weight(stored); }) return W::max_weight(stored);
+    return max_encodable(DType::F32);
+  }
+  /// What the weights are stored in, for messages.
+  [[nodiscard]] static constexpr std::string_view format_name() { return W::name; }
   /// Packs the rows of a band.
   void pack_band(const BandRows& from, std::byte* to) const { W::pack_band(from, cols, to); }
   /// The values of one row: to (cols).
@@ -98,6 +106,8 @@ concept WeightPolicy = requires(Matrix<W>& m, const BandRows& rows, const Inputs
   { m.choose_format(DType::F32) } -> std::same_as<void>;
   { m.band_bytes() } -> std::same_as<std::size_t>;
   { m.takes_codes(DType::F32) } -> std::same_as<bool>;
+  { m.max_weight(DType::F32) } -> std::same_as<float>;
+  { m.format_name() } -> std::convertible_to<std::string_view>;
   { m.pack_band(rows, bytes) } -> std::same_as<void>;
   { m.row(n, to) } -> std::same_as<void>;
   { m.input_bytes() } -> std::same_as<std::size_t>;
@@ -111,9 +121,9 @@ concept WeightPolicy = requires(Matrix<W>& m, const BandRows& rows, const Inputs
 ///   pack_band(rows, cols, to), row(m, index, to), input_bytes(cols), prepare(x, cols, to),
 ///   arithmetic(tokens), multiply(m, first, count, x, y)
 ///                              as those of Matrix
-/// and, if it can, takes_codes(stored). Templates define multiply() outside of the class, where it
-/// is not inline: so that "extern template" keeps it, and the kernels that it calls, out of a
-/// source file.
+/// and, if it can, takes_codes(stored); if it cannot hold every float, max_weight(stored).
+/// Templates define multiply() outside of the class, where it is not inline: so that "extern
+/// template" keeps it, and the kernels that it calls, out of a source file.
 template <class W>
 concept MatrixFormat = requires(const Matrix<W>& m, const BandRows& rows, const Inputs& x,
                                 MutableRows y, std::size_t n, const float* from, float* to,

@@ -149,6 +149,10 @@ struct Matrix<BasicMixed<Policies>> {
   [[nodiscard]] bool takes_codes(DType stored) const {
     return visit([&](const auto& m) { return m.takes_codes(stored); });
   }
+  [[nodiscard]] float max_weight(DType stored) const {
+    return visit([&](const auto& m) { return m.max_weight(stored); });
+  }
+  [[nodiscard]] std::string_view format_name() const { return Mixed::format_name(format); }
   void pack_band(const BandRows& from, std::byte* to) const {
     visit([&](const auto& m) { m.pack_band(from, to); });
   }

@@ -61,11 +61,19 @@ struct CpuLayout {
 
 /// Names of CPUs, as compilers know them.
 inline constexpr CpuLayout kCpuLayouts[] = {
-    {"cortex-a53", layouts::Neon::name}, {"cortex-a55", layouts::Neon::name},
-    {"cortex-a72", layouts::Neon::name}, {"cortex-a76", layouts::Neon::name},
-    {"cortex-a78", layouts::Neon::name}, {"neoverse-n1", layouts::Neon::name},
-    {"armv8-a", layouts::Neon::name},    {"x86-64", layouts::X86::name},
-    {"x86-64-v3", layouts::Avx2::name},  {"x86-64-v4", layouts::Avx512::name},
+    {"cortex-a53", layouts::Neon::name},
+    {"cortex-a55", layouts::Neon::name},
+    {"cortex-a72", layouts::Neon::name},
+    {"cortex-a76", layouts::Neon::name},
+    {"cortex-a78", layouts::Neon::name},
+    {"neoverse-n1", layouts::Neon::name},
+    {"armv8-a", layouts::Neon::name},
+    {"x86-64", layouts::X86::name},
+    {"x86-64-v3", layouts::Avx2::name},
+    {"x86-64-v4", layouts::Avx512::name},
+    {"icelake-server", layouts::Avx512Vnni::name},
+    {"sapphirerapids", layouts::Avx512Vnni::name},
+    {"znver4", layouts::Avx512Bf16::name},
     {"native", layouts::Native::name},
 };
 
@@ -78,5 +86,7 @@ inline constexpr CpuLayout kCpuLayouts[] = {
   }
   return target;
 }
+
+static_assert(layout_of(layouts::Native::cpu) == layouts::Native::name);
 
 }  // namespace mamba2::inline MAMBA2_ISA
