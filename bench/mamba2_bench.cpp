@@ -100,7 +100,7 @@ void add_options(CLI::App& app, Arguments& a) {
   weights.emplace_back("all");
   constexpr std::uint64_t kMostTokens = 1 << 20;
 
-  app.add_option("MODEL", a.path, "Folder with config.json and *.safetensors, or GGUF file");
+  app.add_option("MODEL", a.path, cli::kCheckpointHelp);
   app.add_option("--random", a.shape, "Instead of MODEL: random weights in a published shape")
       ->check(CLI::IsMember(bench::shape_names()));
   app.add_option("-w,--weights", a.weights, "Precisions of the weights: int8,int4; or all of them")

@@ -41,7 +41,7 @@ void describe(CLI::App& app, Arguments& a) {
       "Example: mamba2-soak examples/models/llama-tales-14m --threads 1\n"
       "Exit status: 0 done, 1 memory grew or something failed, 2 wrong usage.");
   app.option_defaults()->always_capture_default();
-  app.add_option("MODEL", a.model, "Folder of a checkpoint, or GGUF file")->required();
+  app.add_option("MODEL", a.model, cli::kModelHelp)->required();
   app.add_option("-n,--tokens", a.tokens, "Tokens to decode")
       ->transform(cli::whole(1, 1'000'000'000'000));
   app.add_option("--intervals", a.intervals, "Lines to print, 2 at least")

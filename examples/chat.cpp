@@ -88,9 +88,7 @@ void describe(CLI::App& app, Arguments& a) {
       "ends.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
   app.option_defaults()->always_capture_default();
-  app.add_option("MODEL", a.model,
-                 "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
-      ->required();
+  app.add_option("MODEL", a.model, cli::kModelHelp)->required();
   app.add_option("--system", a.system,
                  "A line that a new conversation begins with; \\n and \\t are understood")
       ->default_str("");

@@ -62,11 +62,7 @@ void describe(CLI::App& app, Arguments& a) {
       "The text goes to standard output, all else to standard error. Ctrl-C ends the text.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.");
   app.option_defaults()->always_capture_default();
-  app.add_option(
-         "MODEL", a.model,
-         "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file, or file\n"
-         "of mamba2-quantize --pack")
-      ->required();
+  app.add_option("MODEL", a.model, cli::kModelHelp)->required();
   auto* prompt = app.add_option("PROMPT", a.prompt,
                                 "Text to continue; without it, from --file or standard input");
   app.add_option("-f,--file", a.file, "Read the prompt from this file; - is standard input")

@@ -247,7 +247,49 @@ expect 0 'mixed +1 +batch 3 ' mamba2-bench "$toy" --threads 1 --batch 1,3 --repe
 expect 0 '' mamba2-logits "$toy" --text "The sea" --out toy.safetensors
 head -c 3000 "$toy" >cut.gguf
 expect 1 'cut.gguf: ' mamba2-inspect cut.gguf
-expect 1 'text.txt: expected a directory, a .safetensors file or a GGUF file' mamba2-inspect text.txt
+
+# A model by the path of one of its files, and what is no model.
+for part in model-00002-of-00002.safetensors model.safetensors.index.json config.json; do
+  expect 0 cottage generate "$model/$part" "${greedy[@]:2}"
+  same "Once upon a time there was a little girl who lived in a little cottage"
+done
+shard=$model/model-00001-of-00002.safetensors
+talk "Once" -n 40 --template 'The {user} upon a{assistant}\n'
+answer=$(cat out)
+printf 'Once\n' | program chat "$shard" -t 0 --threads 1 -n 40 \
+  --template 'The {user} upon a{assistant}\n' >out 2>err || die "chat: $?"
+same "$answer"
+expect 0 '14\.48 M parameters' mamba2-inspect "$shard"
+expect 0 'perplexity [0-9.]+ ' mamba2-perplexity "$shard" text.txt --context 16 --windows 1 \
+  --reference "$shard"
+expect 0 '^piqa ' mamba2-eval "$shard" piqa.jsonl --compare-model "$shard"
+expect 0 '' mamba2-logits "$shard" --text "The sea" --out shard.safetensors
+cmp last.safetensors shard.safetensors || die "a shard: the logits"
+forms='a folder with config.json and \*.safetensors, one of these files, a GGUF file or a packed file'
+expect 1 "text.txt: expected $forms" mamba2-inspect text.txt
+expect 1 "^generate: text.txt: expected $forms" generate text.txt "The sea"
+expect 1 "text.txt: expected $forms" mamba2-logits text.txt --ids 1 --out x
+expect 1 "^generate: .*/tokenizer.json: expected $forms" generate "$model/tokenizer.json" "The sea"
+expect 1 '^generate: no.safetensors: no such file' generate no.safetensors "The sea"
+pointer='is a pointer of Git LFS, not the file itself \(git lfs pull fetches it\)'
+mkdir clone
+cp "$model"/*.json clone
+for file in model-00001-of-00002.safetensors model-00002-of-00002.safetensors pointer.gguf; do
+  printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >clone/$file
+done
+expect 1 "^generate: clone/model-00001-of-00002.safetensors: $pointer" generate clone "The sea"
+expect 1 "^generate: clone/pointer.gguf: $pointer" generate clone/pointer.gguf "The sea"
+expect 1 "^mamba2-convert: clone/pointer.gguf: $pointer" mamba2-convert clone/pointer.gguf other.gguf
+cp "$model"/*.safetensors clone
+printf ' <!DOCTYPE html>\n<html>' >clone/tokenizer.json
+expect 1 '^generate: clone/tokenizer.json: is a web page, not the file itself' generate clone text
+expect 1 'clone/tokenizer.json: is a web page, .*\(--no-tokenizer leaves it out\)' \
+  mamba2-convert clone other
+expect 1 'clone/tokenizer.json: is a web page' mamba2-quantize clone other --pack native
+printf '{}' >clone/model.safetensors
+sed 's/"hidden_size"/"quantization_config": {"quant_method": "gptq"}, "hidden_size"/' \
+  "$model/config.json" >clone/config.json
+expect 1 'clone/config.json: the weights are quantized by gptq, which is not' mamba2-inspect clone
 
 # Conversion: the same model, the same tokens.
 convert() { expect "$1" "$2" mamba2-convert "${@:3}"; }
@@ -295,6 +337,9 @@ convert 1 'no-such-model' no-such-model other.gguf
 convert 1 'bias must be false in a GGUF file, found true' \
   "$source/tests/golden/transformers/bias" other.gguf
 convert 0 . "$source/tests/golden/transformers/bias" bias
+convert 0 . "$shard" of_shard.gguf --type f32
+cmp tales.gguf of_shard.gguf || die "of_shard.gguf: its name, tokenizer or tensors"
+convert 1 'must be another than the model' folder/config.json folder --force
 as_is=("${emulator[@]}")
 emulator=(bash -c 'ulimit -f 100 && "$@"' limit "${emulator[@]}") # as if the disk were full
 convert 1 'tales.gguf: cannot be written: the file would be too large' "$model" tales.gguf --force
@@ -334,7 +379,7 @@ if [ ${#emulator[@]} -eq 0 ]; then
   [ "$(wc -c <fitted/model.safetensors)" -le 12000000 ] || die "--budget: the size"
   quantize 1 'budget must be at least 9 ' "$model" other --budget 5 --gptq "$source/README.md"
 fi
-quantize 0 '^tales-int8.gguf: int8' "$model" tales-int8.gguf --type int8
+quantize 0 '^tales-int8.gguf: int8' "$shard" tales-int8.gguf --type int8
 cmp q8_0.gguf tales-int8.gguf
 quantize 0 '^tales-int4.gguf: int4, search' "$model" tales-int4.gguf
 [ "$(wc -c <q4_0.gguf)" -eq "$(wc -c <tales-int4.gguf)" ] || die "tales-int4.gguf: the size"
@@ -348,6 +393,10 @@ of_packed() { # WEIGHTS FILE
   cmp original.safetensors packed.safetensors || die "$2: the logits"
 }
 of_packed int8 int8.packed
+expect 0 . mamba2-perplexity int8.packed text.txt --context 16 --windows 1
+expect 0 '^piqa ' mamba2-eval int8.packed piqa.jsonl
+quantize 0 'int8, packed for' "$shard" shard.packed --pack native --type int8
+cmp int8.packed shard.packed || die "shard.packed"
 quantize 0 '^int4.packed: mixed, packed for' int4 int4.packed --pack native
 expect 0 'weights  mixed, ' generate int4.packed "The sea" -n 2 --stats
 quantize 0 '^int4.packed: int4, packed for' int4 int4.packed --pack native --type int4 --force

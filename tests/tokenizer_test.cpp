@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mamba2/core/mapped_file.hpp"
+#include "tests/io/temp_dir.hpp"
 #include "tests/tokenizer/tiny_tokenizer.hpp"
 
 namespace {
@@ -305,6 +306,35 @@ TEST_CASE("files that are not there, are folders or are empty") {
     CHECK(empty.error().code == ErrorCode::malformed);
     CHECK(empty.error().message.starts_with("name: "));
   }
+}
+
+TEST_CASE("the tokenizer beside the files of a checkpoint") {
+  const std::size_t size = load(kBundled).vocab_size();
+  for (const std::string name :
+       {"/config.json", "/tokenizer.json", "/model-00002-of-00002.safetensors",
+        "/model.safetensors.index.json"}) {
+    CAPTURE(name);
+    CHECK(load(kBundled + name).vocab_size() == size);
+  }
+  const mamba2_tests::TempDir dir;
+  const auto weights = dir.write("m.safetensors", "");
+  const auto none = Tokenizer::load(weights);
+  REQUIRE_FALSE(none);
+  CHECK(none.error().message ==
+        dir.path().native() + "/tokenizer.json: cannot open: no such file or directory");
+  const auto missing = Tokenizer::load(dir.path() / "n.safetensors");
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().message ==
+        dir.path().native() + "/n.safetensors: cannot open: no such file or directory");
+  // Whatever its name, what looks like JSON is taken for it, and what does not is no model.
+  CHECK(Tokenizer::load(dir.write("tokens", "\n" + tiny::tokenizer().dump())));
+  const auto text = Tokenizer::load(dir.write("text.txt", "Once upon a time"));
+  REQUIRE_FALSE(text);
+  CHECK(text.error().code == ErrorCode::unsupported);
+  CHECK(text.error().message ==
+        dir.path().native() +
+            "/text.txt: expected a tokenizer.json, a folder with config.json and *.safetensors, "
+            "one of these files, a GGUF file or a packed file of mamba2-quantize --pack");
 }
 
 TEST_CASE("a truncated file is refused at every length") {

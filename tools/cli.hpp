@@ -27,6 +27,13 @@
 
 namespace cli {
 
+/// What a model may be, for --help: to run it, and to look at it or make another of it.
+inline constexpr const char* kModelHelp =
+    "Folder with config.json, *.safetensors and tokenizer.json, or a *.safetensors in it, or\n"
+    "GGUF file, or packed file of mamba2-quantize --pack";
+inline constexpr const char* kCheckpointHelp =
+    "Folder with config.json and *.safetensors, or a *.safetensors in it, or GGUF file";
+
 /// What work() returns, or the exception that it throws (out of memory, say) as an error.
 template <class Work>
 [[nodiscard]] mamba2::Result<void> guarded(Work&& work) {

@@ -108,8 +108,7 @@ void describe(CLI::App& app, Arguments& a) {
       "Writes a Mamba-2 model as a GGUF file, which llama.cpp and this library run, or as a "
       "folder\n"
       "of Hugging Face transformers: model.safetensors, config.json, tokenizer.json.");
-  app.add_option("IN", a.in,
-                 "Folder with config.json and *.safetensors, or such a file, or GGUF file");
+  app.add_option("IN", a.in, cli::kCheckpointHelp);
   app.add_option("OUT", a.out, "File to write if it ends in .gguf, else folder");
   app.add_option("-t,--type", a.type,
                  "Type of the large matrices; all else is F32. Default: as in IN, but f16 for\n"

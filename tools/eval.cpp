@@ -221,9 +221,7 @@ void add_options(CLI::App& app, Options& o) {
   std::vector<std::string> tasks;
   tasks.reserve(std::size(eval::kTasks));
   for (const eval::Task& task : eval::kTasks) tasks.emplace_back(task.name);
-  app.add_option("MODEL", o.model,
-                 "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
-      ->required();
+  app.add_option("MODEL", o.model, cli::kModelHelp)->required();
   auto* files =
       app.add_option("TASK", o.files, "Files of questions, JSON lines, named after their task");
   app.add_option("--task", o.task, "The task of the files, whatever their names")

@@ -175,9 +175,7 @@ int main(int argc, char** argv) {
   std::string model;
   std::string json_file;
   bool each = false;
-  app.add_option("MODEL", model,
-                 "Folder with config.json and *.safetensors, or such a file, or GGUF file")
-      ->required();
+  app.add_option("MODEL", model, cli::kCheckpointHelp)->required();
   app.add_flag("--tensors", each, "List every tensor, not one line for all layers");
   app.add_option("--json", json_file, "Write the report to this file as JSON");
   app.footer(

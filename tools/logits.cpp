@@ -91,8 +91,7 @@ int main(int argc, char** argv) {
       "Writes the raw FP32 logits of a text or of token ids to a safetensors file: `logits`\n"
       "(positions, rows of the head, padding rows included) and `ids` (tokens).");
   Arguments a;
-  app.add_option("MODEL", a.model, "Folder with config.json and *.safetensors, or GGUF file")
-      ->required();
+  app.add_option("MODEL", a.model, cli::kModelHelp)->required();
   auto* ids = cli::add_list(app, "--ids", a.ids, "Token ids: 1,5,9 (needs no tokenizer)", 0,
                             std::numeric_limits<Token>::max());
   auto* text = app.add_option("--text", a.text, "Text, encoded with the model's tokenizer");

@@ -218,9 +218,7 @@ Result<void> run(const Options& o, const cli::WorkerOptions& workers) {
 }
 
 void add_options(CLI::App& app, Options& o) {
-  app.add_option("MODEL", o.model,
-                 "Folder with config.json, *.safetensors and tokenizer.json, or GGUF file")
-      ->required();
+  app.add_option("MODEL", o.model, cli::kModelHelp)->required();
   app.add_option("TEXT", o.text, "The text, a file in UTF-8")->required();
   app.add_option("--context", o.context, "Tokens of a window")
       ->default_str("512; 2048 with --rolling")

@@ -37,8 +37,8 @@ struct MemoryRequired {
 template <WeightPolicy WeightT>
 class Mamba2Model {
  public:
-  /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of a
-  /// .safetensors file beside its config.json; any float type, the names of Hugging Face or of
+  /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of one of these
+  /// files, a shard standing for all; any float type, the names of Hugging Face or of
   /// state-spaces/mamba; or the path of a GGUF file. Or the path of a packed file
   /// (io/packed_file.hpp), which stays mapped and is used in place. Errors: io, malformed,
   /// unsupported, mismatch, out_of_memory; the message names the file, the tensor or key, what was

@@ -3,13 +3,13 @@
 // file.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -24,6 +24,7 @@
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/io/gguf_metadata.hpp"
+#include "mamba2/io/model_path.hpp"
 #include "mamba2/io/packed_file.hpp"
 #include "mamba2/tokenizer/normalize.hpp"
 #include "mamba2/tokenizer/pretokenize.hpp"
@@ -50,8 +51,8 @@ struct DecodeOptions {
 /// many threads.
 class Tokenizer {
  public:
-  /// Loads a tokenizer.json, or the one in a directory, or the tokenizer of a GGUF file or of a
-  /// packed model.
+  /// Loads a tokenizer.json, or the one in a directory or beside the .safetensors file (or its
+  /// index, or the config) of a checkpoint, or the tokenizer of a GGUF file or of a packed model.
   /// Errors: io, malformed, unsupported.
   [[nodiscard]] static Result<Tokenizer> load(const std::filesystem::path& path);
 
@@ -155,9 +156,8 @@ MAMBA2_FUNCTION Tokenizer::Tokenizer(const detail::TokenizerFile& file,
       use_regex_(file.use_regex) {}
 
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
-  std::error_code ignored;  // opening the file says what is wrong
-  const bool is_directory = std::filesystem::is_directory(path, ignored);
-  const std::filesystem::path file_path = is_directory ? path / "tokenizer.json" : path;
+  const std::optional<std::filesystem::path> folder = detail::checkpoint_folder(path);
+  const std::filesystem::path file_path = folder ? *folder / "tokenizer.json" : path;
   const Result<MappedFile> file = MappedFile::open(file_path);
   if (!file) return file.error();
   const auto bytes = file->bytes();
@@ -167,7 +167,12 @@ MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::load(const std::filesystem::path& p
     if (!packed) return packed.error();
     return from_json(packed->tokenizer_json, file_path.native());
   }
-  return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file_path.native());
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const bool is_json =
+      file_path.extension() == ".json" ||
+      text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size())).starts_with('{');
+  if (!is_json) return detail::no_model(path, bytes, "a tokenizer.json, ");
+  return from_json(text, file_path.native());
 }
 
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_json(std::string_view json,

@@ -319,8 +319,14 @@ TEST_CASE("config: other models are refused by name") {
   check_refused_config(hf(R"("architectures": [7])"), ErrorCode::unsupported, {"architectures"});
   check_refused_config(hf(R"("architectures": "Mamba2ForCausalLM")"), ErrorCode::malformed,
                        {"architectures must be a list"});
-  check_refused_config(hf(R"("hidden_act": "gelu")"), ErrorCode::unsupported,
-                       {"hidden_act", "gelu"});
+  for (const std::string act : {"\"gelu\"", "\"Swish\"", "\"\"", "1", "null", "[\"swish\"]"}) {
+    check_refused_config(hf("\"hidden_act\": " + act), ErrorCode::unsupported,
+                         {"hidden_act must be \"silu\", found "});
+  }
+  CHECK(parse_config(hf(R"("hidden_act": "swish")")));
+  CHECK(parse_config(hf(R"("architectures": ["Mamba2Model"])")));
+  check_refused_config(hf(R"("architectures": ["MambaModel"])"), ErrorCode::unsupported,
+                       {"architectures", "MambaModel"});
   for (const std::string& base : {hf(""), original("")}) {
     const std::string open = base.substr(0, base.size() - 1);
     check_refused_config(with(open, R"("rms_norm": false)"), ErrorCode::unsupported,
@@ -339,7 +345,8 @@ TEST_CASE("config: other models are refused by name") {
   check_refused_config("{}", ErrorCode::unsupported, {"hidden_size", "d_model"});
   check_refused_config(R"({"n_embd": 768})", ErrorCode::unsupported, {"found neither"});
   check_refused_config("[]", ErrorCode::malformed, {"object", "a list of 0"});
-  check_refused_config("", ErrorCode::malformed, {"line 1"});
+  check_refused_config("", ErrorCode::malformed, {"expected JSON, found nothing (0 bytes)"});
+  check_refused_config(" ", ErrorCode::malformed, {"line 1: expected JSON"});
 }
 
 TEST_CASE("config, original: the published 130m") {

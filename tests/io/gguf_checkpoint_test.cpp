@@ -312,7 +312,8 @@ TEST_CASE("gguf checkpoint: files") {
   check_error(Checkpoint::open(dir.path()), ErrorCode::io,
               {"model.gguf, which must be given by its own path"});
   check_error(Checkpoint::open(dir.write("text.gguf", "{}")), ErrorCode::unsupported,
-              {"text.gguf: expected a directory, a .safetensors file or a GGUF file"});
+              {"text.gguf: expected a folder with config.json and *.safetensors, one of these "
+               "files, a GGUF file or a packed file"});
   check_error(Checkpoint::open(dir.write("cut.gguf", std::span(bytes).first(bytes.size() / 2))),
               ErrorCode::malformed, {"cut.gguf: "});
 }

@@ -137,7 +137,9 @@ TEST_CASE("gguf metadata: what values are called in messages") {
 }
 
 TEST_CASE("gguf metadata: magic, version, byte order") {
-  check_metadata_refused({}, ErrorCode::malformed, {"expected 4 bytes of \"GGUF\"", "after 0"});
+  check_metadata_refused({}, ErrorCode::malformed, {"is empty"});
+  check_metadata_refused(Bytes(1), ErrorCode::malformed,
+                         {"expected 4 bytes of \"GGUF\"", "after 1"});
   Bytes other = header(3, 0, 0);
   CHECK(GgufMetadata::parse(other, "f.gguf"));
   other[0] = std::byte{'g'};

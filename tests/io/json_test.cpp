@@ -67,7 +67,8 @@ TEST_CASE("json: bare Infinity, -Infinity and NaN, outside of strings only") {
 }
 
 TEST_CASE("json: errors name the file, the line and the key") {
-  check_refused_json("", "f.json: line 1: expected JSON, found a syntax error");
+  check_refused_json("", "f.json: expected JSON, found nothing (0 bytes)");
+  check_refused_json(" ", "f.json: line 1: expected JSON, found a syntax error");
   check_refused_json("{\"a\": 1,\n \"b\": }",
                      "f.json: line 2 at the key \"b\": expected JSON, found a syntax error");
   check_refused_json(

@@ -55,6 +55,26 @@ TEST_CASE("canonical names") {
   }
   CHECK(canonical_name("backbone.model.norm_f.weight") == "model.norm_f.weight");
   CHECK(canonical_name("model.model.norm_f.weight") == "model.norm_f.weight");
+  // Wrappers for training, in any order and number, of the model and of its parts.
+  for (const std::string prefix :
+       {"module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module.",
+        "module.backbone.", "_orig_mod.model.backbone._orig_mod.", "model.module.backbone.module.",
+        "_fsdp_wrapped_module.backbone.", "model._checkpoint_wrapped_module."}) {
+    CAPTURE(prefix);
+    CHECK(canonical_name(prefix + "embeddings.weight") == "embedding.weight");
+    CHECK(canonical_name(prefix + "layers.3.mixer.D") == "layers.3.mixer.D");
+    CHECK(canonical_name(prefix + "lm_head.weight") == "lm_head.weight");
+  }
+  CHECK(canonical_name("backbone.layers.0._orig_mod.mixer.D") == "layers.0.mixer.D");
+  CHECK(canonical_name("backbone.layers.0.mixer.in_proj._fsdp_wrapped_module.weight") ==
+        "layers.0.mixer.in_proj.weight");
+  // Nothing that only looks like one.
+  CHECK(canonical_name("modules.norm_f.weight") == "modules.norm_f.weight");
+  CHECK(canonical_name("ema.module.norm_f.weight") == "ema.norm_f.weight");
+  CHECK(canonical_name("module") == "module");
+  CHECK(canonical_name("norm_f.module") == "norm_f.module");
+  CHECK(canonical_name("module.") == "module.");
+  CHECK(canonical_name("a..b.") == "a..b.");
   CHECK(canonical_name("embeddings.bias") == "embeddings.bias");
   CHECK(canonical_name("") == "");
 }

@@ -33,12 +33,12 @@ TEST_CASE("reference: the chunked form is the recurrence") {
     REQUIRE(config.validate());
     const Weights weights = random_weights(config, 1);
     const std::vector<Token> tokens = Random(2).tokens(kTokens, config.vocab_size);
-    State state(config);
+    reference::State state(config);
     const std::vector<double> logits = forward(config, weights, tokens, state);
     REQUIRE(logits.size() == kTokens * config.vocab_size);
     for (const std::size_t chunk : {1U, 2U, 7U, 19U, 64U}) {
       CAPTURE(chunk);
-      State chunked(config);
+      reference::State chunked(config);
       const Options options{.chunk = chunk};
       CHECK(max_abs_difference(forward(config, weights, tokens, chunked, options), logits) < 1e-12);
       for (std::size_t i = 0; i < config.n_layer; ++i) {
@@ -58,7 +58,7 @@ TEST_CASE("reference: a sequence may be cut anywhere") {
     for (const std::size_t chunk : {0U, 4U}) {
       for (std::size_t cut = 1; cut < kTokens; ++cut) {
         CAPTURE(cut);
-        State state(config);
+        reference::State state(config);
         const std::span<const Token> all(tokens);
         const Options options{.chunk = chunk};
         std::vector<double> parts = forward(config, weights, all.first(cut), state, options);
@@ -76,7 +76,7 @@ TEST_CASE("reference: random models neither vanish nor explode") {
     const Config& config = variant.config;
     const Weights weights = random_weights(config, 5);
     const std::vector<Token> tokens = Random(6).tokens(100, config.vocab_size);
-    State state(config);
+    reference::State state(config);
     const std::vector<double> logits = forward(config, weights, tokens, state);
     CHECK(max_abs(logits) > 0.5);
     CHECK(max_abs(logits) < 50.0);

@@ -95,7 +95,7 @@ TEST_CASE("toy: logits") {
 
 TEST_CASE("toy: the final state") {
   const Config config = toy_config();
-  State state(config);
+  reference::State state(config);
   forward(config, toy_weights(), toy_tokens(), state);
   const Values& ssm0 = state.blocks[0].ssm;
   const Values& ssm1 = state.blocks[1].ssm;

@@ -9,6 +9,7 @@
 #include <mamba2/io/gguf_checkpoint.hpp>
 #include <mamba2/io/json.hpp>
 #include <mamba2/io/json_fields.hpp>
+#include <mamba2/io/stand_in.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/tokenizer/tokenizer_gguf.hpp>
 #include <mamba2/tokenizer/tokenizer_json.hpp>
@@ -64,22 +65,31 @@ class Companions {
 
   /// The text of tokenizer.json: the file's, or one made from the metadata of GGUF.
   [[nodiscard]] mamba2::Result<std::string> tokenizer_text() const {
-    if (!metadata_) return read_text();
+    if (!metadata_) {
+      auto text = read_text();
+      return text ? text : with_hint(std::move(text).error());
+    }
     const auto file = tokenizer();
     if (!file) return file.error();
     return mamba2::detail::tokenizer_json(*file);
   }
 
-  /// The way out, where a tokenizer cannot be had.
+  /// The way out, where a tokenizer cannot be had; said once.
   [[nodiscard]] static mamba2::Error with_hint(mamba2::Error error) {
-    error.message += " (--no-tokenizer leaves it out)";
+    constexpr std::string_view kHint = " (--no-tokenizer leaves it out)";
+    if (!error.message.ends_with(kHint)) error.message += kHint;
     return error;
   }
 
  private:
   [[nodiscard]] mamba2::Result<std::string> read_text() const {
     constexpr std::size_t kMaxBytes = std::size_t{1} << 28;
-    return mamba2::read_text_file(tokenizer_, kMaxBytes);
+    auto text = mamba2::read_text_file(tokenizer_, kMaxBytes);
+    if (!text) return text;
+    const std::string_view instead = mamba2::detail::stand_in(*text);
+    if (instead.empty()) return text;
+    return mamba2::Error{mamba2::ErrorCode::malformed,
+                         mamba2::detail::concat(tokenizer_.native(), ": ", instead)};
   }
 
   [[nodiscard]] mamba2::Result<mamba2::detail::TokenizerFile> read_tokenizer() const {

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <mamba2/io/model_path.hpp>
 #include <mamba2/mamba2.hpp>
 #include <string>
 #include <string_view>
@@ -64,10 +65,11 @@ inline void catch_signals() {
   return cli::check_writable(fs::path(out) / "model.safetensors");
 }
 
-/// A model's name, from its path.
+/// A model's name, from its path: that of its folder, or of its file if that is all of it.
 [[nodiscard]] inline std::string name_of_model(const std::filesystem::path& in) {
   namespace fs = std::filesystem;
-  fs::path path = fs::absolute(in).lexically_normal();
+  const auto folder = mamba2::detail::checkpoint_folder(in);
+  fs::path path = fs::absolute(folder ? *folder : in).lexically_normal();
   if (path.filename().empty()) path = path.parent_path();
   return (fs::is_directory(path) ? path.filename() : path.stem()).native();
 }

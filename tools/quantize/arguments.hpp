@@ -47,8 +47,7 @@ struct Arguments {
 };
 
 inline void add_options(CLI::App& app, Arguments& a) {
-  app.add_option("IN", a.in, "Folder with config.json and *.safetensors, or such a file, or GGUF")
-      ->required();
+  app.add_option("IN", a.in, cli::kCheckpointHelp)->required();
   app.add_option("OUT", a.out, "File to write if it ends in .gguf, or with --pack, else folder")
       ->required();
   app.add_option("-t,--type", a.type,

@@ -24,11 +24,13 @@
 #include "mamba2/io/generation_config.hpp"
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
+#include "mamba2/io/model_path.hpp"
 #include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors.hpp"
 #include "mamba2/io/shard_index.hpp"
+#include "mamba2/io/shard_tensors.hpp"
 #include "mamba2/io/tied_head.hpp"
 #endif
 
@@ -45,9 +47,10 @@ namespace mamba2::inline MAMBA2_ISA {
 class Checkpoint {
  public:
   /// Opens a directory (config.json or params.json, and model.safetensors, or the shards of
-  /// model.safetensors.index.json, or one other .safetensors file), or a .safetensors file with its
-  /// config beside it, or a GGUF file. A generation_config.json beside the config may name more
-  /// tokens that end a text. The files stay mapped and must not change meanwhile.
+  /// model.safetensors.index.json, or one other .safetensors file), or one of these files, with the
+  /// others beside it (a shard stands for all), or a GGUF file. A generation_config.json beside the
+  /// config may name more tokens that end a text. The files stay mapped and must not change
+  /// meanwhile.
   /// Errors: io (a file is missing or unreadable), malformed, unsupported (another kind of model or
   /// of file), mismatch (tensors that do not fit the config), invalid_argument (the config).
   [[nodiscard]] static Result<Checkpoint> open(const std::filesystem::path& path);
@@ -113,29 +116,6 @@ class Checkpoint {
 #if MAMBA2_HAS_DEFINITIONS
 
 namespace detail {
-
-/// All tensors of all shards under their canonical names, quantized matrices as config.json says.
-[[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards,
-                                                      std::string_view config_json,
-                                                      std::string_view config_name) {
-  const Result<Quantization> quantization = parse_quantization(config_json, config_name);
-  if (!quantization) return quantization.error();
-  std::vector<TensorView> tensors;
-  for (const Safetensors& shard : shards) {
-    for (const TensorView& tensor : shard.tensors()) {
-      tensors.push_back(tensor);
-      tensors.back().name = canonical_name(tensor.name);
-    }
-  }
-  TensorTable table(std::move(tensors));
-  if (const TensorView* twice = table.duplicate()) {
-    return Error{ErrorCode::malformed,
-                 concat(twice->file, ": tensor ", in_quotes(twice->name),
-                        " must occur once under one of its names, found it also in ",
-                        table.find(twice->name)->file)};
-  }
-  return join_scales(std::move(table), *quantization, config_name);
-}
 
 /// Checks the shape and the type of a tensor that a model needs.
 [[nodiscard]] inline Result<void> check_tensor(const TensorView& tensor, const TensorSpec& spec) {
@@ -217,6 +197,8 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
   if (!generation_config_json.empty()) {
     detail::add_generation_config(generation_config_json, "generation_config.json", *config, notes);
   }
+  const Result<Quantization> quantization = parse_quantization(config_json);
+  if (!quantization) return quantization.error();
   std::vector<Safetensors> parsed;
   std::uint64_t file_bytes = 0;
   for (const std::span<const std::byte> bytes : shards) {
@@ -226,7 +208,8 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
     parsed.push_back(*std::move(shard));
     file_bytes += bytes.size();
   }
-  const Result<TensorTable> tensors = detail::merge_shards(parsed, config_json, "config.json");
+  const Result<TensorTable> tensors =
+      detail::merge_shards(parsed, *config, *quantization, "config.json", notes);
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint =
       assemble(*std::move(config), *tensors, "checkpoint", std::move(notes));
@@ -240,10 +223,13 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
   if (files->is_single) return open_gguf(path);
   const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
   if (!text) return text.error();
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = files->notes;
   Result<Config> config = parse_config(*text, files->config.native(), &notes);
   if (!config) return config.error();
   detail::add_generation_config_beside(files->config, *config, notes);
+  // Before the weights, whose types may be unknown: it says why.
+  const Result<Quantization> quantization = parse_quantization(*text, files->config.native());
+  if (!quantization) return quantization.error();
 
   std::vector<MappedFile> mapped;
   std::vector<Safetensors> parsed;
@@ -262,7 +248,8 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
         detail::check_shards(*files->index, parsed, files->index_file.native());
     if (!consistent) return consistent.error();
   }
-  const Result<TensorTable> tensors = detail::merge_shards(parsed, *text, files->config.native());
+  const Result<TensorTable> tensors =
+      detail::merge_shards(parsed, *config, *quantization, files->config.native(), notes);
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint =
       assemble(*std::move(config), *tensors, path.native(), std::move(notes), mapped);
@@ -300,11 +287,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::
                                 ": is a packed model, which runs but holds no tensors to look at "
                                 "or to convert; give the model that it was packed from")};
   }
-  if (!is_gguf(file->bytes())) {
-    return Error{ErrorCode::unsupported,
-                 detail::concat(path.native(),
-                                ": expected a directory, a .safetensors file or a GGUF file")};
-  }
+  if (!is_gguf(file->bytes())) return detail::no_model(path, file->bytes());
   Result<Checkpoint> checkpoint = from_gguf(file->bytes(), path.native());
   if (checkpoint) checkpoint->files_.push_back(*std::move(file));
   return checkpoint;

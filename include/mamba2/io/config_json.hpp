@@ -109,7 +109,10 @@ inline void refuse_other_models(JsonFields& fields, std::string_view model_type)
   if (const Json* classes = fields.find_value("architectures")) {
     const auto* list = classes->get_ptr<const Json::array_t*>();
     if (list == nullptr) return fields.refuse("architectures", "a list", describe(*classes));
-    for (const Json& name : *list) require_text(fields, "architectures", name, "Mamba2ForCausalLM");
+    for (const Json& name : *list) {
+      // "Mamba2Model" is the same without the head, which is the embedding then.
+      if (name != "Mamba2Model") require_text(fields, "architectures", name, "Mamba2ForCausalLM");
+    }
   }
 }
 
@@ -136,7 +139,9 @@ inline void refuse_other_blocks(JsonFields& fields) {
 [[nodiscard]] inline Config read_transformers(JsonFields& fields) {
   refuse_other_models(fields, "mamba2");
   refuse_other_blocks(fields);
-  if (const Json* act = fields.find("hidden_act")) require_text(fields, "hidden_act", *act, "silu");
+  if (const Json* act = fields.find("hidden_act"); act != nullptr && *act != "swish") {
+    require_text(fields, "hidden_act", *act, "silu");  // "swish" is another name of it
+  }
   Config config;
   config.d_model = fields.integer("hidden_size", 4096);
   config.n_layer = fields.integer("num_hidden_layers", 64);

@@ -15,6 +15,7 @@
 #include "mamba2/io/gguf_cursor.hpp"
 #include "mamba2/io/gguf_value.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/io/stand_in.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 
@@ -129,6 +130,9 @@ inline void skip_values(GgufCursor& cursor, GgufType type, std::size_t count, in
 
 /// Reads magic and version.
 inline void read_gguf_version(std::span<const std::byte> bytes, GgufCursor& cursor) {
+  if (const std::string_view instead = stand_in(bytes); !instead.empty()) {
+    return cursor.fail(ErrorCode::malformed, instead);
+  }
   (void)cursor.bytes(4, "\"GGUF\"");
   if (!cursor.failed() && !is_gguf(bytes)) {
     cursor.fail(ErrorCode::malformed, "the file must begin with \"GGUF\", found other bytes");

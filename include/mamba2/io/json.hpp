@@ -14,6 +14,7 @@
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/io/stand_in.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
 namespace detail {
@@ -65,6 +66,8 @@ class JsonBuilder : public JsonEvents {
   }
 
   bool syntax_error(std::size_t position, bool number_overflow) override {
+    if (text_.empty()) return fail("expected JSON, found nothing (0 bytes)");
+    if (const std::string_view instead = stand_in(text_); !instead.empty()) return fail(instead);
     const std::string_view before = text_.substr(0, position);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const std::string near = key_ != nullptr ? concat(" at the key ", in_quotes(*key_)) : "";

@@ -40,6 +40,7 @@
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/io/export.hpp"
+#include "mamba2/io/foreign_quantization.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
 #include "mamba2/io/scaled_codes.hpp"
@@ -79,8 +80,6 @@ inline constexpr std::size_t kMaxRotation = 256;
 
 namespace detail {
 
-inline constexpr std::string_view kQuantizationKey = "quantization_config";
-inline constexpr std::string_view kQuantMethod = "mamba2";
 inline constexpr std::size_t kQuantizationVersion = 1;
 
 [[nodiscard]] inline std::optional<DType> coded_type(std::size_t bits, std::size_t group) {
@@ -153,6 +152,9 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
   if (!document) return document.error();
   if (!document->is_object()) return quantization;
   detail::JsonFields config(*document, name);
+  if (const Result<void> ours = detail::refuse_foreign_quantization(config); !ours) {
+    return ours.error();
+  }
   const detail::Json* value = config.find_value(detail::kQuantizationKey);
   if (value == nullptr) return quantization;
   if (!value->is_object())

@@ -18,6 +18,7 @@
 #include "mamba2/core/views.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/safetensors_header.hpp"
+#include "mamba2/io/stand_in.hpp"
 #include "mamba2/io/tensor_view.hpp"
 
 namespace mamba2::inline MAMBA2_ISA {
@@ -60,6 +61,7 @@ split_safetensors(std::span<const std::byte> bytes, std::string_view file) {
   const auto failure = [&](const auto&... reason) {
     return Error{ErrorCode::malformed, concat(file, ": ", reason...)};
   };
+  if (const std::string_view instead = stand_in(bytes); !instead.empty()) return failure(instead);
   if (bytes.size() < sizeof length) {
     return failure("expected at least 8 bytes of safetensors, found ", bytes.size());
   }

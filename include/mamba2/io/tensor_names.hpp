@@ -19,10 +19,34 @@ struct TensorSpec {
   std::vector<std::size_t> shape;
 };
 
-/// The one name that this library uses for a tensor of a checkpoint: without the prefixes "model."
-/// and "backbone.", and with "embedding" for transformers' "embeddings".
-[[nodiscard]] inline std::string canonical_name(std::string_view name) {
+namespace detail {
+
+/// A name without the components that wrappers for training put before those of the module in them:
+/// DistributedDataParallel, torch.compile, fully sharded data parallelism and checkpointing of
+/// activations, of the model or of a part of it.
+[[nodiscard]] inline std::string unwrapped_name(std::string_view name) {
+  std::string unwrapped;
+  while (!name.empty()) {
+    const std::string_view component = name.substr(0, name.find('.'));
+    const std::string_view with_dot = name.substr(0, component.size() + 1);
+    name.remove_prefix(with_dot.size());
+    const bool is_wrapper = component == "module" || component == "_orig_mod" ||
+                            component == "_fsdp_wrapped_module" ||
+                            component == "_checkpoint_wrapped_module";
+    if (!is_wrapper || name.empty()) unwrapped += with_dot;
+  }
+  return unwrapped;
+}
+
+}  // namespace detail
+
+/// The one name that this library uses for a tensor of a checkpoint: without the components of
+/// wrappers for training ("module.", "_orig_mod."), without the prefixes "model." and "backbone.",
+/// and with "embedding" for transformers' "embeddings".
+[[nodiscard]] inline std::string canonical_name(std::string_view full_name) {
   constexpr std::string_view kEmbeddings = "embeddings.weight";
+  const std::string unwrapped = detail::unwrapped_name(full_name);
+  std::string_view name = unwrapped;
   for (const std::string_view prefix : {"model.", "backbone."}) {
     if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
   }

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tensors of all safetensors files of a checkpoint under this library's names, without those
+// that change nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/config.hpp"
+#include "mamba2/core/result.hpp"
+#include "mamba2/io/printable.hpp"
+#include "mamba2/io/quantization.hpp"
+#include "mamba2/io/safetensors.hpp"
+#include "mamba2/io/tensor_names.hpp"
+#include "mamba2/io/tensor_view.hpp"
+
+namespace mamba2::inline MAMBA2_ISA {
+namespace detail {
+
+/// Gives the filters of the convolution the shape that they have in PyTorch, (channels, 1, taps).
+/// MLX has the middle dimension last and some writers drop it: the same bytes, a filter after the
+/// other.
+inline void normalize_filters(TensorView& tensor, const Config& config) {
+  const std::size_t channels = config.conv_dim();
+  const std::size_t taps = config.d_conv;
+  const bool is_other = tensor.shape == std::vector{channels, taps} ||
+                        tensor.shape == std::vector{channels, taps, std::size_t{1}};
+  if (is_other && tensor.name.ends_with(".mixer.conv1d.weight")) {
+    tensor.shape = {channels, 1, taps};
+  }
+}
+
+/// Whether a model would be the same with and without a tensor, which the config does not ask for:
+///
+/// * Buffers of constants that the layers with the parameters would have made themselves: the
+///   frequencies of rotary embeddings and the counter of batch normalization. Such a layer is no
+///   part of Mamba-2, and its parameters are refused.
+/// * Zeros to add: the bias of a linear layer or of the convolution. The bias of a norm is none of
+///   these, as norms that have one (LayerNorm) are computed otherwise.
+///
+/// Anything else might be meant to count, copies of the weights by optimizers and averages among
+/// it: only who made the file knows which are to run.
+[[nodiscard]] inline bool changes_nothing(const TensorView& tensor, const Config& config) {
+  const std::string_view name = tensor.name;
+  if (name.ends_with(".inv_freq") || name.ends_with(".num_batches_tracked")) return true;
+  const bool is_projection =
+      name.ends_with(".mixer.in_proj.bias") || name.ends_with(".mixer.out_proj.bias");
+  const bool is_bias = name == "lm_head.bias" || (is_projection && !config.bias) ||
+                       (name.ends_with(".mixer.conv1d.bias") && !config.conv_bias);
+  return is_bias && std::all_of(tensor.data.begin(), tensor.data.end(),
+                                [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+/// Takes the tensors out that change nothing, and notes it.
+inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& config,
+                              std::vector<std::string>& notes) {
+  const auto idle = std::stable_partition(
+      tensors.begin(), tensors.end(),
+      [&config](const TensorView& tensor) { return !changes_nothing(tensor, config); });
+  const auto count = tensors.end() - idle;
+  if (count == 0) return;
+  const std::string first = in_quotes(idle->name);
+  notes.push_back(concat(
+      idle->file, ": ",
+      count == 1
+          ? concat("tensor ", first, " is passed over, as it changes nothing")
+          : concat(count, " tensors are passed over, as they change nothing, the first ", first)));
+  tensors.erase(idle, tensors.end());
+}
+
+/// All tensors of all shards under their canonical names, the filters of convolutions in one shape,
+/// quantized matrices as config.json says.
+/// What is passed over is noted. `config_name` is the name of config.json, for messages. Errors:
+/// malformed (two tensors of one name), those of join_scales.
+[[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards,
+                                                      const Config& config,
+                                                      const Quantization& quantization,
+                                                      std::string_view config_name,
+                                                      std::vector<std::string>& notes) {
+  std::vector<TensorView> tensors;
+  for (const Safetensors& shard : shards) {
+    for (const TensorView& tensor : shard.tensors()) {
+      tensors.push_back(tensor);
+      tensors.back().name = canonical_name(tensor.name);
+      normalize_filters(tensors.back(), config);
+    }
+  }
+  drop_idle_tensors(tensors, config, notes);
+  TensorTable table(std::move(tensors));
+  if (const TensorView* twice = table.duplicate()) {
+    return Error{ErrorCode::malformed,
+                 concat(twice->file, ": tensor ", in_quotes(twice->name),
+                        " must occur once under one of its names, found it also in ",
+                        table.find(twice->name)->file)};
+  }
+  return join_scales(std::move(table), quantization, config_name);
+}
+
+}  // namespace detail
+}  // namespace mamba2::inline MAMBA2_ISA
