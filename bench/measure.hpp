@@ -37,7 +37,7 @@ class Measurement {
   /// Error: those of loading.
   [[nodiscard]] mamba2::Result<void> load() {
     // The peak is that of everything before, where it cannot be reset.
-    if (reset_peak_rss()) baseline_rss_ = peak_rss();
+    if (reset_peak_memory()) baseline_rss_ = cli::peak_memory();
     mamba2::Result<void> loaded;
     const double time = seconds([&] { loaded = make_model(); });
     load_s_ = request_.random ? 0.0 : time;
@@ -285,7 +285,7 @@ class Measurement {
 
   void summarize(const std::vector<Slice>& slices, const Operations& operations, Row& row) const {
     bench::summarize(slices, operations, row);
-    row.peak_rss = baseline_rss_ == 0 ? 0 : peak_rss();
+    row.peak_rss = baseline_rss_ == 0 ? 0 : cli::peak_memory();
   }
 
   [[nodiscard]] Row describe(std::string_view phase, const Threads& threads) const {

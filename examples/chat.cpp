@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "../tools/chat_format.hpp"
 #include "../tools/cli.hpp"
 #include "../tools/keep_state.hpp"
 #include "../tools/sampling.hpp"
@@ -20,40 +21,18 @@
 
 namespace {
 
+/// A conversation with a model whose own form is not known.
+constexpr const char* kUsualFormat = "User: {user}\\nAssistant:{assistant}\\n";
+
 struct Arguments {
   std::string model;
   std::string system;
-  std::string format = "User: {user}\\nAssistant:{assistant}\\n";
+  std::string format;  ///< empty: not given
   std::string state;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
   mamba2::GenerateOptions generate;
   cli::SamplingOptions sampling;
-};
-
-/// The text around what is said: before the user's line, between it and the answer, and after that.
-struct Format {
-  std::string before;
-  std::string between;
-  std::string after;
-
-  /// Nothing is left if {user} and {assistant} are not there, in this order.
-  [[nodiscard]] static Format parse(const std::string& text) {
-    constexpr std::string_view kUser = "{user}";
-    constexpr std::string_view kAssistant = "{assistant}";
-    const std::size_t user = text.find(kUser);
-    const std::size_t assistant = user == text.npos ? text.npos : text.find(kAssistant, user);
-    if (assistant == text.npos) return {};
-    const std::size_t line_end = user + kUser.size();
-    return {text.substr(0, user), text.substr(line_end, assistant - line_end),
-            text.substr(assistant + kAssistant.size())};
-  }
-
-  /// Where a model begins the user's next line by itself.
-  [[nodiscard]] std::string stop() const {
-    const std::string next = after + before;
-    return next.substr(0, next.find_last_not_of(" \n\t") + 1);
-  }
 };
 
 volatile std::sig_atomic_t interrupted = 0;
@@ -73,53 +52,86 @@ void catch_interrupt(bool once) {
 }
 
 void describe(CLI::App& app, Arguments& a) {
-  app.description("Talks with a Mamba-2 language model: a line in, an answer out.");
+  app.description(
+      "Talks with a Mamba-2 language model, or tells a story with it: a line in, an answer out.");
   app.footer(
       "Examples:\n"
-      "  chat MODEL --system \"A talk between a sailor and a child.\" --state sailor.state\n"
+      "  chat MODEL --state tale.state\n"
       "  chat MODEL --template \"<|im_start|>user\\n{user}<|im_end|>\\n"
       "<|im_start|>assistant\\n{assistant}<|im_end|>\\n\"\n"
+      "  chat MODEL --template \"Child: {user}\\nSailor:{assistant}\\n\" --system \"By the sea.\"\n"
       "\n"
-      "Ctrl-C stops an answer, Ctrl-D ends the program. With --state every turn that has ended is\n"
-      "on the disk, whatever happens to the program or the machine afterwards, and the same "
-      "command\n"
-      "goes on there; what remains of a stopped answer is what was shown. If another program has\n"
-      "written to the file meanwhile, its conversation stays, and this one goes to FILE.1 and "
-      "ends.\n"
+      "A model that brings no chat template, in tokenizer_config.json, chat_template.jinja or a\n"
+      "GGUF file, is no assistant as far as its files tell. It goes on with the lines that are\n"
+      "typed: they and what it writes are one text, such as a story, and a line is a paragraph\n"
+      "of it, or the rest of a sentence. --template makes it a conversation. The template that\n"
+      "a model may bring is not applied; without --template a turn then looks like\n"
+      "  User: {user}\\nAssistant:{assistant}\\n\n"
+      "\n"
+      "An answer ends with the model's end of text, before what follows {assistant} or, if that\n"
+      "is white space, the user's next line, and when it is long enough.\n"
+      "\n"
+      "Ctrl-C stops an answer, Ctrl-D ends the program. With --state every turn that has ended\n"
+      "is on the disk, whatever happens to the program or the machine afterwards, and the same\n"
+      "command goes on there; what remains of a stopped answer is what was shown. If another\n"
+      "program has written to the file meanwhile, its conversation stays, and this one goes to\n"
+      "FILE.1 and ends.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
   app.option_defaults()->always_capture_default();
   app.add_option("MODEL", a.model, cli::kModelHelp)->required();
   app.add_option("--system", a.system,
                  "A line that a new conversation begins with; \\n and \\t are understood")
       ->default_str("");
-  app.add_option("--template", a.format, "What a turn looks like; \\n and \\t are understood")
+  app.add_option("--template", a.format,
+                 "What a turn looks like, with {user} and {assistant} in it; \\n and \\t are "
+                 "understood")
+      ->default_str("")
       ->check([](const std::string& text) -> std::string {
-        return Format::parse(text).between.empty() ? "must have {user}, something, {assistant}"
-                                                   : "";
+        return cli::ChatFormat::parse(text).is_story() ? "must have {user}, something, {assistant}"
+                                                       : "";
       });
   app.add_option("--stop", a.generate.stop,
-                 "End an answer before this text, as before the user's next line; may be repeated")
+                 "End an answer before this text, too, or this special token; may be repeated")
       ->default_str("")
       ->allow_extra_args(false);
   app.add_option("--state", a.state, "Keep the conversation in this file, and go on from it")
       ->default_str("");
   a.weights.add(app);
   a.workers.add(app);
-  app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens of an answer at most")
+  app.add_option(
+         "-n,--max-tokens", a.generate.max_tokens,
+         "Tokens of an answer at most; where it is not given, a sentence that has begun may end")
       ->transform(cli::kWhole);
   a.sampling.add(app);
 }
 
-/// A conversation: what was said is what the session has read.
+/// What turns look like. What there is to say about it goes to standard error. Errors: those of
+/// cli::has_chat_template.
+mamba2::Result<cli::ChatFormat> choose_format(const Arguments& a) {
+  if (!a.format.empty()) return cli::ChatFormat::parse(cli::unescape(a.format));
+  const auto has_template = cli::has_chat_template(a.model);
+  if (!has_template) return has_template.error();
+  if (*has_template) {
+    std::cerr << "note: the chat template of the model is not applied: a turn looks like "
+              << kUsualFormat << "; --template gives another form\n";
+    return cli::ChatFormat::parse(cli::unescape(kUsualFormat));
+  }
+  std::cerr << "note: the model brings no chat template, so it is no assistant as far as its files "
+               "tell: it goes on with what you type, such as the beginning of a story; for a "
+               "conversation give --template\n";
+  return cli::ChatFormat();
+}
+
+/// A conversation, or a story: what was said is what the session has read.
 template <class WeightT>
 class Chat {
  public:
   Chat(mamba2::Session<WeightT>& session, mamba2::Sampler& sampler,
-       const mamba2::Tokenizer& tokenizer, const Arguments& a)
+       const mamba2::Tokenizer& tokenizer, cli::ChatFormat format, const Arguments& a)
       : session_(session),
         sampler_(sampler),
         tokenizer_(tokenizer),
-        format_(Format::parse(cli::unescape(a.format))),
+        format_(std::move(format)),
         system_(cli::unescape(a.system)),
         options_(a.generate),
         before_(session.state()) {
@@ -133,7 +145,7 @@ class Chat {
   [[nodiscard]] mamba2::Result<void> turn(const std::string& line) {
     const bool first = session_.state().tokens() == 0;
     const std::string prompt =
-        (first ? system_ : format_.after) + format_.before + line + format_.between;
+        (first ? system_ + format_.before : format_.next(answer_, line)) + line + format_.between;
     before_ = session_.state();
     const auto read = generate(prompt, 0);
     if (!read) return read.error();
@@ -174,7 +186,7 @@ class Chat {
   mamba2::Session<WeightT>& session_;
   mamba2::Sampler& sampler_;
   const mamba2::Tokenizer& tokenizer_;
-  Format format_;
+  cli::ChatFormat format_;
   std::string system_;
   mamba2::GenerateOptions options_;
   mamba2::State before_;
@@ -202,7 +214,9 @@ mamba2::Result<void> talk(const Arguments& a) {
     if (auto loaded = cli::load_state(file, *sampler, a.state, a.sampling); !loaded) return loaded;
   }
 
-  Chat<WeightT> chat(*session, *sampler, *tokenizer, a);
+  auto format = choose_format(a);
+  if (!format) return format.error();
+  Chat<WeightT> chat(*session, *sampler, *tokenizer, *std::move(format), a);
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal && session->state().tokens() > 0) {
     std::cerr << a.state << ": goes on after " << session->state().tokens() << " tokens\n";
@@ -234,6 +248,7 @@ int main(int argc, char** argv) {
   describe(app, arguments);
   return cli::run(app, argc, argv, [&]() -> mamba2::Result<void> {
     for (std::string& stop : arguments.generate.stop) stop = cli::unescape(stop);
+    if (app.count("--max-tokens") == 0) arguments.generate.finish_sentence = cli::kFinishSentence;
     if (auto writable = cli::check_writable(arguments.state); !writable) return writable;
     return cli::with_weights(arguments.weights.of(arguments.model),
                              [&]<class WeightT>() { return talk<WeightT>(arguments); });

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // generate: continues a text with a Mamba-2 model, in the terminal.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +17,7 @@
 
 #include "../tools/cli.hpp"
 #include "../tools/keep_state.hpp"
+#include "../tools/memory.hpp"
 #include "../tools/sampling.hpp"
 #include "../tools/weights.hpp"
 
@@ -34,7 +34,7 @@ struct Arguments {
   cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
-  mamba2::GenerateOptions generate;
+  mamba2::GenerateOptions generate = {.max_tokens = 1024};
   cli::SamplingOptions sampling;
   std::string load_state;
   std::string save_state;
@@ -70,11 +70,14 @@ void describe(CLI::App& app, Arguments& a) {
   a.weights.add(app);
   a.workers.add(app);
   cli::add_state(app, a.state);
-  app.add_option("-n,--max-tokens", a.generate.max_tokens, "Tokens to generate at most")
+  app.add_option("-n,--max-tokens", a.generate.max_tokens,
+                 "Tokens to generate at most; where it is not given, a sentence that has begun may "
+                 "end")
       ->transform(cli::kWhole);
   a.sampling.add(app);
   app.add_option("--stop", a.generate.stop,
-                 "End before this text appears; may be repeated; \\n and \\t are understood")
+                 "End before this text appears, or this special token, such as <|im_end|>; may be "
+                 "repeated; \\n and \\t are understood")
       ->default_str("")
       ->allow_extra_args(false);
   app.add_flag("--ignore-eos", a.ignore_eos, "Go on after an end-of-text token");
@@ -130,25 +133,25 @@ mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a)
 
 template <class WeightT>
 void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State& state,
-                 double load_seconds, const mamba2::Generated& done, const Arguments& a) {
+                 double load_seconds, bool prompt_read, const mamba2::Generated& done,
+                 const Arguments& a) {
   const auto per_second = [](std::size_t count, double seconds) {
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
   };
   const double speed = per_second(done.tokens, done.seconds);
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
   std::cerr << std::fixed << std::setprecision(1)  //
             << "weights  " << WeightT::name << ", "
             << static_cast<double>(model.weight_bytes()) / 1e6 << " MB, " << mamba2::isa()
             << (mamba2::isa() == "x86_64" ? " (built without SIMD: slow)" : "") << "\nload     "
             << load_seconds * 1e3 << " ms"
-            << "\nprompt   " << done.prompt_tokens << " tokens, first token after "
+            << "\nprompt   " << done.prompt_tokens
+            << (prompt_read ? " tokens, first token after " : " tokens were read, stopped after ")
             << done.prompt_seconds * 1e3 << " ms, "
             << per_second(done.prompt_tokens, done.prompt_seconds) << " tokens/s"
             << "\ntext     " << done.tokens << " tokens, " << speed << " tokens/s, "
             << speed * static_cast<double>(model.bytes_per_token(state.precision())) / 1e9
             << " GB/s"
-            << "\nmemory   " << static_cast<double>(usage.ru_maxrss) * 1024 / 1e6 << " MB at most"
+            << "\nmemory   " << static_cast<double>(cli::peak_memory()) / 1e6 << " MB at most"
             << "\nseed     "
             << (a.load_state.empty() || a.sampling.seed_given()
                     ? std::to_string(a.sampling.values().seed)
@@ -202,7 +205,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
                                      });
   if (!done) return done.error();
   std::cout << std::endl;
-  if (a.stats) print_stats(*model, session->state(), load_seconds, *done, a);
+  if (a.stats) print_stats(*model, session->state(), load_seconds, prompt_read, *done, a);
   if (a.save_state.empty() || !prompt_read) return {};
   return cli::save_state(file, a.save_state, false);
 }
@@ -217,6 +220,7 @@ mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument, "the prompt is empty"};
   }
   a.generate.stop_at_eos = !a.ignore_eos;
+  if (app.count("--max-tokens") == 0) a.generate.finish_sentence = cli::kFinishSentence;
   for (std::string& stop : a.generate.stop) stop = cli::unescape(stop);
   return cli::with_weights(a.weights.of(a.model),
                            [&]<class WeightT>() { return continue_text<WeightT>(*prompt, a); });

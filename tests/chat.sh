@@ -10,7 +10,8 @@ mkdir -p "$work"
 cd "$work"
 
 options=("$source/examples/models/llama-tales-14m" --threads 1 -n 12
-  --system "A talk of a king and a child." --repetition-penalty 1.1)
+  --template 'User: {user}\nAssistant:{assistant}\n' --system "A talk of a king and a child."
+  --repetition-penalty 1.1)
 lines=("What is your name?" "Where do you live?" "Who is the old man?" "Good night.")
 chat() { "${emulator[@]}" "$bin/chat" "${options[@]}" "$@"; }
 die() {

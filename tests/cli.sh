@@ -57,6 +57,38 @@ for weights in fp32 fp16 bf16 int4 mixed; do
   expect 0 "weights  $weights, " generate "$model" "The sea" -n 2 -w "$weights" --threads 2 --stats
 done
 expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
+# A prompt that is left before its end: what was read of it, and how fast; and the peak of the memory
+# is that of this program, whatever it was before.
+if [ ${#emulator[@]} -eq 0 ]; then
+  yes "The sea was calm." 2>/dev/null | head -c 8000000 >long.txt || true
+  status=0
+  "$bin/generate" "$model" --file long.txt --no-echo --stats >out 2>err &
+  job=$!
+  for ((try = 0; try < 600; ++try)); do # until it catches the signal
+    caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$job/status")
+    [ $((0x0$caught & 2)) -eq 0 ] || break
+    sleep 0.1
+  done
+  kill -INT "$job"
+  wait "$job" || status=$?
+  [ "$status" -eq 130 ] || die "Ctrl-C: exit status 130 expected, found $status"
+  read -r _ count _ _ _ _ _ milliseconds _ speed _ < <(grep '^prompt ' err)
+  [ "$count" -gt 0 ] && [ $((count % 512)) -eq 0 ] && [ "$count" -lt 1000000 ] ||
+    die "Ctrl-C: whole pieces of the prompt expected"
+  awk "BEGIN { rate = $count / $milliseconds * 1e3; exit !($speed > rate * 0.99 && $speed < rate * 1.01) }" ||
+    die "Ctrl-C: the tokens that were read, in the time that it took, expected"
+fi
+as_is=("${emulator[@]}")
+emulator=(bash -c 'printf -v large "%300000000s" "" && exec "$@"' large "${emulator[@]}")
+expect 0 'memory   1?[0-9]{2}\.' generate "$model" "The sea" -n 2 --stats --threads 1
+emulator=("${as_is[@]}")
+
+# Without a length a text ends with a sentence. The model's own end is passed over here, so that it
+# is the length that ends it.
+if [ ${#emulator[@]} -eq 0 ]; then
+  expect 0 'text     10[2-8][0-9] tokens' generate "$model" "The sea" --seed 1 --ignore-eos --stats
+  grep -qE '[.!?][")]*$' <(tail -n 1 out) || die "the end of a sentence expected"
+fi
 
 # States.
 state() { expect "$1" "$2" generate "$model" -w int8 "${@:3}"; }
@@ -101,16 +133,48 @@ state 0 . --load-state shared.state -n 2 --save-state shared.state
 
 # Talks.
 talk() { printf '%s\n' "$1" | program chat "$model" -t 0 --threads 1 "${@:2}" >out 2>err || die "chat: $?"; }
-talk $'Who are you?\n\nWhere?' -n 6
+usual='User: {user}\nAssistant:{assistant}\n'
+talk $'Who are you?\n\nWhere?' -n 6 --template "$usual"
 [ "$(wc -l <out)" -ge 2 ] || die "chat: two answers expected"
+[ ! -s err ] || die "chat: nothing to say of a template that was given"
+talked=$(cat out)
 talk "Once" -n 40 --template 'The {user} upon a{assistant}\n' --state talk.state --stop ' village'
 stopped=$(wc -c <out)
 talk "Once" -n 40 --template 'The {user} upon a{assistant}\n'
 [ "$stopped" -lt "$(wc -c <out)" ] || die "chat: --stop"
+talk "Once" -n 40 --template 'The {user} upon a{assistant} time\n'
+[ "$(cat out)" = "" ] || die "chat: an answer ends at what follows it in the template"
 expect 2 'template: must have' chat "$model" --template 'User: {user}'
 expect 2 'temperature' chat "$model" -t -1
 expect 1 'no-such/x.state: cannot be written' chat "$model" --state no-such/x.state
 expect 0 '' chat "$model" # no line at all
+# A model without a chat template goes on with what is typed.
+expect 0 . generate "$model" "Once upon a time" -t 0 -n 6 -w fp32 --no-echo --threads 1
+answer=$(cat out)
+expect 0 . generate "$model" "Once upon a time$answer The king said" -t 0 -n 6 -w fp32 --no-echo
+talk_on=$answer$'\n'$(cat out)
+for line in "The king said" " The king said"; do # the sentence has not ended
+  talk $'Once upon a time\n'"$line" -n 6 -w fp32
+  same "$talk_on"
+done
+[ "$(grep -c 'brings no chat template' err)" -eq 1 ] || die "chat: one note expected"
+talk "Once upon a time" -w fp32 # without a length a sentence ends, and then a paragraph
+answer=$(cat out)
+[[ $answer =~ [.!?\"]$ ]] || die "chat: the end of a sentence expected"
+expect 0 . generate "$model" $'Once upon a time'"$answer"$'\n\nThe king said' -t 0 -n 6 -w fp32 --no-echo
+talk_on=$answer$'\n'$(cat out)
+printf 'Once upon a time\n' | program chat "$model" -t 0 -w fp32 --state tale.state >out 2>err
+printf 'The king said\n' | program chat "$model" -n 6 -w fp32 --state tale.state >>out 2>err
+same "$talk_on"
+# One with a template has conversations, in another form than its own, and is told of that.
+mkdir assistant
+ln -s "$model"/* assistant/
+echo '{"chat_template": "{{ messages }}"}' >assistant/tokenizer_config.json
+printf 'Who are you?\n\nWhere?\n' | program chat assistant -t 0 --threads 1 -n 6 >out 2>err
+same "$talked"
+[ "$(grep -c 'is not applied' err)" -eq 1 ] || die "chat: one note expected"
+echo '{' >assistant/tokenizer_config.json
+expect 1 'assistant/tokenizer_config.json: line 1: expected JSON' chat assistant
 
 # Reports.
 expect 0 '14\.48 M parameters' mamba2-inspect "$model" --json report.json
@@ -517,6 +581,9 @@ text=$(cat out)
 mkdir nothing
 (cd nothing && program embedded "The sea") >out 2>err || die "embedded"
 same "$text"
+(cd nothing && ! program hello) >out 2>err || die "hello, without its model: a failure expected"
+[ ! -s out ] && [ "$(wc -l <err)" -eq 1 ] && grep -q '^examples/models/.*: no such' err ||
+  die "hello, without its model: one line expected"
 quantize 1 'int8: is quantized already' int8 other
 quantize 1 'q4_0.gguf: is quantized already' q4_0.gguf other
 quantize 1 'int8: is not empty; --force' "$model" int8

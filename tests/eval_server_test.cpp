@@ -210,6 +210,21 @@ std::string server_generated(const mamba2::Mamba2Model<WeightT>& model, const st
   return text;
 }
 
+/// The most likely tokens behind some, up to the one that ends texts.
+template <class WeightT>
+Tokens server_greedy(const mamba2::Mamba2Model<WeightT>& model, const Tokens& context,
+                     std::size_t count) {
+  auto session = model.session().value();
+  auto sampler = mamba2::Sampler::create({.temperature = 0.0F}, kServerEnd + 1).value();
+  Tokens written;
+  Token token = sampler.sample(session.prefill(context).value());
+  while (written.size() < count && token != kServerEnd) {
+    written.push_back(token);
+    token = sampler.sample(session.decode(token).value());
+  }
+  return written;
+}
+
 }  // namespace
 
 TEST_CASE("many texts are written as each is alone") {
@@ -239,6 +254,46 @@ TEST_CASE("many texts are written as each is alone") {
     evaluator.write(server_tokenizer(), prompts).value();
     CHECK(prompts[0].text == expected[1].substr(0, expected[1].find(stop)));
   }
+}
+
+TEST_CASE("texts end where a special token is said, and are cut in what is shown") {
+  const mamba2::Config config = server_config();
+  const auto model = tests::load<mamba2::Fp32>(config, reference::random_weights(config, 5));
+  // Something that it writes, in which a letter comes for the first time behind another character:
+  // the letter is made a special token.
+  Tokens context;
+  Tokens written;
+  std::size_t at = 0;
+  const auto is_text = [&](std::size_t i) { return written[i] > ' ' && written[i] < 0x7F; };
+  for (Token start = 'a'; at == 0; ++start) {
+    REQUIRE(start <= 'z');
+    context = {start};
+    written = server_greedy(model, context, 30);
+    for (std::size_t i = 1; i < written.size() && at == 0; ++i) {
+      const auto here = written.begin() + static_cast<std::ptrdiff_t>(i);
+      if (is_text(i - 1) && is_text(i) && std::find(written.begin(), here, *here) == here) at = i;
+    }
+  }
+  tiny::Json json = tiny::tokenizer();
+  json["added_tokens"].push_back(json["added_tokens"][0]);
+  json["added_tokens"][1]["id"] = written[at];
+  json["added_tokens"][1]["content"] = std::string(1, static_cast<char>(written[at]));
+  const auto tokenizer = mamba2::Tokenizer::from_json(json.dump(), "tiny").value();
+
+  const auto executor = std::make_shared<mamba2::SerialExecutor>();
+  eval::ModelEvaluator<mamba2::Fp32> evaluator(
+      eval::Scorer<mamba2::Fp32>::create(model, {}, executor).value());
+  const auto until = [&](const std::string& stop) {
+    std::vector<eval::Prompt> prompts = {{context, {stop}, written.size()}};
+    evaluator.write(tokenizer, prompts).value();
+    return prompts[0].text;
+  };
+  const std::string special(tokenizer.token_bytes(written[at]));
+  const std::string before = tokenizer.decode(std::span(written).first(at));
+  CHECK(until("never") == tokenizer.decode(written));
+  CHECK(until(special) == before);
+  // As the harness has it: the text that has ended is searched again, without special tokens.
+  CHECK(until(before.back() + special) == before);
 }
 
 TEST_CASE("a long continuation is read in pieces") {

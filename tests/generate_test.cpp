@@ -115,6 +115,91 @@ TEST_CASE("generate stops at an end-of-text token, or does not") {
   }
 }
 
+TEST_CASE("generate stops at a special token by its name, and never shows it") {
+  const auto& tokenizer = bundled().tokenizer;
+  const std::string plain = write(greedy(6)).text;
+  const std::vector<mamba2::Token> ids = tokenizer.encode(plain);
+  REQUIRE(ids.size() == 6);
+  std::vector<std::string> said;
+  for (const mamba2::Token id : ids) said.emplace_back(tokenizer.token_bytes(id));
+
+  // The bundled tokenizer, told that the third of these words is special.
+  REQUIRE(said[2].starts_with(' '));
+  auto json = nlohmann::json::parse(reference::read_file(kModel + "/tokenizer.json").value());
+  json["added_tokens"].push_back({{"id", ids[2]},
+                                  {"content", "\u0120" + said[2].substr(1)},
+                                  {"single_word", false},
+                                  {"lstrip", false},
+                                  {"rstrip", false},
+                                  {"normalized", false},
+                                  {"special", true}});
+  const auto changed = mamba2::Tokenizer::from_json(json.dump()).value();
+  const auto until = [&](const std::vector<std::string>& stop) {
+    auto session = bundled().model.session().value();
+    GenerateOptions options = greedy(6);
+    options.stop = stop;
+    Written out;
+    out.done = mamba2::generate(session, changed, kPrompt, options, [&](std::string_view piece) {
+                 return !out.text.append(piece).empty();
+               }).value();
+    return out;
+  };
+  const std::string shown = said[0] + said[1] + said[3] + said[4] + said[5];
+  CHECK(until({}).text == shown);
+  const Written stopped = until({said[2]});
+  CHECK(stopped.text == said[0] + said[1]);
+  CHECK(stopped.done.reason == StopReason::stop_string);
+  CHECK(stopped.done.tokens == 3);
+  // From within the word before it into the one behind it.
+  CHECK(until({said[1].substr(1) + said[2] + said[3].substr(0, 2)}).text == said[0] + " ");
+  // Texts that have begun and do not go on; and one that is there only in what is shown.
+  CHECK(until({said[2] + "no such thing", said[1] + said[3]}).text == shown);
+}
+
+TEST_CASE("a text that is long enough may go on until its sentence ends") {
+  for (const char* token : {".", "!", " end?", ".\"", "!'", "?)", "...", ".\u201D", ".'\"",
+                            "\u3002", "\n", ".\n\n", "\u2026"}) {
+    CAPTURE(token);
+    CHECK(mamba2::detail::ends_sentence(token));
+  }
+  for (const char* token : {"", "a", ",", ",\"", "\"", "3.1", ".,", "\u201D", ";", "<|end|>"}) {
+    CAPTURE(token);
+    CHECK(!mamba2::detail::ends_sentence(token));
+  }
+
+  auto session = bundled().model.session().value();
+  std::vector<std::string> pieces;
+  (void)mamba2::generate(session, bundled().tokenizer, kPrompt, greedy(80),
+                         [&](std::string_view piece) {
+                           pieces.emplace_back(piece);
+                           return true;
+                         })
+      .value();
+  REQUIRE(pieces.size() == 80);
+  std::vector<std::size_t> ends;  // so many tokens, and the sentence has ended
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    if (mamba2::detail::ends_sentence(pieces[i])) ends.push_back(i + 1);
+  }
+  // One end and the next, which is some tokens behind it.
+  const auto next = std::ranges::adjacent_find(ends, [](auto a, auto b) { return b > a + 2; });
+  REQUIRE(next != ends.end());
+  const std::size_t end = next[0];
+  const std::size_t next_end = next[1];
+  const auto tokens = [](std::size_t most, std::size_t more) {
+    GenerateOptions options = greedy(most);
+    options.finish_sentence = more;
+    const Written written = write(options);
+    CHECK(written.done.reason == StopReason::max_tokens);
+    return written.done.tokens;
+  };
+  CHECK(tokens(end, 60) == end);
+  CHECK(tokens(end + 1, 60) == next_end);
+  CHECK(tokens(end + 1, next_end - end - 1) == next_end);
+  CHECK(tokens(end + 1, 1) == end + 2);
+  CHECK(tokens(end + 1, 0) == end + 1);
+  CHECK(tokens(0, 60) == 0);
+}
+
 TEST_CASE("a callback can stop the text") {
   auto session = bundled().model.session().value();
   int pieces = 0;
@@ -145,6 +230,9 @@ TEST_CASE("a callback can stop the reading of the prompt") {
       }).value();
   CHECK(cancelled.reason == StopReason::cancelled);
   CHECK(cancelled.tokens == 0);
+  CHECK(cancelled.prompt_tokens == read);
+  CHECK(cancelled.prompt_seconds > 0.0);
+  CHECK(cancelled.seconds == 0.0);
   CHECK(session.state().tokens() == read);
 }
 

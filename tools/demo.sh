@@ -12,7 +12,8 @@ usage: tools/demo.sh [ARGUMENT...]
 
 Installs what the build needs (apt-get; as root or with sudo), builds the examples and tools into
 build/release/bin, and has the bundled model tell a story. ARGUMENTs go to the program that tells
-it: tools/demo.sh --max-tokens 20. What it understands: build/release/bin/generate --help
+it: tools/demo.sh --max-tokens 20. What it understands: build/release/bin/generate --help. Without
+any, the story is told with a little less chance than usual, which suits so small a model.
 END
   exit
 fi
@@ -21,6 +22,7 @@ need g++ cmake ninja-build libeigen3-dev libxsimd-dev nlohmann-json3-dev libcli1
 cmake --preset release
 cmake --build --preset release --parallel "$(cores)" --target examples/all tools/all
 
+[ $# -gt 0 ] || set -- --temperature 0.6 --repetition-penalty 1.05
 command=(build/release/bin/generate examples/models/llama-tales-14m "Once upon a time" "$@")
 printf '\n$'
 printf ' %q' "${command[@]}"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstddef>
 #include <functional>
 #include <mamba2/sampler.hpp>
 #include <random>
@@ -14,6 +15,9 @@
 #include "cli.hpp"
 
 namespace cli {
+
+/// GenerateOptions::finish_sentence where no length is asked for: most sentences take less.
+inline constexpr std::size_t kFinishSentence = 64;
 
 /// --temperature and its kind. Stays where it is once add() was called.
 class SamplingOptions {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -22,10 +23,13 @@
 namespace mamba2::inline MAMBA2_ISA {
 
 struct GenerateOptions {
-  std::size_t max_tokens = 256;        ///< tokens to generate at most
-  SamplerOptions sampling = {};        ///< how each is chosen
-  std::vector<std::string> stop = {};  ///< texts that end the generation, and are not given out
-  bool stop_at_eos = true;             ///< whether an end-of-text token ends the generation
+  std::size_t max_tokens = 256;     ///< tokens to generate at most
+  std::size_t finish_sentence = 0;  ///< and so many more at most, until a sentence ends
+  SamplerOptions sampling = {};     ///< how each is chosen
+  /// Texts that end the generation, and are not given out. They are looked for in all that the
+  /// tokens say, special tokens such as "<|im_end|>" included, which are not given out, either.
+  std::vector<std::string> stop = {};
+  bool stop_at_eos = true;  ///< whether an end-of-text token ends the generation
 
   /// Called while the prompt is read, with the tokens read so far and their number; returning
   /// false stops there.
@@ -36,10 +40,10 @@ struct GenerateOptions {
 enum class StopReason { max_tokens, eos, stop_string, cancelled };
 
 struct Generated {
-  std::size_t prompt_tokens = 0;
-  std::size_t tokens = 0;  ///< generated, an end-of-text token not counted
+  std::size_t prompt_tokens = 0;  ///< that were read: where on_prompt has stopped it, not all
+  std::size_t tokens = 0;         ///< generated, an end-of-text token not counted
   StopReason reason = StopReason::max_tokens;
-  double prompt_seconds = 0.0;  ///< from the call to the logits of the first token
+  double prompt_seconds = 0.0;  ///< from the call to the logits of the first token, or to the stop
   double seconds = 0.0;         ///< from there to the end
 };
 
@@ -79,19 +83,33 @@ Result<std::span<const float>> read_prompt(Session<WeightT>& session, std::span<
   return logits;
 }
 
+/// Whether a sentence may end with this token: a full stop or the like, with what closes a
+/// quotation or a bracket behind it, or the end of a line.
+[[nodiscard]] inline bool ends_sentence(std::string_view token) {
+  constexpr std::array<std::string_view, 8> kEnds = {".",      "!",      "?",      "\n",
+                                                     "\u2026", "\u3002", "\uFF01", "\uFF1F"};
+  constexpr std::array<std::string_view, 7> kClosing = {"\"",     "'",      ")",     "]",
+                                                        "\u2019", "\u201D", "\u00BB"};
+  const auto ends_with_one = [&](const auto& list) {
+    return std::ranges::find_if(list, [&](std::string_view end) { return token.ends_with(end); });
+  };
+  for (auto closing = ends_with_one(kClosing); closing != kClosing.end();) {
+    token.remove_suffix(closing->size());
+    closing = ends_with_one(kClosing);
+  }
+  return ends_with_one(kEnds) != kEnds.end();
+}
+
 /// The way from tokens to the application: text, held back where a stop string may have begun.
 template <class OnText>
 class TextOut {
  public:
   TextOut(const Tokenizer& tokenizer, const std::vector<std::string>& stop, OnText& on_text)
-      : decoder_(tokenizer), stops_(stop), on_text_(on_text) {}
+      : decoder_(tokenizer, stop), on_text_(on_text) {}
 
-  void push(Token token) { give(stops_.push(decoder_.push(token))); }
-  void finish() {
-    give(stops_.push(decoder_.finish()));
-    give(stops_.finish());
-  }
-  [[nodiscard]] bool open() const noexcept { return !cancelled_ && !stops_.stopped(); }
+  void push(Token token) { give(decoder_.push(token)); }
+  void finish() { give(decoder_.finish()); }
+  [[nodiscard]] bool open() const noexcept { return !cancelled_ && !decoder_.stopped(); }
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
 
  private:
@@ -99,8 +117,7 @@ class TextOut {
     if (!cancelled_ && !text.empty()) cancelled_ = !on_text_(text);
   }
 
-  StreamingDecoder decoder_;
-  StopStrings stops_;
+  StoppingDecoder decoder_;
   OnText& on_text_;
   bool cancelled_ = false;
 };
@@ -136,16 +153,14 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
                                                      " tokens, found ", sampler.seen().size())};
   }
 
+  Generated done;
   const std::vector<Token> prompt_tokens = tokenizer.encode(prompt);
   const std::uint64_t read_before = session.state().tokens();
   auto logits = detail::read_prompt(session, prompt_tokens, options);
-  for (std::size_t i = 0; i < session.state().tokens() - read_before; ++i) {
-    sampler.accept(prompt_tokens[i]);
-  }
+  done.prompt_tokens = static_cast<std::size_t>(session.state().tokens() - read_before);
+  for (std::size_t i = 0; i < done.prompt_tokens; ++i) sampler.accept(prompt_tokens[i]);
   if (!logits) return std::move(logits).error();
 
-  Generated done;
-  done.prompt_tokens = prompt_tokens.size();
   done.prompt_seconds = detail::seconds_since(start);
   if (logits->empty()) {
     done.reason = StopReason::cancelled;
@@ -153,7 +168,8 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   }
   const std::vector<Token>& ends = session.config().eos_token_ids;
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
-  while (done.tokens < options.max_tokens && text.open()) {
+  bool enough = options.max_tokens == 0;
+  while (!enough && text.open()) {
     const Token token = sampler.sample(*logits);
     if (!std::isfinite((*logits)[static_cast<std::size_t>(token)])) {
       return Error{ErrorCode::malformed, detail::concat("the model's logits are not finite after ",
@@ -167,6 +183,9 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     text.push(token);
     logits = session.decode(token);
     if (!logits) return std::move(logits).error();
+    enough = done.tokens >= options.max_tokens &&
+             (done.tokens - options.max_tokens >= options.finish_sentence ||
+              detail::ends_sentence(tokenizer.token_bytes(token)));
   }
   text.finish();
   if (!text.open()) {

@@ -111,7 +111,7 @@ class Tokenizer {
 
 /// Decodes tokens one at a time and gives out whole UTF-8 sequences only: what the calls return,
 /// put together, is what Tokenizer::decode returns for all tokens with the same options. The
-/// tokenizer must outlive it.
+/// tokenizer must outlive it. StoppingDecoder ends at a text, too.
 class StreamingDecoder {
  public:
   explicit StreamingDecoder(const Tokenizer& tokenizer, DecodeOptions options = {})
@@ -120,25 +120,16 @@ class StreamingDecoder {
   /// The text that is complete with this token, perhaps none; valid until the next call.
   [[nodiscard]] std::string_view push(Token token) {
     if (options_.skip_special && tokenizer_->is_special(token)) return {};
-    pending_ += tokenizer_->token_bytes(token);
-    text_.clear();
-    pending_.erase(0, detail::append_valid_utf8(pending_, text_));
-    return text_;
+    return text_.push(tokenizer_->token_bytes(token));
   }
 
   /// The end: U+FFFD for an incomplete sequence, if there is one. The decoder is as new afterwards.
-  [[nodiscard]] std::string_view finish() {
-    text_.clear();
-    detail::append_replaced_utf8(pending_, text_);
-    pending_.clear();
-    return text_;
-  }
+  [[nodiscard]] std::string_view finish() { return text_.finish(); }
 
  private:
   const Tokenizer* tokenizer_;
   DecodeOptions options_;
-  std::string pending_;  // at most three bytes between calls
-  std::string text_;
+  detail::Utf8Stream text_;
 };
 
 #if MAMBA2_HAS_DEFINITIONS

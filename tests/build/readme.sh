@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # readme.sh SOURCE: what README.md shows as C++ is compiled, to the letter: the first block is all of
 # examples/hello.cpp but the comment at its top, the others are parts of tests/readme_test.cpp, there
-# indented. The block of examples/embedding.md is a part of tests/memory_test.cpp.
+# indented, each right at the beginning of a test that knows only the names of the first one. The
+# block of examples/embedding.md is a part of tests/memory_test.cpp.
 set -euo pipefail
 cd "$1"
 
@@ -24,6 +25,12 @@ compare() { # BLOCK FILE: with the file's text on standard input
 awk '!begun && (/^\/\// || /^$/) { next } { begun = 1; print }' examples/hello.cpp |
   compare "$(block 1)" examples/hello.cpp
 marked tests/readme_test.cpp | compare "$(block 2 && block 3 && block 4)" tests/readme_test.cpp
+awk '/clang-format off/ && before !~ /^TEST_CASE_FIXTURE\(Hello, .*\{$/ {
+    print FILENAME ":" FNR ": an example must begin where its test does" >"/dev/stderr"
+    wrong = 1
+  }
+  { before = $0 }
+  END { exit wrong }' tests/readme_test.cpp
 embedding=$(block 1 examples/embedding.md)
 [ -n "$embedding" ]
 marked tests/memory_test.cpp | compare "$embedding" tests/memory_test.cpp

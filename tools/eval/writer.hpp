@@ -18,8 +18,9 @@ namespace eval {
 /// A text, and how long to go on with it.
 struct Prompt {
   std::vector<Token> context;  ///< at least one
-  std::vector<std::string>
-      until;               ///< texts that end it; cut off in this order, each where it begins
+  /// Texts that end it, looked for in all that the tokens say, special tokens included; then cut
+  /// off in this order, each where it begins in the text, which has no special tokens.
+  std::vector<std::string> until;
   std::size_t max_tokens;  ///< at least one
   std::string text = {};   ///< what comes
 };
@@ -61,15 +62,18 @@ class Writer {
     Prompt* prompt;
     mamba2::State* state;
     mamba2::StreamingDecoder decoder;
-    Token token = 0;         ///< the last
-    std::size_t tokens = 0;  ///< so many
+    mamba2::StreamingDecoder saying;  ///< special tokens, too
+    std::string said = {};            ///< by that
+    Token token = 0;                  ///< the last
+    std::size_t tokens = 0;           ///< so many
     bool done = false;
   };
 
   [[nodiscard]] Text start(Prompt& prompt, mamba2::State& state) const {
     state.reset();
     prompt.text.clear();
-    return {&prompt, &state, mamba2::StreamingDecoder(tokenizer_)};
+    return {&prompt, &state, mamba2::StreamingDecoder(tokenizer_),
+            mamba2::StreamingDecoder(tokenizer_, {.skip_special = false})};
   }
 
   /// One token more for each.
@@ -99,9 +103,12 @@ class Writer {
     Prompt& prompt = *text.prompt;
     const auto& ends = scorer_.config().eos_token_ids;
     const bool is_end = std::ranges::find(ends, text.token) != ends.end();
-    const std::size_t before = prompt.text.size();
-    if (!is_end) prompt.text += text.decoder.push(text.token);
-    text.done = is_end || ++text.tokens == prompt.max_tokens || stops(prompt, before);
+    const std::size_t before = text.said.size();
+    if (!is_end) {
+      prompt.text += text.decoder.push(text.token);
+      text.said += text.saying.push(text.token);
+    }
+    text.done = is_end || ++text.tokens == prompt.max_tokens || stops(text, before);
     if (!text.done) return;
     prompt.text += text.decoder.finish();
     for (const std::string& stop : prompt.until) {
@@ -109,11 +116,11 @@ class Writer {
     }
   }
 
-  /// Whether a text that ends it ends behind the first `before` bytes.
-  [[nodiscard]] static bool stops(const Prompt& prompt, std::size_t before) {
-    return std::ranges::any_of(prompt.until, [&](const std::string& stop) {
+  /// Whether a text that ends it ends behind the first `before` bytes of what is said.
+  [[nodiscard]] static bool stops(const Text& text, std::size_t before) {
+    return std::ranges::any_of(text.prompt->until, [&](const std::string& stop) {
       const std::size_t begin = before - std::min(before, stop.size());
-      return !stop.empty() && prompt.text.find(stop, begin) != std::string::npos;
+      return !stop.empty() && text.said.find(stop, begin) != std::string::npos;
     });
   }
 

@@ -84,6 +84,31 @@ inline void append_replaced_utf8(std::string_view text, std::string& out) {
   if (append_valid_utf8(text, out) < text.size()) out += kReplacementCharacter;
 }
 
+/// Bytes that arrive bit by bit, given out in whole sequences only: what the calls return, put
+/// together, is what append_replaced_utf8 makes of all of them.
+class Utf8Stream {
+ public:
+  /// The text that is complete with these bytes, perhaps none; valid until the next call.
+  [[nodiscard]] std::string_view push(std::string_view bytes) {
+    pending_ += bytes;
+    text_.clear();
+    pending_.erase(0, append_valid_utf8(pending_, text_));
+    return text_;
+  }
+
+  /// The end: U+FFFD for an incomplete sequence, if there is one. As new afterwards.
+  [[nodiscard]] std::string_view finish() {
+    text_.clear();
+    append_replaced_utf8(pending_, text_);
+    pending_.clear();
+    return text_;
+  }
+
+ private:
+  std::string pending_;  // at most three bytes between calls
+  std::string text_;
+};
+
 struct CodePoint {
   char32_t value;
   std::size_t length;  // in bytes
