@@ -168,7 +168,7 @@ printf 'The king said\n' | program chat "$model" -n 6 -w fp32 --state tale.state
 same "$talk_on"
 # One with a template has conversations, in another form than its own, and is told of that.
 mkdir assistant
-ln -s "$model"/* assistant/
+ln -s "$model"/config.json "$model"/*.safetensors* "$model"/tokenizer.json assistant/
 echo '{"chat_template": "{{ messages }}"}' >assistant/tokenizer_config.json
 printf 'Who are you?\n\nWhere?\n' | program chat assistant -t 0 --threads 1 -n 6 >out 2>err
 same "$talked"
