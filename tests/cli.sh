@@ -314,8 +314,8 @@ expect 1 'cut.gguf: ' mamba2-inspect cut.gguf
 
 # A model by the path of one of its files, and what is no model.
 for part in model-00002-of-00002.safetensors model.safetensors.index.json config.json; do
-  expect 0 cottage generate "$model/$part" "${greedy[@]:2}"
-  same "Once upon a time there was a little girl who lived in a little cottage"
+  expect 0 house generate "$model/$part" "${greedy[@]:2}"
+  same "Once upon a time there was a little girl who lived in a big house"
 done
 shard=$model/model-00001-of-00002.safetensors
 talk "Once" -n 40 --template 'The {user} upon a{assistant}\n'
@@ -563,7 +563,7 @@ quantize 0 . ends ends-int8 --type int8
 expect 0 '' generate ends-int8 "${greedy[@]:2}" --no-echo
 same ""
 printf 'version https://git-lfs.github.com/spec/v1\n' >ends/generation_config.json
-expect 0 cottage generate ends "${greedy[@]:2}"
+expect 0 house generate ends "${greedy[@]:2}"
 grep -q '^note: ends/generation_config.json: line 1: expected JSON, .*: passed over$' err ||
   die "ends: a note"
 
