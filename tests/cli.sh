@@ -309,6 +309,8 @@ expect 0 'mixed +1 +decode' mamba2-bench "$toy" --threads 1 --decode 4 --repeat 
 expect 2 'mixed' mamba2-bench --random mamba2-130m -w mixed
 expect 0 'mixed +1 +batch 3 ' mamba2-bench "$toy" --threads 1 --batch 1,3 --repeat 1
 expect 0 '' mamba2-logits "$toy" --text "The sea" --out toy.safetensors
+cp "$toy" $'toy \xff.gguf'
+expect 0 'layers' mamba2-inspect $'toy \xff.gguf' --json report.json
 head -c 3000 "$toy" >cut.gguf
 expect 1 'cut.gguf: ' mamba2-inspect cut.gguf
 

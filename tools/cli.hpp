@@ -108,11 +108,12 @@ inline void show_notes(std::span<const std::string> notes) {
   return written ? file->commit() : written;
 }
 
-/// Does nothing if the path is empty.
+/// Does nothing if the path is empty. Names out of files and of files need not be UTF-8.
 [[nodiscard]] inline mamba2::Result<void> write_json(const std::string& path,
                                                      const nlohmann::ordered_json& json) {
   if (path.empty()) return {};
-  return write_file(path, json.dump(2) + "\n");
+  using Handler = nlohmann::ordered_json::error_handler_t;
+  return write_file(path, json.dump(2, ' ', false, Handler::replace) + "\n");
 }
 
 /// A line on the terminal that tells how far a long piece of work has come; nothing where standard
