@@ -136,10 +136,16 @@ TEST_CASE("convert: the files of a folder are copied as they are") {
 
 TEST_CASE("convert: a file that is not what its name says is refused, and nothing is written") {
   const std::vector<std::pair<std::string, std::string>> files = {
-      {"tokenizer_config.json", "<html>"}, {"tokenizer_config.json", ""},
-      {"special_tokens_map.json", "[1]"},  {"chat_template.json", R"({"chat_template": "x")"},
-      {"chat_template.jinja", "\xff"},     {"generation_config.json", "eos: 0"},
-      {"generation_config.json", "3"},     {"tokenizer.json", "version https://example.org"}};
+      {"tokenizer_config.json", "<html>"},
+      {"tokenizer_config.json", ""},
+      {"special_tokens_map.json", "[1]"},
+      {"chat_template.json", R"({"chat_template": "x")"},
+      {"chat_template.jinja", "\xff"},
+      {"generation_config.json", "eos: 0"},
+      {"generation_config.json", "3"},
+      {"tokenizer.json", "version https://example.org"},
+      {"chat_template.jinja", ""},
+      {"chat_template.jinja", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"}};
   for (const auto& [name, text] : files) {
     const Folder folder;
     const fs::path out = folder.dir.path() / "out";

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "convert/chat_templates.hpp"
+
 namespace cli {
 
 /// The text around what is said: before the user's line, between it and the answer, and after that.
@@ -72,21 +74,21 @@ struct ChatFormat {
     if (mamba2::is_gguf(file->bytes())) {
       const auto metadata = mamba2::GgufMetadata::parse(file->bytes(), model.native());
       if (!metadata) return metadata.error();
-      return metadata->find("tokenizer.chat_template") != nullptr;
+      return metadata->find(convert::kGgufTemplate) != nullptr;
     }
     folder = model.parent_path();
   }
-  for (const char* name : {"chat_template.jinja", "chat_template.json"}) {
+  for (const std::string_view name : {convert::kTemplateFile, convert::kTemplateJson}) {
     if (std::filesystem::exists(folder / name, ignored)) return true;
   }
-  const std::filesystem::path path = folder / "tokenizer_config.json";
+  const std::filesystem::path path = folder / convert::kTokenizerConfig;
   if (!std::filesystem::exists(path, ignored)) return false;
   constexpr std::size_t kMost = std::size_t{1} << 26;
   const auto text = mamba2::read_text_file(path, kMost);
   if (!text) return text.error();
   const auto config = mamba2::detail::parse_json(*text, path.native());
   if (!config) return config.error();
-  const auto found = config->find("chat_template");
+  const auto found = config->find(convert::kTemplateKey);
   return found != config->end() && !found->is_null();
 }
 

@@ -8,6 +8,7 @@
 #include <mamba2/io/gguf_metadata.hpp>
 #include <mamba2/io/gguf_value.hpp>
 #include <mamba2/io/json_fields.hpp>
+#include <mamba2/io/stand_in.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/tokenizer/utf8.hpp>
 #include <nlohmann/json.hpp>
@@ -32,16 +33,20 @@ struct ChatTemplate {
   std::string name, text;
 };
 
-/// The text of a file, which is valid UTF-8. Errors: io, malformed.
+/// The text of a file, which is valid UTF-8, and no empty one. Errors: io, malformed.
 [[nodiscard]] inline mamba2::Result<std::string> read_utf8(const std::filesystem::path& file) {
   constexpr std::size_t kMaxBytes = std::size_t{1} << 24;
   auto text = mamba2::read_text_file(file, kMaxBytes);
   if (!text) return text;
+  const auto malformed = [&file](const auto&... what) {
+    return mamba2::Error{mamba2::ErrorCode::malformed,
+                         mamba2::detail::concat(file.native(), ": ", what...)};
+  };
+  const std::string_view instead = mamba2::detail::stand_in(*text);
+  if (!instead.empty()) return malformed(instead);
   const std::size_t valid = mamba2::detail::valid_utf8_prefix(*text);
-  if (valid == text->size()) return text;
-  return mamba2::Error{mamba2::ErrorCode::malformed,
-                       mamba2::detail::concat(file.native(), ": must be UTF-8, found something ",
-                                              "else at byte ", valid)};
+  if (valid < text->size()) return malformed("must be UTF-8, found something else at byte ", valid);
+  return text;
 }
 
 /// A file that is a JSON object, and its text. Errors: io, malformed.

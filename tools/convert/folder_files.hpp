@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <mamba2/io/eos_tokens.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/tokenizer/tokenizer_file.hpp>
 #include <map>
@@ -85,8 +86,7 @@ inline constexpr std::array<std::string_view, 6> kFolderFiles = {
                                                    const std::vector<mamba2::Token>& eos) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   if (special.bos) json["bos_token_id"] = *special.bos;
-  if (eos.size() == 1) json["eos_token_id"] = eos.front();
-  if (eos.size() > 1) json["eos_token_id"] = eos;
+  if (!eos.empty()) json[std::string(mamba2::detail::kEosKey)] = mamba2::detail::eos_json(eos);
   if (special.pad) json["pad_token_id"] = *special.pad;
   return json.empty() ? "" : json.dump(2) + "\n";
 }
