@@ -127,7 +127,7 @@ TEST_CASE("the server leaves room for the text that is to come") {
 
 TEST_CASE("the server refuses lines by place and key") {
   const std::vector<std::pair<std::string, std::string>> lines = {
-      {"", "line 3: expected JSON, found a syntax error"},
+      {"", "line 3: expected JSON, found nothing (0 bytes)"},
       {"3", "line 3 must be an object with one key, found 3"},
       {"{}", "line 3 must be an object with one key, found one with 0"},
       {R"({"a": 1, "b": 2})", "line 3 must be an object with one key, found one with 2"},

@@ -122,11 +122,11 @@ class Test:
                 ("not allowed with", "--model", "x.gguf", "--random", "mamba2-130m"),
                 ("invalid choice", "--random", "mamba2-3t"),
                 ("must be of f32,f16,bf16,q8_0,q4_0, found 'q3_k'", "--types", "f16,q3_k"),
-                ("at least 1, found '0'", "--threads", "1,0"),
-                ("at least 1, found ''", "--threads", "1,"),
-                ("at least 1, found '-2'", "--repeat", "-2"),
-                ("at least 3, found '2'", "--decode", "2"),
-                ("at least 1, found 'x'", "--prefill", "x"),
+                ("must be a whole number in 1..1048576, found '0'", "--threads", "1,0"),
+                ("must be a whole number in 1..1048576, found ''", "--threads", "1,"),
+                ("must be a whole number in 1..1048576, found '-2'", "--repeat", "-2"),
+                ("must be a whole number in 3..1048576, found '2'", "--decode", "2"),
+                ("must be a whole number in 1..1048576, found 'x'", "--prefill", "x"),
                 ("found 'plot.gif'", "--plot", "plot.gif"),
                 ("unrecognized arguments: --quick", "--quick")]:
             if arguments and arguments[0] not in ("--model", "--random"):

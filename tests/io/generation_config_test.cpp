@@ -70,7 +70,7 @@ TEST_CASE("generation config: what is wrong is passed over") {
   check_passed_over("{\"eos_token_id\": ",
                     "line 1 at the key \"eos_token_id\": expected JSON, found a syntax error");
   check_passed_over("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n",
-                    "line 1: expected JSON, found a syntax error");
+                    "is a pointer of Git LFS, not the file itself (git lfs pull fetches it)");
   const Ends some = ends_with(R"({"eos_token_id": [99, 7]})");
   CHECK(some.ids == Tokens{4, 2, 7});
   CHECK(some.notes.size() == 1);
@@ -97,7 +97,7 @@ TEST_CASE("generation config: the file beside the config") {
   dir.write("generation_config.json", std::string((1 << 20) + 1, ' '));
   CHECK(note() == path.native() + ": expected at most 1048576 bytes, found 1048577: passed over");
   dir.write("generation_config.json", "");
-  CHECK(note() == path.native() + ": line 1: expected JSON, found a syntax error: passed over");
+  CHECK(note() == path.native() + ": expected JSON, found nothing (0 bytes): passed over");
   std::filesystem::remove(path);
   std::filesystem::create_directory(path);
   CHECK(note() == path.native() + ": expected a file, found a directory: passed over");
