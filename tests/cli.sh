@@ -173,7 +173,7 @@ echo '{"chat_template": "{{ messages }}"}' >assistant/tokenizer_config.json
 printf 'Who are you?\n\nWhere?\n' | program chat assistant -t 0 --threads 1 -n 6 >out 2>err
 same "$talked"
 [ "$(grep -c 'is not applied' err)" -eq 1 ] || die "chat: one note expected"
-echo '{' >assistant/tokenizer_config.json
+printf '{' >assistant/tokenizer_config.json
 expect 1 'assistant/tokenizer_config.json: line 1: expected JSON' chat assistant
 
 # Reports.

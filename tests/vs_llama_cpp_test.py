@@ -143,7 +143,7 @@ class Test:
         self.expect(1, "no.gguf: no such file", self.bin, "--model", "no.gguf")
         self.expect(1, "x.json: cannot be written", self.bin, *random, "--json", "no/x.json")
         self.expect(1, "cannot be made", self.bin, *random, "--work", "package/llama_cpp.py/x")
-        self.expect(1, "or a GGUF file", self.bin, "--model", "package/llama_cpp.py")
+        self.expect(1, "a GGUF file", self.bin, "--model", "package/llama_cpp.py")
         for mode, said in (("old", "0.0.1 is too old"), ("unknown", "0.0.1 is too old"),
                            ("broken", "cannot run it: error loading model: tensor is missing"),
                            ("killed", "ended by signal 9, probably for want of memory"),
