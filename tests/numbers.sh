@@ -55,7 +55,7 @@ wrong_whole=(1.5 +1 1e3 -0 99999999999999999999 18446744073709551616)
 wrong_float=(NaN inf -nan INFINITY -1e999 1e 1.5.2 ++1)
 # Where 0 means something.
 zero='^(generate|chat) --(max-tokens|temperature|top-k|min-p|seed)$| --threads$|^mamba2-logits --ids$|'
-zero+='^mamba2-bench --context$|^mamba2-soak --growth$| --cpus$'
+zero+='^mamba2-bench --context$|^mamba2-soak --growth$'
 if [ ${#emulator[@]} -gt 0 ]; then # slow: what differs from one machine to another
   wrong=(nan '' 12abc) wrong_whole=(99999999999999999999) wrong_float=(1e999)
 fi
@@ -66,35 +66,34 @@ for program in "${programs[@]}"; do
     options=$((options + 1))
     values=("${wrong[@]}" "${wrong_whole[@]}")
     [ "$type" = UINT ] || values=("${wrong[@]}" "${wrong_float[@]}")
-    [[ "$program $option" =~ $zero ]] || values+=(0)
-    # Options that are commas between numbers, and those of few numbers, have words of their own.
+    [[ "$program $option" =~ $zero || $option == --cpus ]] || values+=(0)
+    read -ra all <<<"$model ${rest[$program]:-}"
+    [ "$option" != --ids ] || all=("$model" --out x)
     for value in "${values[@]}"; do
-      refused "$option: .*(must be |expected a list|not in \{32)" "$program" "$model" "$option" "$value"
+      refused "$option: .*(must be |expected a list)" "$program" "${all[@]}" "$option" "$value"
     done
-    refused "$option: " "$program" "$model" "$option=nan"
-    refused "$option: " "$program" "$model" "$option="
-    refused "$option: needs a value" "$program" "$model" "$option"
+    refused "$option: " "$program" "${all[@]}" "$option=nan"
+    refused "$option: " "$program" "${all[@]}" "$option="
+    refused "$option: needs a value" "$program" "${all[@]}" "$option"
     [[ "$program $option" =~ $zero ]] || continue
-    read -ra more <<<"${rest[$program]:-}"
-    [ "$option" != --ids ] || more=(--out x)
-    accepted "$program" "$model" "${more[@]}" "$option" 0
-    accepted "$program" "$model" "${more[@]}" "$option=00"
+    accepted "$program" "${all[@]}" "$option" 0
+    accepted "$program" "${all[@]}" "$option=00"
   done < <(sed -nE 's/^ +(-[a-z], *)?(--[a-z-]+) (UINT|FLOAT).*/\2 \3/p' <<<"$help"
     ! grep -q -e --cpus <<<"$help" || echo --cpus LIST)
 done
 [ "$options" -ge 40 ] || die "options with numbers: at least 40 expected, found $options"
 refused '--budget: must be a number of MB above 0, at most 1e12, found .nan.$' \
-  mamba2-quantize "$model" out --budget nan
-refused '--budget: .* found .1e13.$' mamba2-quantize "$model" out --budget 1e13
+  mamba2-quantize "$model" out --calibrate text --budget nan
+refused '--budget: .* found .1e13.$' mamba2-quantize "$model" out --calibrate text --budget 1e13
 refused '--context: must be a whole number in 4..1048576, found .3.$' \
   mamba2-perplexity "$model" text --context 3
 refused '--top-p: must be in \(0, 1\], found 1.5$' generate "$model" text --top-p 1.5
 refused '--repetition-penalty: must be a finite value above 0, found -2$' \
   chat "$model" --repetition-penalty -2
-for list in ',' '1,' ',1' '1, 2' '[1,2]'; do
-  refused '--ids: must be a whole number in 0..2147483647, found ' mamba2-logits "$model" --ids "$list"
+for list in ',' '1,' ',1' '1, 2' '[1,2]' 2147483648; do
+  refused '--ids: must be a whole number in 0..2147483647, found ' \
+    mamba2-logits "$model" --ids "$list" --out x
 done
-refused '--ids: .* found .2147483648.$' mamba2-logits "$model" --ids 1,2147483648
 
 # Options that do not exist: every one without its second letter, and what it is like.
 for program in "${programs[@]}"; do

@@ -57,6 +57,20 @@ inline constexpr std::uint64_t kMostWhole = 999'999'999'999'999'999;
           limited ? range : ""};
 }
 
+/// One of a few numbers: "must be of 32, 64, 128".
+[[nodiscard]] inline CLI::Validator whole_of(const std::vector<std::uint64_t>& values) {
+  std::string all;
+  for (const std::uint64_t value : values) {
+    all += (all.empty() ? "" : ", ") + std::to_string(value);
+  }
+  return {[=](std::string& text) -> std::string {
+            const bool wrong = !whole()(text).empty();
+            if (!wrong && std::ranges::find(values, std::stoull(text)) != values.end()) return {};
+            return "must be of " + all + ", found " + shown(text);
+          },
+          ""};
+}
+
 /// Any number that counts something.
 inline const CLI::Validator kWhole = whole();
 

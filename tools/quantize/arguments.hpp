@@ -59,8 +59,7 @@ inline void add_options(CLI::App& app, Arguments& a) {
                  "Columns of a row that share a scale of int4: 32, 64 or 128, which are\n"
                  "4.5, 4.25 and 4.125 bits a weight")
       ->capture_default_str()
-      ->check(CLI::IsMember({32, 64, 128}))
-      ->transform(cli::kWhole);
+      ->transform(cli::whole_of({32, 64, 128}));
   app.add_option("--keep", a.keep,
                  "Other types for some matrices: NAME=TYPE, with embedding, lm_head, in_proj,\n"
                  "out_proj or layers.3.in_proj, and int4, int8, fp16, bf16 or fp32. The last one\n"
