@@ -101,7 +101,8 @@ def main():
 #include "mamba2/core/platform.hpp"
 
 // clang-format off
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {""")
     array("std::uint32_t", "kClassChanges", changes(char_class, 2), "{:#x}".format,
           "/// Code point << 2 | CharClass, where the class differs from that of the code point before.")
@@ -116,7 +117,7 @@ namespace detail {""")
           "/// Canonical decompositions but Hangul's, one step, by code point; second is 0 if there is none.")
     array("std::uint16_t", "kCompositions", [index[c] for c in order], str,
           "/// Indices into kDecompositions: the pairs that NFC composes, ordered by first, then second.")
-    print("\n}  // namespace detail\n}  // namespace mamba2::inline MAMBA2_ISA\n// clang-format on")
+    print("\n}  // namespace detail\n}  // namespace MAMBA2_ISA\n}  // namespace mamba2\n// clang-format on")
 
 
 if __name__ == "__main__":

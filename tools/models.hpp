@@ -12,7 +12,8 @@
 #include <mamba2/linear/super_blocks.hpp>
 #include <mamba2/model.hpp>
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 #define MAMBA2_COMPILED_ELSEWHERE(WeightT)                                            \
   extern template Result<Weights<WeightT>> load_weights<WeightT>(const Checkpoint&,   \
@@ -55,4 +56,5 @@ MAMBA2_PRODUCT_OF(Q6_K)
 #undef MAMBA2_PRODUCT_OF
 #undef MAMBA2_PRODUCT
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

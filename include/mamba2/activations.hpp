@@ -10,7 +10,8 @@
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/ssd.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The activations of a batch of tokens on their way through a block. A row to a token.
 struct Activations {
@@ -71,4 +72,5 @@ struct Activations {
   [[nodiscard]] Inputs inputs() const { return {input, tokens(), input_bytes}; }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

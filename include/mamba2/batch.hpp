@@ -14,7 +14,8 @@
 #include "mamba2/state.hpp"
 #include "mamba2/weights.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 struct BatchOptions {
   /// Tokens that go through the model at a time, at most, of all sequences together: more are
@@ -190,4 +191,5 @@ Result<void> Batch<WeightT>::prefill(std::span<const Reading> readings) {
   return {};
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

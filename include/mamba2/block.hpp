@@ -19,7 +19,8 @@
 #include "mamba2/state.hpp"
 #include "mamba2/weights.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Consecutive tokens of one sequence, in a batch: its rows [first, first + count).
 struct Part {
@@ -201,4 +202,5 @@ class Block {
   Executor& executor_;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -12,7 +12,8 @@
 
 #include "mamba2/core/result.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The id of a token: a row of the embedding.
 using Token = std::int32_t;
@@ -143,4 +144,5 @@ inline Result<void> Config::validate() const {
   return {};
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -20,7 +20,8 @@
 #include "mamba2/stop_strings.hpp"
 #include "mamba2/tokenizer.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 struct GenerateOptions {
   std::size_t max_tokens = 256;     ///< tokens to generate at most
@@ -205,4 +206,5 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   return generate(session, *sampler, tokenizer, prompt, options, on_text);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

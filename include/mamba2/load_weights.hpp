@@ -20,7 +20,8 @@
 #include "mamba2/io/fingerprint.hpp"
 #include "mamba2/weights.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 struct LoadOptions {
   Workers workers = {};
@@ -265,4 +266,5 @@ template <WeightPolicy WeightT>
   return weights;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

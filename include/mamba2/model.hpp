@@ -16,7 +16,8 @@
 #include "mamba2/packed.hpp"
 #include "mamba2/session.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The memory that a model and a Session of it take, in bytes.
 struct MemoryRequired {
@@ -37,8 +38,8 @@ struct MemoryRequired {
 template <WeightPolicy WeightT>
 class Mamba2Model {
  public:
-  /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of one of these
-  /// files, a shard standing for all; any float type, the names of Hugging Face or of
+  /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of one of
+  /// these files, a shard standing for all; any float type, the names of Hugging Face or of
   /// state-spaces/mamba; or the path of a GGUF file. Or the path of a packed file
   /// (io/packed_file.hpp), which stays mapped and is used in place. Errors: io, malformed,
   /// unsupported, mismatch, out_of_memory; the message names the file, the tensor or key, what was
@@ -149,4 +150,5 @@ class Mamba2Model {
   std::shared_ptr<const Weights<WeightT>> weights_;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -21,7 +21,8 @@
 #include "mamba2/linear/layouts.hpp"
 #include "mamba2/weights.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 struct PackedOptions {
   /// Whether to read all weights once and compare their hash. Without it a file that was damaged
@@ -186,4 +187,5 @@ template <WeightPolicy WeightT>
   return std::shared_ptr<const Weights<WeightT>>(both, &both->weights);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -14,7 +14,8 @@
 #include "mamba2/session.hpp"
 #include "mamba2/state.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Remembers States by the tokens that they have read, so that a prompt which begins like one
 /// before is read from there on. Never takes more than its budget: what was not used for longest
@@ -154,4 +155,5 @@ Result<std::span<const float>> PrefixCache::prefill(Session<WeightT>& session,
   return logits;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

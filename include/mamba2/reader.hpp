@@ -11,7 +11,8 @@
 #include "mamba2/state.hpp"
 #include "mamba2/weights.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// What one sequence reads.
 struct Reading {
@@ -215,4 +216,5 @@ void Reader<WeightT>::multiply_head(const Activations& a, Executor& executor) co
 
 }  // namespace detail
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -14,7 +14,8 @@
 #include "mamba2/core/fixed_exp.hpp"
 #include "mamba2/core/result.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// How the next token is chosen. The steps are taken in this order, which is that of the original
 /// implementation; each looks only at the tokens which the steps before it have left:
@@ -224,4 +225,5 @@ inline std::uint64_t Sampler::random_below(std::uint64_t bound) {
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -16,7 +16,8 @@
 #include "mamba2/state.hpp"
 #include "mamba2/weights.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 struct SessionOptions {
   /// Tokens that prefill() takes through the model at a time, at most: more are faster, and need
@@ -226,4 +227,5 @@ Result<void> Session<WeightT>::set_state(const State& state) {
   return {};
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -12,7 +12,8 @@
 #include "mamba2/core/arena.hpp"
 #include "mamba2/core/views.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// How the SSM state is stored. Arithmetic is FP32 either way.
 enum class StatePrecision : std::uint8_t {
@@ -170,4 +171,5 @@ class State {
   std::uint64_t tokens_ = 0;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

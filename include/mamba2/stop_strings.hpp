@@ -11,7 +11,8 @@
 
 #include "mamba2/tokenizer.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Passes text on until one of the strings appears in it, and holds back what may yet turn out to
 /// be the beginning of one. Compares bytes.
@@ -113,4 +114,5 @@ class StoppingDecoder {
   std::string rest_;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -32,7 +32,8 @@
 #include "mamba2/tokenizer/tokenizer_json.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 namespace detail {
 struct TokenizerFile;
@@ -276,4 +277,5 @@ MAMBA2_FUNCTION std::optional<Token> Tokenizer::find(std::string_view text) cons
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

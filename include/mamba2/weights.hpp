@@ -16,7 +16,8 @@
 #include "mamba2/kernels/scan.hpp"
 #include "mamba2/linear/matrix.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// One Mamba-2 block. Small tensors are FP32 whatever the policy; a bias that the model does not
 /// have is nullptr.
@@ -42,7 +43,7 @@ template <WeightPolicy WeightT>
 struct Weights {
   Config config;
   Arena arena;
-  std::uint64_t fingerprint = 0;  ///< of the model (io/fingerprint.hpp); 0: made of no checkpoint
+  std::uint64_t fingerprint = 0;   ///< of the model (io/fingerprint.hpp); 0: made of no checkpoint
   std::vector<std::string> notes;  ///< those of the checkpoint
   using Head = typename WeightT::Head;
 
@@ -126,4 +127,5 @@ std::size_t Weights<WeightT>::carve(std::byte* memory) {
   return carver.used();
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

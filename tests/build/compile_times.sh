@@ -28,7 +28,8 @@ using Model = mamba2::Mamba2Model<mamba2::Int8>;
 float f(const Model& m) { return m.session().value().decode(1).value()[0]; }
 Model g(const char* path) { return Model::load(path).value(); }'
 elsewhere='
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 extern template Result<Weights<Int8>> load_weights<Int8>(const Checkpoint&, const LoadOptions&);
 extern template class Session<Int8>;
 extern template class Batch<Int8>;

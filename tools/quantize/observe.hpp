@@ -46,7 +46,8 @@ class InputRecorder {
 
 }  // namespace quantize
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Fp16, and the matrices' inputs are recorded where a recorder is set.
 struct Observed {
@@ -96,4 +97,5 @@ struct Matrix<Observed> {
 
 static_assert(WeightPolicy<Observed>);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

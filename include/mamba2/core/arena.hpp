@@ -13,7 +13,8 @@
 
 #include "mamba2/core/result.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// A block of zeroed memory that starts on a 2 MiB boundary and asks for huge pages: they save the
 /// page walks that a pass over all weights otherwise pays for every token. Or a block of the
@@ -144,4 +145,5 @@ inline Result<Arena> Arena::of_constants(std::span<const std::byte> memory, std:
   return arena;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -15,7 +15,8 @@
 #include "mamba2/core/platform.hpp"
 #include "mamba2/core/system_file.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Processors' worth of time that the control groups (version 1 or 2) of this process grant: the
 /// strictest of its group and those above, rounded down but at least 1; nothing if there is no
@@ -99,4 +100,5 @@ MAMBA2_FUNCTION std::optional<std::size_t> cpu_quota(const std::filesystem::path
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

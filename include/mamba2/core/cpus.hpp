@@ -27,7 +27,8 @@
 #include <sched.h>
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 namespace detail {
 
@@ -286,4 +287,5 @@ MAMBA2_FUNCTION Result<std::vector<int>> usable_cpus(std::span<const int> cpus,
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

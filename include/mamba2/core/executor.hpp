@@ -8,7 +8,8 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// A reference to something that can be called with the number of a task. It owns nothing.
 class Task {
@@ -52,4 +53,5 @@ class SerialExecutor final : public Executor {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

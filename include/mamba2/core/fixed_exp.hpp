@@ -7,7 +7,9 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::detail {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace detail {
 
 /// fixed_exp(0).
 inline constexpr std::uint64_t kFixedOne = std::uint64_t{1} << 32U;
@@ -31,4 +33,6 @@ inline constexpr std::uint64_t kFixedOne = std::uint64_t{1} << 32U;
   return value >> (fixed >> 32U);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::detail
+}  // namespace detail
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

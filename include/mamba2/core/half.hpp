@@ -8,7 +8,8 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 static_assert(std::numeric_limits<float>::is_iec559, "float must be IEEE binary32");
 
@@ -69,4 +70,5 @@ inline constexpr float kMaxBf16 = 0x1.FEp127F;
   return static_cast<std::uint16_t>(sign | half);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -12,7 +12,8 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// XXH64 with seed 0, from its specification (github.com/Cyan4973/xxHash, doc/xxhash_spec.md, by
 /// Yann Collet), so that others' programs (xxhsum) can check what was written. The same bytes give
@@ -119,4 +120,5 @@ class Hash {
   std::uint64_t size_ = 0;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

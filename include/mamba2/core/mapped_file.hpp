@@ -20,7 +20,8 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/views.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 namespace detail {
 
@@ -151,4 +152,5 @@ inline void release_part(std::span<const MappedFile> files,
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

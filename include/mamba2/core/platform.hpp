@@ -48,8 +48,7 @@
 // Whether the CPU is an Intel Xeon of the Sapphire Rapids kind or later, which is told by its FP16
 // arithmetic: its AMX is hidden by most virtual machines. Of AMD's, Zen 6 has FP16 arithmetic, too;
 // a compiler that does not know it takes it for one of those before.
-#if defined(__AVX512FP16__) && !defined(__znver4__) && !defined(__znver5__) && \
-    !defined(__znver6__)
+#if defined(__AVX512FP16__) && !defined(__znver4__) && !defined(__znver5__) && !defined(__znver6__)
 #define MAMBA2_SAPPHIRE_RAPIDS 1
 #else
 #define MAMBA2_SAPPHIRE_RAPIDS 0
@@ -75,10 +74,12 @@
 #define MAMBA2_INTRINSICS_END
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The instruction set that this code was compiled for: "avx512_bf16", "avx512_vnni", "avx512",
 /// "avx2", "x86_64" (no SIMD flags given: slow), "neon_i8mm", "neon_dotprod" or "neon".
 [[nodiscard]] constexpr std::string_view isa() noexcept { return MAMBA2_ISA_NAME; }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

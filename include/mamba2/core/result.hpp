@@ -18,7 +18,8 @@
 #include <cstdio>
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 enum class ErrorCode {
   io,                ///< a file cannot be opened, read or written
@@ -123,4 +124,5 @@ class [[nodiscard]] Result<void> {
   std::variant<std::monostate, Error> outcome_;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

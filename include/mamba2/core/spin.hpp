@@ -6,7 +6,8 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 namespace detail {
 
@@ -37,4 +38,5 @@ bool spin_until(std::chrono::nanoseconds time, Ready ready) noexcept {
 
 }  // namespace detail
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -13,7 +13,9 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::detail {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace detail {
 
 /// The first 16 KiB of a file in /sys or /proc, without the newline at its end; nothing if
 /// unreadable.
@@ -48,4 +50,6 @@ std::optional<Number> read_system_number(const std::filesystem::path& path) {
   return digits.empty() ? number : std::nullopt;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::detail
+}  // namespace detail
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -23,7 +23,8 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/spin.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 struct ThreadPoolOptions {
   /// How many threads work, the one that calls run() included: 1 starts none, 1024 is the most.
@@ -275,4 +276,5 @@ inline void ThreadPool::await_completion() noexcept {
   caller_sleeps_.store(false, std::memory_order_relaxed);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

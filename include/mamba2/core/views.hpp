@@ -9,7 +9,8 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// `rows` rows of `cols` values, `stride` values apart. Element is float or const float.
 template <class Element>
@@ -84,4 +85,5 @@ namespace detail {
 
 }  // namespace detail
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,8 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/thread_pool.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Who does the work: so many threads, or an executor of the application's. The calling thread
 /// works too. Where not all CPUs are equally fast, the others are placed on the fast ones, or they
@@ -38,4 +39,5 @@ struct Workers {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -26,7 +26,8 @@
 #include <thread>
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// A file that is written beside its place, as NAME.*.partial, and gets its name when it is
 /// complete; a file of that name is replaced then. Until commit() has succeeded, the destructor
@@ -216,4 +217,5 @@ MAMBA2_FUNCTION Result<void> AtomicFile::commit(const MayReplace& may_replace) {
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

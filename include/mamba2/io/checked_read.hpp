@@ -19,7 +19,8 @@
 #include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/simd.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Every finite value.
@@ -103,4 +104,5 @@ inline void read_rows(const TensorView& stored, std::size_t first, std::size_t c
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -34,7 +34,8 @@
 #include "mamba2/io/tied_head.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The weights of a Mamba-2 language model in safetensors or GGUF, and its Config. Once made, it
 /// holds exactly the tensors that the Config needs, under their canonical names
@@ -295,4 +296,5 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -21,7 +21,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/shard_index.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
@@ -206,4 +207,5 @@ MAMBA2_FUNCTION Result<CheckpointFiles> locate_checkpoint(const std::filesystem:
 #endif
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

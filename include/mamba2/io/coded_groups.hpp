@@ -13,7 +13,8 @@
 #include "mamba2/io/quantized.hpp"
 #include "mamba2/io/quantized_super_blocks.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// 32 elements of a row: each is scale * code.
@@ -109,4 +110,5 @@ struct CodedSuperBlock {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -21,7 +21,8 @@
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Reads the hyper-parameters of a Mamba-2 language model from the text of its config.json, as
 /// written by transformers (Mamba2ForCausalLM) or by the original code (state-spaces/mamba2-*), or
@@ -300,4 +301,5 @@ MAMBA2_FUNCTION std::string update_config(std::string_view json, const Config& c
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

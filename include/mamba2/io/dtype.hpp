@@ -10,7 +10,8 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The element types of the safetensors format; after BOOL the quantized ones of GGUF, which store
 /// the elements of a row in blocks (see quantized.hpp); then those of matrices whose codes and
@@ -109,4 +110,5 @@ inline constexpr std::array<DTypeTraits, 32> kDTypes = {
   return dtype <= DType::BF16 || is_quantized(dtype);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -7,7 +7,8 @@
 #include "mamba2/core/half.hpp"
 #include "mamba2/io/dtype.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// A magnitude up to which every finite value may be rounded to this type: it stays finite, and as
 /// near as rounding leaves it. A larger one may not. Below there is no limit: what a type, or the
@@ -38,4 +39,5 @@ namespace mamba2::inline MAMBA2_ISA {
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

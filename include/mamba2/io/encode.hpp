@@ -18,7 +18,8 @@
 #include "mamba2/io/encode_q6_k.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Whether encode_floats can write the type.
 [[nodiscard]] constexpr bool is_encodable(DType dtype) noexcept {
@@ -76,4 +77,5 @@ MAMBA2_FUNCTION void encode_floats(DType dtype, std::span<const float> values,
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

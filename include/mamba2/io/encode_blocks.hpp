@@ -12,7 +12,8 @@
 
 #include "mamba2/core/half.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Stores a scale as fp16.
@@ -71,4 +72,5 @@ inline void encode_q4_0(const float* values, std::byte* out) noexcept {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

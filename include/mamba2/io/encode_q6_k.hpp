@@ -10,7 +10,8 @@
 
 #include "mamba2/io/encode_blocks.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// To nearest, ties to even, for magnitudes below 2^22.
@@ -123,4 +124,5 @@ inline void encode_q6_k(const float* values, std::byte* out) noexcept {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -16,7 +16,8 @@
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::string_view kEosKey = "eos_token_id";
@@ -97,4 +98,5 @@ class EosTokens {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

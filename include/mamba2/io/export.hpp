@@ -12,7 +12,8 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/dtype.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// A tensor as it shall be written.
 struct ExportedTensor {
@@ -70,4 +71,5 @@ class ExportCheck {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -15,7 +15,8 @@
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/io/dtype.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline void add_text(Hash& hash, std::string_view text) {
@@ -74,4 +75,5 @@ inline void add_sample(Hash& hash, std::span<const std::byte> bytes) {
   return hash.value();
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -10,7 +10,8 @@
 #include "mamba2/io/json_fields.hpp"
 #include "mamba2/io/printable.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::string_view kQuantizationKey = "quantization_config";
@@ -53,4 +54,5 @@ inline constexpr std::string_view kQuantMethod = "mamba2";
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

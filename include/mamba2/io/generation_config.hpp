@@ -16,7 +16,8 @@
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Adds the tokens of the text of a generation_config.json to those of a valid Config. A model runs
@@ -51,4 +52,5 @@ inline void add_generation_config_beside(const std::filesystem::path& config_fil
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

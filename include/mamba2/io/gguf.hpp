@@ -20,7 +20,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/tensor_view.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// One parsed file. Views into bytes that somebody else owns and that must outlive it.
 class Gguf {
@@ -188,4 +189,5 @@ inline Result<Gguf> Gguf::parse(std::span<const std::byte> bytes, GgufMetadata m
   return Gguf(std::move(metadata), std::move(table));
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -19,7 +19,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/tensor_view.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Whether a file is a whole Mamba-2 model. Errors: unsupported (another architecture, a hybrid, or
 /// a part of a model), malformed.
@@ -190,4 +191,5 @@ inline Result<TensorTable> gguf_tensors(const Gguf& gguf) {
   return TensorTable(std::move(tensors));
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -14,7 +14,8 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/printable.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Reads from a position on. After the first failure nothing is left to read, and every read
@@ -90,4 +91,5 @@ class GgufCursor {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -24,7 +24,8 @@
 #include "mamba2/io/tensor_names.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Whether the format, as llama.cpp reads it, can say what a model with this Config is. Error
 /// unsupported, naming the option: biases of the projections, a convolution without bias, limits of
@@ -157,4 +158,5 @@ MAMBA2_FUNCTION std::vector<ExportedTensor> gguf_export(const Config& config, DT
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -14,7 +14,8 @@
 #include "mamba2/io/gguf_value.hpp"
 #include "mamba2/io/printable.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Reads keys one after the other and remembers the first error, so that a caller asks once, at the
@@ -99,4 +100,5 @@ class GgufFields {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

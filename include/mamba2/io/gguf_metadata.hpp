@@ -17,7 +17,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/stand_in.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Whether a file says of itself that it is GGUF.
 [[nodiscard]] inline bool is_gguf(std::span<const std::byte> bytes) noexcept {
@@ -190,4 +191,5 @@ inline const GgufValue* GgufMetadata::find(std::string_view key) const {
   return at != entries_.end() && at->first == key ? &at->second : nullptr;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

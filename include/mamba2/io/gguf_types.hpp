@@ -13,7 +13,8 @@
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/io/gguf_cursor.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 // By their numbers in files; those without a name were given up.
@@ -48,4 +49,5 @@ inline constexpr std::array<std::string_view, 43> kGgmlTypes = {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -17,7 +17,8 @@
 #include "mamba2/io/gguf_cursor.hpp"
 #include "mamba2/io/printable.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The types of values, with the numbers that they have in files.
 enum class GgufType : std::uint8_t {
@@ -156,4 +157,5 @@ inline std::optional<std::string_view> GgufValue::text() const noexcept {
   return std::string_view(reinterpret_cast<const char*>(data.data()), data.size());
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

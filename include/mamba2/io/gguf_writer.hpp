@@ -23,7 +23,8 @@
 #include "mamba2/io/gguf_types.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Bytes one after the other, in the encodings of GGUF.
@@ -184,4 +185,5 @@ MAMBA2_FUNCTION Result<void> GgufWriter::start(ByteSink sink) {
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -16,7 +16,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/stand_in.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 using Json = nlohmann::json;
@@ -188,4 +189,5 @@ MAMBA2_FUNCTION nlohmann::ordered_json parse_ordered_json(std::string_view text)
 #endif
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -16,7 +16,8 @@
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/printable.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// A number in any of the spellings that configs use: 1, 1e-5, "Infinity",
@@ -143,4 +144,5 @@ class JsonFields {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

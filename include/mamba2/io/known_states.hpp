@@ -18,7 +18,9 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/state_header.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::detail {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace detail {
 
 /// What tells the content of one state file from that of another: the checksums of its header and
 /// of what is behind it.
@@ -108,4 +110,6 @@ class KnownStates {
   std::vector<Known> known_;  // the oldest first
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::detail
+}  // namespace detail
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -13,7 +13,8 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/stand_in.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// The list, for messages.
@@ -67,4 +68,5 @@ inline constexpr std::string_view kMistralFile = "params.json";
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

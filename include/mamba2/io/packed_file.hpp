@@ -26,7 +26,8 @@
 #include "mamba2/io/printable.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// What a packed file says before the weights. All numbers are little-endian:
 ///
@@ -279,4 +280,5 @@ MAMBA2_FUNCTION std::vector<std::byte> packed_header_bytes(PackedHeader& header)
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

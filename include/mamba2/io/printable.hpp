@@ -9,7 +9,8 @@
 
 #include "mamba2/core/result.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// `text` in quotation marks: control characters as \xHH, shortened to about 100 bytes.
@@ -48,4 +49,5 @@ namespace detail {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -46,7 +46,8 @@
 #include "mamba2/io/scaled_codes.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// How a matrix is stored.
 struct StoredFormat {
@@ -246,4 +247,5 @@ MAMBA2_FUNCTION Result<TensorTable> join_scales(TensorTable tensors,
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

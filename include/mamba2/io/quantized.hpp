@@ -16,7 +16,8 @@
 #include "mamba2/io/quantized_super_blocks.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Reads the elements [first, first + out.size()) of a tensor of a quantized type, which begins at
@@ -83,4 +84,5 @@ MAMBA2_FUNCTION void read_quantized(DType dtype, const std::byte* data, std::siz
 #endif
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,8 @@
 
 #include "mamba2/core/half.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// The bytes of one block, at any alignment.
@@ -96,4 +97,5 @@ inline void decode_iq4_nl(QuantizedBlock block, float* out) noexcept {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -10,7 +10,8 @@
 
 #include "mamba2/io/quantized_blocks.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// A scale and a minimum of Q4_K and Q5_K, 6 bits each.
@@ -160,4 +161,5 @@ inline void decode_tq2_0(QuantizedBlock block, float* out) noexcept {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

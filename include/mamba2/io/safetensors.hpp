@@ -21,7 +21,8 @@
 #include "mamba2/io/stand_in.hpp"
 #include "mamba2/io/tensor_view.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// One parsed file. Views into bytes that somebody else owns and that must outlive it.
 class Safetensors {
@@ -145,4 +146,5 @@ inline Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes,
   return Safetensors(std::move(table), std::move(header.metadata));
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -15,7 +15,8 @@
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/printable.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// The header of a file: {name: {"dtype": text, "shape": [integers], "data_offsets": [begin, end]}}
@@ -179,4 +180,5 @@ inline bool SafetensorsHeader::unexpected(std::string_view found) {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -23,7 +23,8 @@
 #include "mamba2/io/printable.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Writes one file: announce all tensors, start(), write() their data in that order, finish(). The
 /// data is never in memory as a whole.
@@ -93,4 +94,5 @@ MAMBA2_FUNCTION Result<void> SafetensorsWriter::start(ByteSink sink) {
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

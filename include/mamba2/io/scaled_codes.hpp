@@ -14,7 +14,8 @@
 #include "mamba2/core/half.hpp"
 #include "mamba2/io/dtype.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 // An element is scale * code. INT8: a byte for each code, -127..127, and an F32 scale for each row.
@@ -82,4 +83,5 @@ inline void read_scaled_codes(DType dtype, const std::byte* codes, const std::by
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -17,7 +17,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/safetensors.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// The weight_map of an index.
@@ -97,4 +98,5 @@ struct ShardIndex {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -19,7 +19,8 @@
 #include "mamba2/io/tensor_names.hpp"
 #include "mamba2/io/tensor_view.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Gives the filters of the convolution the shape that they have in PyTorch, (channels, 1, taps).
@@ -102,4 +103,5 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

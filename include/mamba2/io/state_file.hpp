@@ -22,7 +22,8 @@
 #include "mamba2/sampler.hpp"
 #include "mamba2/session.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Saves what a Session has read, what its next logits are made of, and what a Sampler goes by; and
 /// brings them back. On the same machine and build the sequence then goes on bit for bit as if it
@@ -273,4 +274,5 @@ Result<void> StateFile<WeightT>::read(std::span<const std::byte> file, std::stri
   return {};
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

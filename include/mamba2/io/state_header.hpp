@@ -17,7 +17,8 @@
 #include "mamba2/sampler.hpp"
 #include "mamba2/state.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The first bytes of a state file, little-endian. Behind them:
 ///   conv     (n_layer, d_conv - 1, conv_dim) F32: the last inputs of the convolutions
@@ -113,4 +114,5 @@ inline Result<StateHeader> StateHeader::parse(std::span<const std::byte> file,
   return header;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

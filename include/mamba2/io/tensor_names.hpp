@@ -11,7 +11,8 @@
 #include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// A tensor that a model needs: its canonical name and its row-major shape.
 struct TensorSpec {
@@ -105,4 +106,5 @@ template <class Visit>
   return result;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -18,7 +18,8 @@
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/io/printable.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Takes the bytes of a file one after the other: into memory, or AtomicFile::write.
 using ByteSink = std::function<Result<void>(std::span<const std::byte>)>;
@@ -114,4 +115,5 @@ class TensorStream {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

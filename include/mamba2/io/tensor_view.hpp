@@ -20,7 +20,8 @@
 #include "mamba2/io/scaled_codes.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 static_assert(std::endian::native == std::endian::little, "checkpoints are read in place");
 
@@ -139,4 +140,5 @@ inline const TensorView* TensorTable::duplicate() const {
   return at != by_name_.end() ? &tensors_[at[1]] : nullptr;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -16,7 +16,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/tensor_view.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::string_view kEmbeddingName = "embedding.weight";
@@ -86,4 +87,5 @@ inline void decide_head(Config& config, const TensorTable& all, std::span<const 
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -23,7 +23,8 @@
 #include "mamba2/io/tensor_names.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Whether transformers' Mamba2Config can say what a model with this Config is. Error unsupported,
 /// naming the option: a gated MLP part, D per channel, norm before gate or none.
@@ -115,4 +116,5 @@ MAMBA2_FUNCTION std::vector<ExportedTensor> transformers_export(const Config& co
 
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

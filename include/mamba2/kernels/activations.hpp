@@ -6,7 +6,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// v * 2^n, n whole numbers in -126..127.
 [[nodiscard]] inline Floats times_power_of_two(const Floats& v, const Floats& n) {
@@ -65,6 +67,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
   return xsimd::max(v, Floats(0.0F)) + multiply_add(twice * w, p, twice);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

@@ -17,7 +17,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// A register's worth of BF16 numbers as floats. Exact.
 [[nodiscard]] inline xsimd::batch<float> load_bf16(const std::uint16_t* bits) {
@@ -37,6 +39,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels {
 #endif
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

@@ -7,7 +7,9 @@
 
 #include "mamba2/core/views.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// An input: cols codes in -127..127; then, from a 64-byte boundary on, a float for each
 /// input_group columns, their scale; then an int32 for each `group` columns, the sum of their
@@ -36,4 +38,6 @@ struct CodedInputs {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

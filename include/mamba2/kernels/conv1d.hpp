@@ -9,7 +9,9 @@
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// One filter per channel.
 struct Conv1d {
@@ -101,4 +103,6 @@ void convolve_channels(const Conv1d& conv, std::size_t channel, MutableRows x, s
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -17,7 +17,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// A register's worth of FP16 numbers as floats. Exact.
 [[nodiscard]] inline xsimd::batch<float> load_fp16(const std::uint16_t* bits) {
@@ -54,6 +56,8 @@ inline void store_fp16(const xsimd::batch<float>& values, std::uint16_t* bits) {
 #endif
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

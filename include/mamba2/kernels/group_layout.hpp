@@ -8,7 +8,9 @@
 
 #include "mamba2/kernels/coded_inputs.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// The sizes that a product of such weights goes by.
 ///
@@ -44,4 +46,6 @@ struct GroupLayout : CodedInputs {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

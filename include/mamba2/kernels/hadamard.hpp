@@ -10,7 +10,9 @@
 
 #include "mamba2/kernels/simd.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// One block, by sums and differences of values 1, 2, 4 ... apart: in the same order on every
 /// machine.
@@ -93,4 +95,6 @@ inline void hadamard_of_weights(float* x, std::size_t n, std::size_t widest) noe
   for (std::size_t i = 0; i < n; ++i) x[i] *= norm;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

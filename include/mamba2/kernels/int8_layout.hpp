@@ -7,7 +7,9 @@
 
 #include "mamba2/core/views.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// The sizes that a product of INT8 weights and INT8 activations goes by.
 ///
@@ -50,4 +52,6 @@ struct Int8Layout {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -7,7 +7,9 @@
 
 #include "mamba2/kernels/coded_inputs.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// The sizes that a product of such weights goes by. A weight of Q4_K is d * scale * code - dmin *
 /// min, with scale and min in 0..63 for each group of 32 columns, code in 0..15; of Q6_K it is
@@ -51,4 +53,6 @@ struct KLayout : CodedInputs {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

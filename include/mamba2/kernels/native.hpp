@@ -52,7 +52,9 @@
 #include "mamba2/kernels/neon_i8mm/q8_0.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 // The names are those of isa(), but where it has nothing of its own to offer.
 namespace x86_64 = scalar;
@@ -71,4 +73,6 @@ using Q8_0Native = MAMBA2_ISA::Q8_0;
 using Q4_KNative = MAMBA2_ISA::Q4_K;
 using Q6_KNative = MAMBA2_ISA::Q6_K;
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

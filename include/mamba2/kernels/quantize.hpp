@@ -17,7 +17,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// Stores whole numbers in -128..127, a byte each.
 inline void store_codes(const Floats& whole, std::int8_t* to) {
@@ -108,6 +110,8 @@ inline std::int32_t int8_codes(const float* x, std::size_t n, float inverse, std
   return scale.step;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

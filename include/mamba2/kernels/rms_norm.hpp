@@ -8,7 +8,9 @@
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/simd.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// to += x. x, to (n).
 inline void add(const float* x, std::size_t n, float* to) noexcept {
@@ -94,4 +96,6 @@ inline void gated_norm(const GatedNorm& norm, const float* squares, const float*
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -9,7 +9,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// So many numbers are best taken at a time. On ARM a multiplication takes any lane of a register,
 /// and a load for each number would keep the load pipes busier than the weights do; on x86 it takes
@@ -83,6 +85,8 @@ MAMBA2_INLINE inline void finish([[maybe_unused]] Floats (&sums)[kBands][kTokens
 #endif
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

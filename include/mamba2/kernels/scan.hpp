@@ -14,7 +14,9 @@
 #include "mamba2/kernels/neon/scan_step.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// The constants of a block's SSM.
 struct Ssm {
@@ -125,4 +127,6 @@ void scan_head(const Ssm& ssm, std::size_t head, const ScanRows& rows, Element* 
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

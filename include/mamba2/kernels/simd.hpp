@@ -15,7 +15,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// As many floats as one register of the instruction set holds.
 using Floats = xsimd::batch<float>;
@@ -127,6 +129,8 @@ inline constexpr std::size_t kWeightsAhead = 6144;
 inline constexpr std::size_t kWeightsAhead = 1024;
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

@@ -15,7 +15,9 @@
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// Tokens of a chunk, at most. Longer ones do more work inside the chunk, shorter ones pass through
 /// the state more often: for heads of 64 x 128, 64 tokens were the fastest (32: +6 %, 128: +14 %).
@@ -242,4 +244,6 @@ MAMBA2_INSTANTIATION void scan_head_in_chunks<std::uint16_t>(const Ssm&, std::si
                                                              std::uint16_t*) noexcept;
 #endif
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

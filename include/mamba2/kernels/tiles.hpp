@@ -10,7 +10,9 @@
 #include "mamba2/kernels/token_tiles.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// y = x m^T, y (x.tokens, rows), m in bands of kRows rows and `band_bytes` bytes: calls
 ///   tile(Constant<bands>, Constant<tokens>, band, x, y)
@@ -72,4 +74,6 @@ MAMBA2_INLINE inline void prefetch_inputs(const std::byte* x, std::size_t stride
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

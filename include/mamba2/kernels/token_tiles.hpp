@@ -8,7 +8,9 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// A number of tokens, known to the compiler.
 template <std::size_t kTokens>
@@ -49,4 +51,6 @@ void with_few_tokens(std::size_t tokens, Tile tile) {
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

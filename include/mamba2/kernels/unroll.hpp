@@ -8,7 +8,9 @@
 
 #include "mamba2/core/platform.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// A number that is known to the compiler.
 template <std::size_t kValue>
@@ -37,4 +39,6 @@ MAMBA2_INLINE inline void unroll(const Body& body) {
                     MAMBA2_INLINE { unroll<kColumns>([&](auto j) MAMBA2_INLINE { body(i, j); }); });
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

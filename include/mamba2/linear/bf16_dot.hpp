@@ -16,7 +16,8 @@
 #if defined(__AVX512BF16__)
 #include "mamba2/kernels/avx512_bf16/bf16.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// BF16 weights. Few tokens are multiplied in FP32; for many, as in reading a prompt, the
 /// activations are rounded to BF16, too.
@@ -84,6 +85,7 @@ struct Bf16Dot {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 #endif

@@ -9,7 +9,8 @@
 #include "mamba2/kernels/coded_inputs.hpp"
 #include "mamba2/kernels/quantize.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Makes one input x (cols) ready: INT8 codes, scales and sums. to: (sizes.input_bytes()).
 inline void prepare_coded(const kernels::CodedInputs& sizes, const float* x, std::size_t cols,
@@ -31,4 +32,5 @@ inline void prepare_coded(const kernels::CodedInputs& sizes, const float* x, std
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

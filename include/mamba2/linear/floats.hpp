@@ -21,7 +21,8 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Weights in a Format, widened to FP32 in registers. A band is (cols, kBandRows) numbers, column
 /// after column; where the Format has scales, one FP32 number for each row follows. kRows: other
@@ -267,6 +268,7 @@ using Int8A32 = BasicFloat<Int8A32Format>;
 static_assert(WeightPolicy<Fp32> && WeightPolicy<Fp16> && WeightPolicy<Bf16> &&
               WeightPolicy<Int8A32>);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

@@ -19,7 +19,8 @@
 #include "mamba2/linear/coded_inputs.hpp"
 #include "mamba2/linear/matrix.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Weights with an FP16 scale for each 32 columns of a row; of a type in GGUF that has such, with
 /// the file's own codes and scales. Other weights are quantized: scale = max|w| / 127 (or / 7),
@@ -161,4 +162,5 @@ using Q4_0 = BasicGroups<kernels::Int4Native, 4>;
 
 static_assert(MatrixFormat<Q8_0> && MatrixFormat<Q4_0>);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -18,7 +18,8 @@
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/matrix.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Symmetric INT4 weights, codes -8..7, an FP16 scale for every kGroup columns of a row (32, 64 or
 /// 128), searched for the least squared error; activations are quantized to INT8 as they come, one
@@ -185,4 +186,5 @@ using Int4 = Int4Groups<>;
 
 static_assert(WeightPolicy<Int4>);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

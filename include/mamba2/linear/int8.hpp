@@ -15,7 +15,8 @@
 #include "mamba2/kernels/quantize.hpp"
 #include "mamba2/linear/matrix.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Symmetric INT8 weights, one scale a row, scale = max|w| / 127, rounded half to even; activations
 /// are quantized as they come, likewise, one scale for every kInputGroup columns of a token
@@ -128,4 +129,5 @@ using Int8 = BasicInt8<kernels::Int8Native, 0, 256>;
 
 static_assert(WeightPolicy<Int8>);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,9 @@
 /// What the kernels of an instruction set expect of a packed matrix: rows of a band, and what is
 /// added to codes of 8 and of 4 bits (kBias of the kernels). cpu: one with that instruction set, by
 /// the name that compilers know it by.
-namespace mamba2::inline MAMBA2_ISA::layouts {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace layouts {
 
 /// AArch64, with or without the dot product.
 struct Neon {
@@ -71,4 +73,6 @@ using Native = std::conditional_t<
                            std::conditional_t<isa() == "avx512", Avx512,
                                               std::conditional_t<isa() == "avx2", Avx2, X86>>>>>;
 
-}  // namespace mamba2::inline MAMBA2_ISA::layouts
+}  // namespace layouts
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

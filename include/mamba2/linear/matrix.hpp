@@ -13,7 +13,8 @@
 #include "mamba2/io/dtype.hpp"
 #include "mamba2/io/dtype_range.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// The rows of a band, on their way from a checkpoint into a Matrix.
 struct BandRows {
@@ -137,4 +138,5 @@ concept MatrixFormat = requires(const Matrix<W>& m, const BandRows& rows, const 
   { W::multiply(m, n, n, x, y) } -> std::same_as<void>;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

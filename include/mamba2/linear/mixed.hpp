@@ -16,7 +16,8 @@
 #include "mamba2/linear/matrix.hpp"
 #include "mamba2/linear/super_blocks.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Weights as the checkpoint stores them, a format for each matrix. F32, F16 and BF16 are as in the
 /// policies of these names; Q8_0, Q4_0, Q4_K and Q6_K keep the codes and scales of the file. So do
@@ -196,4 +197,5 @@ static_assert(Mixed::kBandRows == Fp16::kBandRows && Mixed::kBandRows == Bf16::k
               Mixed::kBandRows == Int8::kBandRows && Mixed::kBandRows == Int4::kBandRows);
 static_assert(WeightPolicy<Mixed>);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

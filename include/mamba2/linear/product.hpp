@@ -9,7 +9,8 @@
 #include "mamba2/core/executor.hpp"
 #include "mamba2/linear/matrix.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Calls body(first, count) for all panels, each a few bands of a matrix. A panel is a task,
 /// whatever the number of threads.
@@ -71,4 +72,5 @@ void multiply(Executor& executor, const Matrix<WeightT>& m, std::span<const Part
 /// For multiply(): nothing to do at the end of a task.
 inline constexpr auto kNothing = [](std::size_t, std::size_t) {};
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -16,7 +16,8 @@
 #include "mamba2/linear/coded_inputs.hpp"
 #include "mamba2/linear/matrix.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// Weights in super-blocks of 256 columns: Q4_K of 4 bits, or Q6_K of 6 bits, which Q3_K fits into.
 /// They are taken from a file and never made from floats. Activations as for Q8_0.
@@ -169,4 +170,5 @@ using Q6_K = BasicSuperBlocks<kernels::Q6_KNative, 6>;
 
 static_assert(MatrixFormat<Q4_K> && MatrixFormat<Q6_K>);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -17,7 +17,8 @@
 #include "mamba2/linear/int4_scale.hpp"
 #include "mamba2/quantize/eigen.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// What GPTQ needs to know of a matrix' inputs: the upper triangular U with H^-1 = U^T U, of the
 /// Hessian H = X^T X of the squared error of the outputs, with 1 % of its mean diagonal added to
@@ -123,4 +124,5 @@ inline Result<GptqFactor> GptqFactor::create(std::span<const float> hessian, std
   return GptqFactor(std::move(factor), cols);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -22,7 +22,8 @@
 #include "mamba2/packed.hpp"
 #include "mamba2/quantize/targets.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 struct PackOptions {
   std::string_view tokenizer_json = {};  ///< goes with the model; empty: none
@@ -127,4 +128,5 @@ template <class Policies>
                               detail::in_quotes(target))};
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -17,7 +17,8 @@
 #include "mamba2/linear/int4_scale.hpp"
 #include "mamba2/quantize/gptq.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// How the codes of INT4 matrices are found. (Those of INT8 are rounded to nearest: their error is
 /// more than 200 times smaller.)
@@ -126,4 +127,5 @@ inline void quantize_rows(DType dtype, const float* rows, std::size_t count, std
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

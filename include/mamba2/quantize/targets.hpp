@@ -14,7 +14,8 @@
 #include "mamba2/linear/mixed.hpp"
 #include "mamba2/linear/super_blocks.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 
 /// As much of a kernel as packing asks for.
 template <std::size_t kRowsOfBand, int kBiasOfCodes>
@@ -89,4 +90,5 @@ inline constexpr CpuLayout kCpuLayouts[] = {
 
 static_assert(layout_of(layouts::Native::cpu) == layouts::Native::name);
 
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

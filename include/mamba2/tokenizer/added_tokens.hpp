@@ -13,7 +13,8 @@
 
 #include "mamba2/config.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Finds fixed strings in a text: the leftmost first, of those that start at one place the longest.
@@ -103,4 +104,5 @@ class AddedTokens {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

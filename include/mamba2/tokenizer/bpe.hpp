@@ -14,7 +14,8 @@
 
 #include "mamba2/tokenizer/hash_index.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 class Bpe {
@@ -149,4 +150,5 @@ inline void Bpe::encode_long(std::string_view piece, Scratch& scratch,
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

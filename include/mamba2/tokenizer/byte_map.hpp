@@ -10,7 +10,8 @@
 
 #include "mamba2/tokenizer/utf8.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Bytes that are printable in Latin-1 stand for themselves, the other 68 in increasing order for
@@ -56,4 +57,5 @@ inline bool append_mapped_bytes(std::string_view text, std::string& out) {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

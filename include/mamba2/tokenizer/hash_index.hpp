@@ -12,7 +12,8 @@
 
 #include "mamba2/config.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::size_t kMaxProbes = 1024;  // at half load honest keys take a few dozen
@@ -142,4 +143,5 @@ class MergeTable {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

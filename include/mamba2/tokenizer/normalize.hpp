@@ -11,7 +11,8 @@
 #include "mamba2/tokenizer/unicode.hpp"
 #include "mamba2/tokenizer/utf8.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 struct CombiningChar {
@@ -107,4 +108,5 @@ inline void append_nfc(std::string_view text, std::string& out) {
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

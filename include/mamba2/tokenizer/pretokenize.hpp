@@ -9,7 +9,8 @@
 #include "mamba2/tokenizer/unicode.hpp"
 #include "mamba2/tokenizer/utf8.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// A scanner for what GPT-2 writes as the regular expression
@@ -85,4 +86,5 @@ class Pretokenizer {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

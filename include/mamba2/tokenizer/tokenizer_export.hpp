@@ -20,7 +20,8 @@
 #include "mamba2/tokenizer/tokenizer_gguf.hpp"
 #endif
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Sets the keys of a tokenizer with as many tokens as the embedding has rows; ids without a token
@@ -132,4 +133,5 @@ MAMBA2_FUNCTION std::string tokenizer_json(const TokenizerFile& file) {
 #endif
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

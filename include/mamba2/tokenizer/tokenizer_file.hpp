@@ -18,7 +18,8 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/tokenizer/hash_index.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline Error colliding_hashes(std::string_view name, std::string_view list) {
@@ -233,4 +234,5 @@ class TokenizerEvents final : public JsonBuilder {
 };
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -21,7 +21,8 @@
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 #include "mamba2/tokenizer/utf8.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::string_view kGgufTokens = "tokenizer.ggml.tokens";
@@ -136,4 +137,5 @@ inline Result<TokenizerFile> read_tokenizer_gguf(std::span<const std::byte> byte
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

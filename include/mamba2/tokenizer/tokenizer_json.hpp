@@ -16,7 +16,8 @@
 #include "mamba2/tokenizer/added_tokens.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// A normalizer, pre_tokenizer, post_processor or decoder: an object with a type, or null. A
@@ -241,4 +242,5 @@ inline Result<TokenizerFile> read_tokenizer_json(std::string_view json, std::str
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,8 @@
 
 #include "mamba2/tokenizer/unicode_tables.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// What the pre-tokenizer's regular expression tells apart: \p{L}, \p{N}, \s and the rest.
@@ -92,4 +93,5 @@ inline constexpr char32_t kHangulLs = 19, kHangulSs = kHangulLs * kHangulVs * kH
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

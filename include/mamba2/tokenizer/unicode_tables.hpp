@@ -8,7 +8,8 @@
 #include "mamba2/core/platform.hpp"
 
 // clang-format off
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// Code point << 2 | CharClass, where the class differs from that of the code point before.
@@ -731,5 +732,6 @@ inline constexpr std::uint16_t kCompositions[] = {
 991,992,994,995,996,997,998,1493,1494,1495,1496,1497,1498,1499,1501,1500,1502,1503,1504,};
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 // clang-format on

@@ -18,7 +18,8 @@
 #include "mamba2/tokenizer/normalize.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 
-namespace mamba2::inline MAMBA2_ISA {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// The bytes of each token.
@@ -223,4 +224,5 @@ inline Result<AddedTokens> build_added_tokens(const TokenizerFile& file, bool no
 }
 
 }  // namespace detail
-}  // namespace mamba2::inline MAMBA2_ISA
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

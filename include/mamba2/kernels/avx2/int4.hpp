@@ -11,7 +11,9 @@
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/group_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx2 {
 
 struct Int4Products : Vectors {
   static constexpr int kBias = 8;
@@ -64,4 +66,6 @@ struct Int4 : GroupTiles<Int4Products> {
   static constexpr std::string_view name = "avx2";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx2
+}  // namespace kernels::avx2
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,9 @@
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/int8_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx2 {
 
 struct Int8Products : Vectors {
   static constexpr int kBias = 0;
@@ -53,4 +55,6 @@ struct Int8 : Int8Tiles<Int8Products> {
   static constexpr std::string_view name = "avx2";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx2
+}  // namespace kernels::avx2
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,9 @@
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/k_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx2 {
 
 /// The codes of 16 columns, 4 to a register.
 MAMBA2_INLINE inline void load_six_bits(const std::byte* weights, __m256i (&w)[4]) {
@@ -63,4 +65,6 @@ struct Q6_K : KTiles<Q6KProducts> {
   static constexpr std::string_view name = "avx2";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx2
+}  // namespace kernels::avx2
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,9 @@
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx2 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx2 {
 
 /// 8 integers. Accumulators have this type and not __m256i, for which + means lanes of 64 bits.
 using Int32x8 = std::int32_t __attribute__((vector_size(32)));
@@ -103,4 +105,6 @@ struct Vectors {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx2
+}  // namespace kernels::avx2
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -14,7 +14,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512 {
 
 struct Int4Products : Vectors {
   static constexpr int kBias = 8;
@@ -64,6 +66,8 @@ struct Int4 : GroupTiles<Int4Products> {
   static constexpr std::string_view name = "avx512";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+}  // namespace kernels::avx512
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

@@ -14,7 +14,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512 {
 
 struct Int8Products : Vectors {
   static constexpr int kBias = 0;
@@ -56,6 +58,8 @@ struct Int8 : Int8Tiles<Int8Products> {
   static constexpr std::string_view name = "avx512";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+}  // namespace kernels::avx512
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

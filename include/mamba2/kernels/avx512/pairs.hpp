@@ -8,7 +8,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512 {
 
 // GCC does not see through the asm statements. It would add many vectors in an order of its own
 // otherwise, for which a large tile has no registers.
@@ -27,6 +29,8 @@ namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
   return sums;
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+}  // namespace kernels::avx512
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

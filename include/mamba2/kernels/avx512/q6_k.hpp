@@ -15,7 +15,9 @@
 
 MAMBA2_INTRINSICS_BEGIN
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512 {
 
 struct Q6KProducts : Vectors {
   static constexpr int kBias = 32;
@@ -49,6 +51,8 @@ struct Q6_K : KTiles<Q6KProducts> {
   static constexpr std::string_view name = "avx512";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+}  // namespace kernels::avx512
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
 
 MAMBA2_INTRINSICS_END

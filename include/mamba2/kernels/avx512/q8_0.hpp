@@ -7,10 +7,14 @@
 #include "mamba2/kernels/avx512/int8.hpp"
 #include "mamba2/kernels/x86/group_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512 {
 
 struct Q8_0 : GroupTiles<Int8Products> {
   static constexpr std::string_view name = "avx512";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+}  // namespace kernels::avx512
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -9,7 +9,9 @@
 #include "mamba2/kernels/avx512/vectors.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512 {
 
 /// The codes of 16 columns, 4 to a register.
 MAMBA2_INLINE inline void load_six_bits(const std::byte* weights, __m512i (&w)[4]) {
@@ -29,4 +31,6 @@ MAMBA2_INLINE inline void load_six_bits(const std::byte* weights, __m512i (&w)[4
   w[3] = _mm512_and_si512(select(0x03, lowest, select(0x0C, middle, high)), low);
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+}  // namespace kernels::avx512
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -12,7 +12,9 @@
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512 {
 
 /// 16 integers. Accumulators have this type and not __m512i: to GCC a change of the lanes' type is
 /// a register copy, one for every addition in a tile that fills the registers.
@@ -92,4 +94,6 @@ struct Vectors {
   static void store(Floats v, float* to, std::size_t count) { avx512::store(v, to, count); }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512
+}  // namespace kernels::avx512
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -12,7 +12,9 @@
 #include "mamba2/kernels/avx512/vectors.hpp"
 #include "mamba2/kernels/tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512_bf16 {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512_bf16 {
 
 /// A band of kRows rows: for every 2 columns, row by row, 2 numbers. An input: cols floats, then
 /// cols BF16 numbers. cols, padded with zeros, is even.
@@ -118,4 +120,6 @@ struct Bf16 {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512_bf16
+}  // namespace kernels::avx512_bf16
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

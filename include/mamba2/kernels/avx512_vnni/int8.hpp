@@ -12,7 +12,9 @@
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/int8_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512_vnni {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512_vnni {
 
 struct Int8Products : avx512::Vectors {
   static constexpr int kBias = 128;
@@ -49,4 +51,6 @@ struct Int8 : Int8Tiles<Int8Products> {
   static constexpr std::string_view name = "avx512_vnni";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512_vnni
+}  // namespace kernels::avx512_vnni
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

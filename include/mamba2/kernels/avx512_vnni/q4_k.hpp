@@ -7,10 +7,14 @@
 #include "mamba2/kernels/avx512_vnni/int4.hpp"
 #include "mamba2/kernels/x86/k_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512_vnni {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512_vnni {
 
 struct Q4_K : KTiles<Q4KProducts<Int4Products>> {
   static constexpr std::string_view name = "avx512_vnni";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512_vnni
+}  // namespace kernels::avx512_vnni
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -13,7 +13,9 @@
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/k_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::avx512_vnni {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::avx512_vnni {
 
 struct Q6KProducts : avx512::Vectors {
   static constexpr int kBias = 32;
@@ -42,4 +44,6 @@ struct Q6_K : KTiles<Q6KProducts> {
   static constexpr std::string_view name = "avx512_vnni";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::avx512_vnni
+}  // namespace kernels::avx512_vnni
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -12,7 +12,9 @@
 #include "mamba2/kernels/group_layout.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// What `Products` says for an instruction set and a number of bits:
 ///   kTokens        the width of a large tile; the registers decide
@@ -116,4 +118,6 @@ struct GroupTiles {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

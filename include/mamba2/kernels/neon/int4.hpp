@@ -12,7 +12,9 @@
 #include "mamba2/kernels/neon/short_sums.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// 16 bits are enough: of the 128 columns that a group may have a lane gets 32, and
 /// 32 * 8 * 127 < 2^15.
@@ -46,4 +48,6 @@ struct Int4 : GroupTiles<Int4Products> {
   static constexpr std::string_view name = "neon";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -13,7 +13,9 @@
 #include "mamba2/kernels/int8_layout.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 struct Int8 {
   static constexpr std::string_view name = "neon";
@@ -106,4 +108,6 @@ struct Int8 {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -11,7 +11,9 @@
 #include "mamba2/kernels/k_layout.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// The codes of 16 columns, unsigned numbers in the halves of bytes: 4 columns to a register.
 inline void load_nibbles(const std::byte* from, int8x16_t (&w)[4]) {
@@ -183,4 +185,6 @@ struct KTiles {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -12,7 +12,9 @@
 #include "mamba2/kernels/neon/short_sums.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// 16 bits are enough: a lane gets 8 of 32 columns, and 8 * 15 * 127 < 2^15.
 struct Q4KProducts : ShortProducts {
@@ -41,4 +43,6 @@ struct Q4_K : KTiles<Q4KProducts> {
   static constexpr std::string_view name = "neon";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

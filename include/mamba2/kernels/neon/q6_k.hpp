@@ -12,7 +12,9 @@
 #include "mamba2/kernels/neon/short_sums.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// 16 bits are enough: a lane gets 4 of 16 columns, and 4 * 32 * 127 < 2^15.
 struct Q6KProducts : ShortProducts {
@@ -38,4 +40,6 @@ struct Q6_K : KTiles<Q6KProducts> {
   static constexpr std::string_view name = "neon";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

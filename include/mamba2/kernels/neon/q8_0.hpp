@@ -12,7 +12,9 @@
 #include "mamba2/kernels/neon/group_tiles.hpp"
 #include "mamba2/kernels/neon/int8.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 struct Q8_0Products {
   static constexpr std::size_t kTokens = 4;
@@ -43,4 +45,6 @@ struct Q8_0 : GroupTiles<Q8_0Products> {
   static constexpr std::string_view name = "neon";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

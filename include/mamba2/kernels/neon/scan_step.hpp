@@ -15,7 +15,9 @@
 #include "mamba2/kernels/neon/tile.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// 8 channels of a state.
 struct Channels {
@@ -126,4 +128,6 @@ void scan_step(float decay, const float* dtx, const float* B, const float* C, st
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -8,7 +8,9 @@
 
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// The sums of 4 rows within a group, each in four lanes that are yet to be added, of 16 bits.
 struct ShortSums {
@@ -55,4 +57,6 @@ struct ShortProducts {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

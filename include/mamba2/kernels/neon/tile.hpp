@@ -11,7 +11,9 @@
 #include "mamba2/kernels/token_tiles.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon {
 
 /// Asks for the line that is needed soon. The end of a band is no end: the next one follows there.
 /// 12 GB/s, what a core alone can read, from a memory 150 ns away: 1.8 KB are on their way.
@@ -124,4 +126,6 @@ void for_tiles(const Layout& layout, const std::byte* bands, std::size_t rows, c
   });
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon
+}  // namespace kernels::neon
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

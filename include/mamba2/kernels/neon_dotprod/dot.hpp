@@ -10,7 +10,9 @@
 
 #include "mamba2/kernels/neon/tile.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_dotprod {
 
 /// What the Products of neon::GroupTiles and neon::KTiles share here. Few tokens have a sum split
 /// into two chains, as SDOTs that add to the same one start 2 or 3 cycles apart; but not in small
@@ -72,4 +74,6 @@ struct DotProducts {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod
+}  // namespace kernels::neon_dotprod
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

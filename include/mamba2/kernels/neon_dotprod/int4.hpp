@@ -12,7 +12,9 @@
 #include "mamba2/kernels/neon/tile.hpp"
 #include "mamba2/kernels/neon_dotprod/dot.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_dotprod {
 
 /// Weights count 16 times: in the high half of a byte a code is a signed number of 8 bits without
 /// more ado, and the 16 comes off again by a multiplication at the end.
@@ -51,4 +53,6 @@ struct Int4 : neon::GroupTiles<Int4Products<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod
+}  // namespace kernels::neon_dotprod
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

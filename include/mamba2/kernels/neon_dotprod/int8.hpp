@@ -14,7 +14,9 @@
 #include "mamba2/kernels/neon/tile.hpp"
 #include "mamba2/kernels/token_tiles.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_dotprod {
 
 struct Int8 {
   static constexpr std::string_view name = "neon_dotprod";
@@ -107,4 +109,6 @@ struct Int8 {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod
+}  // namespace kernels::neon_dotprod
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

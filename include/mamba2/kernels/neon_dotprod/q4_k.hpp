@@ -12,7 +12,9 @@
 #include "mamba2/kernels/neon/tile.hpp"
 #include "mamba2/kernels/neon_dotprod/dot.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_dotprod {
 
 template <class Dot = DotProducts>
 struct Q4KProducts : Dot {
@@ -39,4 +41,6 @@ struct Q4_K : neon::KTiles<Q4KProducts<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod
+}  // namespace kernels::neon_dotprod
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

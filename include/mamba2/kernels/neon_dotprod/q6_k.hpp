@@ -12,7 +12,9 @@
 #include "mamba2/kernels/neon/tile.hpp"
 #include "mamba2/kernels/neon_dotprod/dot.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_dotprod {
 
 /// Sums are far from 2^22: 32 * 16 * 127 where they start, and 63 * 16 * 127 more.
 template <class Dot = DotProducts>
@@ -37,4 +39,6 @@ struct Q6_K : neon::KTiles<Q6KProducts<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_dotprod
+}  // namespace kernels::neon_dotprod
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -8,10 +8,14 @@
 #include "mamba2/kernels/neon_dotprod/int4.hpp"
 #include "mamba2/kernels/neon_i8mm/matrices.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_i8mm {
 
 struct Int4 : neon::GroupTiles<neon_dotprod::Int4Products<MatrixProducts>> {
   static constexpr std::string_view name = "neon_i8mm";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm
+}  // namespace kernels::neon_i8mm
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -15,7 +15,9 @@
 #include "mamba2/kernels/neon_dotprod/int8.hpp"
 #include "mamba2/kernels/neon_i8mm/matrices.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_i8mm {
 
 struct Int8 {
   static constexpr std::string_view name = "neon_i8mm";
@@ -97,4 +99,6 @@ struct Int8 {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm
+}  // namespace kernels::neon_i8mm
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

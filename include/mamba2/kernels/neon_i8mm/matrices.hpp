@@ -10,7 +10,9 @@
 #include "mamba2/kernels/neon_dotprod/dot.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_i8mm {
 
 /// 16 columns of 4 rows: the first 8 and the last 8 of two rows each.
 struct Rows4 {
@@ -103,4 +105,6 @@ struct MatrixProducts : neon_dotprod::DotProducts {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm
+}  // namespace kernels::neon_i8mm
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

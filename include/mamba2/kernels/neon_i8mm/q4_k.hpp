@@ -8,10 +8,14 @@
 #include "mamba2/kernels/neon_dotprod/q4_k.hpp"
 #include "mamba2/kernels/neon_i8mm/matrices.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::neon_i8mm {
 
 struct Q4_K : neon::KTiles<neon_dotprod::Q4KProducts<MatrixProducts>> {
   static constexpr std::string_view name = "neon_i8mm";
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::neon_i8mm
+}  // namespace kernels::neon_i8mm
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -10,7 +10,9 @@
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/int8_layout.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::scalar {
 
 struct Int8 {
   static constexpr std::string_view name = "scalar";
@@ -46,4 +48,6 @@ struct Int8 {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar
+}  // namespace kernels::scalar
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -9,7 +9,9 @@
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/k_layout.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::scalar {
 
 inline constexpr std::size_t kKRows = 4;
 
@@ -58,4 +60,6 @@ void multiply_k(const KLayout& layout, const std::byte* bands, std::size_t rows,
   }
 }
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar
+}  // namespace kernels::scalar
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

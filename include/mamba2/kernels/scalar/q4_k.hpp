@@ -10,7 +10,9 @@
 #include "mamba2/kernels/k_layout.hpp"
 #include "mamba2/kernels/scalar/k_groups.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::scalar {
 
 struct Q4_K {
   static constexpr std::string_view name = "scalar";
@@ -35,4 +37,6 @@ struct Q4_K {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar
+}  // namespace kernels::scalar
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -10,7 +10,9 @@
 #include "mamba2/kernels/k_layout.hpp"
 #include "mamba2/kernels/scalar/k_groups.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::scalar {
 
 struct Q6_K {
   static constexpr std::string_view name = "scalar";
@@ -43,4 +45,6 @@ struct Q6_K {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar
+}  // namespace kernels::scalar
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -10,7 +10,9 @@
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/group_layout.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels::scalar {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels::scalar {
 
 struct Q8_0 {
   static constexpr std::string_view name = "scalar";
@@ -51,4 +53,6 @@ struct Q8_0 {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels::scalar
+}  // namespace kernels::scalar
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

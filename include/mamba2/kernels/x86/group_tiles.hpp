@@ -11,7 +11,9 @@
 #include "mamba2/kernels/tiles.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// What `Products` says for an instruction set and a number of bits: see Int8Tiles.
 template <class Products>
@@ -103,4 +105,6 @@ struct GroupTiles {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -10,7 +10,9 @@
 #include "mamba2/kernels/tiles.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// What `Products` says for an instruction set, besides its vectors (see avx512/vectors.hpp):
 ///   kBias            what is added to the codes of the weights to make them unsigned
@@ -70,4 +72,6 @@ struct Int8Tiles {
   }
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

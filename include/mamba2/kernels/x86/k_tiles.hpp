@@ -10,7 +10,9 @@
 #include "mamba2/kernels/tiles.hpp"
 #include "mamba2/kernels/unroll.hpp"
 
-namespace mamba2::inline MAMBA2_ISA::kernels {
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
 
 /// What `Products` says for an instruction set and a type, besides what Int8Tiles names:
 ///   kGroup   columns that share a scale: 32 in Q4_K, 16 in Q6_K
@@ -116,4 +118,6 @@ struct Q4KProducts : Int4Products {
   static constexpr std::size_t kGroup = 32;
 };
 
-}  // namespace mamba2::inline MAMBA2_ISA::kernels
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
