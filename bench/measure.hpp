@@ -21,9 +21,9 @@
 #include "bench/random_weights.hpp"
 #include "bench/report.hpp"
 #include "bench/roof.hpp"
-#include "bench/shapes.hpp"
 #include "bench/slices.hpp"
 #include "tools/cli.hpp"
+#include "tools/shapes.hpp"
 #include "tools/weights.hpp"
 
 namespace bench {
@@ -74,7 +74,7 @@ class Measurement {
   }
 
   [[nodiscard]] mamba2::Result<mamba2::Weights<W>> random_weights_of_shape() {
-    const mamba2::Config config = find_shape(request_.model).config();
+    const mamba2::Config config = cli::find_shape(request_.model).config();
     memory_required_ = mamba2::Mamba2Model<W>::memory_required(config, session_options()).peak();
     return random_weights<W>(config);
   }

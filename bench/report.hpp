@@ -13,7 +13,7 @@ namespace bench {
 
 /// What to measure of one model.
 struct Request {
-  std::string model;                 ///< a path, or the name of one of kShapes
+  std::string model;                 ///< a path, or the name of one of cli::kShapes
   bool random = false;               ///< model is such a name
   std::vector<std::size_t> threads;  ///< each is measured; 0: as many as the library takes
   std::vector<int> cpus;             ///< that threads are confined to; empty: the library's choice

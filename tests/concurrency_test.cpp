@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/tokenizer.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
 #include "tests/tokenizer/tiny_tokenizer.hpp"

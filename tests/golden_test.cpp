@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "mamba2/generate.hpp"
 #include "mamba2/linear/floats.hpp"
+#include "mamba2/text/generate.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/safetensors_lite.hpp"

@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "mamba2/io/config_json.hpp"
-#include "mamba2/tokenizer.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
 #include "tests/io/gguf_writer.hpp"
 #include "tests/io/safetensors_writer.hpp"
 #include "tests/io/temp_dir.hpp"

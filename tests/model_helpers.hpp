@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "mamba2/linear/floats.hpp"
-#include "mamba2/model.hpp"
+#include "mamba2/model/model.hpp"
 #include "tests/reference/checkpoint.hpp"
 #include "tools/models.hpp"
 

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/tokenizer.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
 
 namespace {
 

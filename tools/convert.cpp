@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "bench/shapes.hpp"
 #include "tools/cli.hpp"
 #include "tools/convert/output_path.hpp"
 #include "tools/convert/outputs.hpp"
+#include "tools/shapes.hpp"
 #include "tools/weights.hpp"
 
 namespace {
@@ -55,7 +55,7 @@ DType choose_type(const Arguments& a, DType stored) {
 
 Result<convert::ModelSource> open_source(const Arguments& a) {
   if (a.shape.empty()) return convert::ModelSource::open(a.in);
-  return convert::ModelSource::random(bench::find_shape(a.shape).config());
+  return convert::ModelSource::random(cli::find_shape(a.shape).config());
 }
 
 std::string model_name(const Arguments& a) {
@@ -116,7 +116,7 @@ void describe(CLI::App& app, Arguments& a) {
                  "head is Q6_K. Bits a weight: 32, 16, 16, 8.5 and 4.5")
       ->check(CLI::IsMember(types));
   app.add_option("--random", a.shape, "Instead of IN: random weights in a published shape")
-      ->check(CLI::IsMember(bench::shape_names()));
+      ->check(CLI::IsMember(cli::shape_names()));
   app.add_flag("--no-tokenizer", a.no_tokenizer, "Leave the tokenizer out");
   app.add_flag("--force", a.force, "Replace what OUT is");
   a.workers.add(app);

@@ -2,8 +2,8 @@
 // State files of the programs: no text is lost because another program has the same file.
 #pragma once
 
-#include <mamba2/io/state_file.hpp>
-#include <mamba2/sampler.hpp>
+#include <mamba2/sequence/sampler.hpp>
+#include <mamba2/sequence/state_file.hpp>
 #include <string>
 #include <utility>
 

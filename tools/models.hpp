@@ -10,7 +10,7 @@
 #include <mamba2/linear/int8.hpp>
 #include <mamba2/linear/mixed.hpp>
 #include <mamba2/linear/super_blocks.hpp>
-#include <mamba2/model.hpp>
+#include <mamba2/model/model.hpp>
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

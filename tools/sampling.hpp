@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstddef>
 #include <functional>
-#include <mamba2/sampler.hpp>
+#include <mamba2/sequence/sampler.hpp>
 #include <random>
 #include <string>
 #include <type_traits>

@@ -3,7 +3,7 @@
 # readme.sh SOURCE: what README.md shows as C++ is compiled, to the letter: the first block is all of
 # examples/hello.cpp but the comment at its top, the others are parts of tests/readme_test.cpp, there
 # indented, each right at the beginning of a test that knows only the names of the first one. The
-# block of examples/embedding.md is a part of tests/memory_test.cpp.
+# block of examples/embedding.md is a part of tests/model/memory_test.cpp.
 set -euo pipefail
 cd "$1"
 
@@ -33,4 +33,4 @@ awk '/clang-format off/ && before !~ /^TEST_CASE_FIXTURE\(Hello, .*\{$/ {
   END { exit wrong }' tests/readme_test.cpp
 embedding=$(block 1 examples/embedding.md)
 [ -n "$embedding" ]
-marked tests/memory_test.cpp | compare "$embedding" tests/memory_test.cpp
+marked tests/model/memory_test.cpp | compare "$embedding" tests/model/memory_test.cpp

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/model.hpp"
+#include "mamba2/model/model.hpp"
 #include "tests/io/toy_checkpoint.hpp"
 #include "tools/models.hpp"
 

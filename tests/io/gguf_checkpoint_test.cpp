@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "mamba2/io/checkpoint.hpp"
-#include "mamba2/tokenizer.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
 #include "tests/constants.hpp"
 #include "tests/io/gguf_model.hpp"
 #include "tests/io/temp_dir.hpp"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "mamba2/io/checkpoint.hpp"
-#include "mamba2/tokenizer.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/io/toy_checkpoint.hpp"
 

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/layers/config.hpp"
 
 using mamba2::canonical_name;
 using mamba2::Config;

@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/config_json.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #include "mamba2/io/tensor_view.hpp"
+#include "mamba2/layers/config.hpp"
 #include "tests/io/safetensors_writer.hpp"
 
 namespace mamba2_tests {

@@ -2,7 +2,7 @@
 // A small random model for tests of memory.
 #pragma once
 
-#include "mamba2/config.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace tests {
 

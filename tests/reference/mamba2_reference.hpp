@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "mamba2/config.hpp"
+#include "mamba2/layers/config.hpp"
 #include "tests/reference/scan_reference.hpp"
 
 namespace reference {

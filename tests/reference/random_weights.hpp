@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
+#include "mamba2/layers/config.hpp"
 #include "tests/reference/checkpoint.hpp"
 #include "tests/reference/mamba2_reference.hpp"
 

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "mamba2/config.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace reference {
 

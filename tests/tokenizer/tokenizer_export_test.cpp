@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "mamba2/core/mapped_file.hpp"
-#include "mamba2/tokenizer.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
 #include "mamba2/tokenizer/tokenizer_gguf.hpp"
 #include "mamba2/tokenizer/tokenizer_json.hpp"
 

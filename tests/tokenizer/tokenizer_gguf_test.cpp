@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "mamba2/core/mapped_file.hpp"
-#include "mamba2/tokenizer.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/tokenizer/gguf_tokenizer.hpp"
 #include "tests/tokenizer/tiny_tokenizer.hpp"

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <mamba2/config.hpp>
+#include <mamba2/layers/config.hpp>
 #include <random>
 #include <span>
 #include <string_view>

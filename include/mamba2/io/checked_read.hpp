@@ -13,8 +13,8 @@
 #include <string_view>
 
 #include "mamba2/core/result.hpp"
-#include "mamba2/io/dtype.hpp"
-#include "mamba2/io/scaled_codes.hpp"
+#include "mamba2/formats/dtype.hpp"
+#include "mamba2/formats/scaled_codes.hpp"
 #include "mamba2/io/tensor_view.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/simd.hpp"

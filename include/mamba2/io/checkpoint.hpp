@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #include "mamba2/io/tensor_view.hpp"
+#include "mamba2/layers/config.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/io/checkpoint_files.hpp"

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -10,10 +10,10 @@
 #include <type_traits>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/hash.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/checkpoint.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

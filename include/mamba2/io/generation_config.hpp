@@ -8,13 +8,13 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -11,11 +11,11 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/export.hpp"
 #include "mamba2/io/gguf_writer.hpp"
+#include "mamba2/layers/config.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include <algorithm>

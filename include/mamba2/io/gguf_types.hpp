@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "mamba2/core/result.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/gguf_cursor.hpp"
 
 namespace mamba2 {

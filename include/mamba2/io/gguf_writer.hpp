@@ -15,7 +15,7 @@
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/views.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/gguf_value.hpp"
 #include "mamba2/io/tensor_stream.hpp"
 

@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/layers/config.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include <algorithm>

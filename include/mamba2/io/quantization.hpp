@@ -35,15 +35,15 @@
 
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/tensor_view.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
+#include "mamba2/formats/scaled_codes.hpp"
 #include "mamba2/io/export.hpp"
 #include "mamba2/io/foreign_quantization.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
-#include "mamba2/io/scaled_codes.hpp"
 #endif
 
 namespace mamba2 {

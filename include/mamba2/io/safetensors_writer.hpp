@@ -14,7 +14,7 @@
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/views.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/tensor_stream.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS

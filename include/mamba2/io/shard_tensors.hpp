@@ -11,13 +11,13 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #include "mamba2/io/tensor_view.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

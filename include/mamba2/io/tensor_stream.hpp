@@ -15,7 +15,7 @@
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/views.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/printable.hpp"
 
 namespace mamba2 {

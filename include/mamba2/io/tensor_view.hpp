@@ -15,9 +15,9 @@
 
 #include "mamba2/core/half.hpp"
 #include "mamba2/core/platform.hpp"
-#include "mamba2/io/dtype.hpp"
-#include "mamba2/io/quantized.hpp"
-#include "mamba2/io/scaled_codes.hpp"
+#include "mamba2/formats/decode.hpp"
+#include "mamba2/formats/dtype.hpp"
+#include "mamba2/formats/scaled_codes.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 
 namespace mamba2 {

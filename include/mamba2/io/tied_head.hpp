@@ -10,11 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/mapped_file.hpp"
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/tensor_view.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

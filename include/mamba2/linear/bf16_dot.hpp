@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
-#include "mamba2/io/dtype_range.hpp"
+#include "mamba2/formats/dtype_range.hpp"
 #include "mamba2/linear/matrix.hpp"
 
 #if defined(__AVX512BF16__)

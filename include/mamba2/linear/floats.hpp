@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "mamba2/io/dtype_range.hpp"
+#include "mamba2/formats/dtype_range.hpp"
 #include "mamba2/kernels/bf16.hpp"
 #include "mamba2/kernels/quantize.hpp"
 #include "mamba2/kernels/scalars.hpp"

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "mamba2/io/dtype_range.hpp"
+#include "mamba2/formats/dtype_range.hpp"
 #include "mamba2/kernels/int8_layout.hpp"
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/kernels/quantize.hpp"

@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "mamba2/core/views.hpp"
-#include "mamba2/io/dtype.hpp"
-#include "mamba2/io/dtype_range.hpp"
+#include "mamba2/formats/dtype.hpp"
+#include "mamba2/formats/dtype_range.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

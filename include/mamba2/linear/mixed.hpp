@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "mamba2/io/dtype.hpp"
+#include "mamba2/formats/dtype.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/groups.hpp"
 #include "mamba2/linear/int4.hpp"

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "mamba2/core/half.hpp"
-#include "mamba2/io/coded_groups.hpp"
+#include "mamba2/formats/coded_groups.hpp"
 #include "mamba2/kernels/k_layout.hpp"
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/linear/coded_inputs.hpp"

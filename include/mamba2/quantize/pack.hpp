@@ -18,8 +18,8 @@
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/printable.hpp"
-#include "mamba2/load_weights.hpp"
-#include "mamba2/packed.hpp"
+#include "mamba2/model/load.hpp"
+#include "mamba2/model/packed.hpp"
 #include "mamba2/quantize/targets.hpp"
 
 namespace mamba2 {

@@ -10,8 +10,8 @@
 #include <span>
 #include <vector>
 
-#include "mamba2/io/dtype.hpp"
-#include "mamba2/io/scaled_codes.hpp"
+#include "mamba2/formats/dtype.hpp"
+#include "mamba2/formats/scaled_codes.hpp"
 #include "mamba2/kernels/quantize.hpp"
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/linear/int4_scale.hpp"

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/config.hpp"
+#include "mamba2/layers/config.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/layers/config.hpp"
 #include "mamba2/tokenizer/hash_index.hpp"
 
 namespace mamba2 {

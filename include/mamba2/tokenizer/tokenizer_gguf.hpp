@@ -10,12 +10,12 @@
 #include <string_view>
 #include <utility>
 
-#include "mamba2/config.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/gguf_fields.hpp"
 #include "mamba2/io/gguf_metadata.hpp"
 #include "mamba2/io/gguf_value.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/layers/config.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
 #include "mamba2/tokenizer/byte_map.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"

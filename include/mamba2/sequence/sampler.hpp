@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// From logits to a token.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "mamba2/core/fixed_exp.hpp"
+#include "mamba2/core/result.hpp"
+#include "mamba2/layers/config.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+
+/// How the next token is chosen. The steps are taken in this order, which is that of the original
+/// implementation; each looks only at the tokens which the steps before it have left:
+///   1. repetition_penalty: the logit of every token seen so far is divided by it if positive,
+///      multiplied by it if negative;
+///   2. top_k: the k largest logits stay (0: all);
+///   3. min_p: the tokens stay whose probability is at least min_p times the largest;
+///   4. temperature: logits are divided by it; 0 takes the largest at once (greedy);
+///   5. top_p: the smallest set of most probable tokens stays whose probability exceeds top_p.
+/// One of the remaining tokens is then drawn by its probability. Equal logits: smaller id first.
+struct SamplerOptions {
+  float temperature = 0.8F;
+  std::size_t top_k = 0;
+  float top_p = 0.95F;
+  float min_p = 0.0F;
+  float repetition_penalty = 1.0F;
+  std::uint64_t seed = 0;
+};
+
+/// Chooses tokens. The same logits, options and history give the same token on every machine: the
+/// probabilities are integers, and so is the random generator.
+class Sampler {
+ public:
+  /// For logits of which the first `tokens` belong to tokens: a model's vocabulary may be padded
+  /// with rows that no token has, and these are never chosen.
+  /// Errors: invalid_argument for options out of range or no tokens.
+  [[nodiscard]] static Result<Sampler> create(const SamplerOptions& options, std::size_t tokens);
+
+  /// Chooses a token from logits (at least `tokens` values) and counts it as seen.
+  [[nodiscard]] Token sample(std::span<const float> logits);
+
+  /// Counts a token as seen, for the repetition penalty.
+  void accept(Token token) noexcept {
+    if (token >= 0 && static_cast<std::size_t>(token) < seen_.size()) {
+      seen_[static_cast<std::size_t>(token)] = true;
+    }
+  }
+
+  [[nodiscard]] const SamplerOptions& options() const noexcept { return options_; }
+  /// All that it remembers: the state of its random generator, and which tokens it has seen, by id.
+  [[nodiscard]] std::uint64_t random() const noexcept { return random_; }
+  [[nodiscard]] const std::vector<bool>& seen() const noexcept { return seen_; }
+  /// Goes on as the sampler did that remembered this; seen is as long as that of this one.
+  void resume(std::uint64_t random, std::vector<bool> seen) {
+    random_ = random;
+    seen_ = std::move(seen);
+  }
+
+ private:
+  struct Candidate {
+    float logit;
+    Token token;
+    /// The order of preference; total, so that every standard library sorts alike.
+    bool operator<(const Candidate& other) const noexcept {
+      return logit != other.logit ? logit > other.logit : token < other.token;
+    }
+  };
+
+  Sampler(const SamplerOptions& options, std::size_t tokens)
+      : options_(options), random_(options.seed), seen_(tokens) {
+    candidates_.reserve(tokens);
+    weights_.reserve(tokens);
+  }
+
+  void collect(std::span<const float> logits);
+  [[nodiscard]] Token greedy() const;
+  [[nodiscard]] Token draw();
+  [[nodiscard]] float largest() const;
+  [[nodiscard]] static std::uint64_t weight(float logit, float largest, float temperature);
+  void keep_top_k();
+  void keep_min_p();
+  std::uint64_t keep_top_p();
+  [[nodiscard]] std::uint64_t random_below(std::uint64_t bound);
+
+  SamplerOptions options_;
+  std::uint64_t random_;
+  std::vector<bool> seen_;
+  std::vector<Candidate> candidates_;
+  std::vector<std::uint64_t> weights_;
+};
+
+inline Result<Sampler> Sampler::create(const SamplerOptions& options, std::size_t tokens) {
+  const auto invalid = [](std::string_view what, std::string_view expected, float found) {
+    return Error{ErrorCode::invalid_argument,
+                 detail::concat("sampler: ", what, " must be ", expected, ", found ", found)};
+  };
+  if (!(options.temperature >= 0.0F && std::isfinite(options.temperature))) {
+    return invalid("temperature", "a finite value, at least 0", options.temperature);
+  }
+  if (!(options.top_p > 0.0F && options.top_p <= 1.0F)) {
+    return invalid("top_p", "in (0, 1]", options.top_p);
+  }
+  if (!(options.min_p >= 0.0F && options.min_p <= 1.0F)) {
+    return invalid("min_p", "in [0, 1]", options.min_p);
+  }
+  if (!(options.repetition_penalty > 0.0F && std::isfinite(options.repetition_penalty))) {
+    return invalid("repetition_penalty", "a finite value above 0", options.repetition_penalty);
+  }
+  if (tokens == 0) return Error{ErrorCode::invalid_argument, "sampler: the vocabulary is empty"};
+  return Sampler(options, tokens);
+}
+
+inline Token Sampler::sample(std::span<const float> logits) {
+  collect(logits);
+  const Token token = options_.temperature == 0.0F ? greedy() : draw();
+  accept(token);
+  return token;
+}
+
+/// Candidates with their penalised logits. What is not a number can not be chosen.
+inline void Sampler::collect(std::span<const float> logits) {
+  candidates_.clear();
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    float logit = logits[i];
+    if (seen_[i]) {
+      logit =
+          logit < 0.0F ? logit * options_.repetition_penalty : logit / options_.repetition_penalty;
+    }
+    if (!std::isnan(logit)) candidates_.push_back({logit, static_cast<Token>(i)});
+  }
+  if (candidates_.empty()) candidates_.push_back({0.0F, 0});
+}
+
+inline Token Sampler::greedy() const {
+  return std::min_element(candidates_.begin(), candidates_.end())->token;
+}
+
+inline Token Sampler::draw() {
+  keep_top_k();
+  keep_min_p();
+  std::uint64_t left = random_below(keep_top_p());
+  std::size_t chosen = 0;
+  while (left >= weights_[chosen]) left -= weights_[chosen++];
+  return candidates_[chosen].token;
+}
+
+inline float Sampler::largest() const {
+  return std::min_element(candidates_.begin(), candidates_.end())->logit;
+}
+
+/// The probability of a logit relative to that of the largest, which is detail::kFixedOne.
+inline std::uint64_t Sampler::weight(float logit, float largest, float temperature) {
+  if (logit == largest) return detail::kFixedOne;  // also where both are infinite
+  return detail::fixed_exp((static_cast<double>(largest) - static_cast<double>(logit)) /
+                           static_cast<double>(temperature));
+}
+
+inline void Sampler::keep_top_k() {
+  if (options_.top_k == 0 || options_.top_k >= candidates_.size()) return;
+  const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(options_.top_k);
+  std::partial_sort(candidates_.begin(), end, candidates_.end());
+  candidates_.erase(end, candidates_.end());
+}
+
+inline void Sampler::keep_min_p() {
+  if (options_.min_p == 0.0F) return;
+  const float top = largest();
+  const double limit = static_cast<double>(options_.min_p) * static_cast<double>(detail::kFixedOne);
+  std::erase_if(candidates_, [&](const Candidate& candidate) {
+    return static_cast<double>(weight(candidate.logit, top, 1.0F)) < limit;
+  });
+}
+
+/// Fills weights_ with the probabilities (times an unknown factor) of the first candidates, as many
+/// as top_p leaves, and returns their sum.
+inline std::uint64_t Sampler::keep_top_p() {
+  const float top = largest();
+  std::uint64_t total = 0;
+  weights_.clear();
+  for (const Candidate& candidate : candidates_) {
+    weights_.push_back(weight(candidate.logit, top, options_.temperature));
+    total += weights_.back();
+  }
+  if (options_.top_p == 1.0F) return total;
+
+  // Few candidates carry most of the probability: sort no more of them than are needed.
+  const double limit = static_cast<double>(options_.top_p) * static_cast<double>(total);
+  const auto at = [&](std::size_t i) {
+    return candidates_.begin() + static_cast<std::ptrdiff_t>(i);
+  };
+  weights_.clear();
+  std::uint64_t kept = 0;
+  std::size_t sorted = 0;
+  while (weights_.size() < candidates_.size() && !(static_cast<double>(kept) > limit)) {
+    if (weights_.size() == sorted) {
+      const std::size_t next = std::min(candidates_.size(), std::max<std::size_t>(64, 4 * sorted));
+      std::partial_sort(at(sorted), at(next), candidates_.end());
+      sorted = next;
+    }
+    weights_.push_back(weight(candidates_[weights_.size()].logit, top, options_.temperature));
+    kept += weights_.back();
+  }
+  return kept;
+}
+
+/// A number in 0..bound-1, every one as likely: SplitMix64 (Steele, Lea, Flood 2014), whose draws
+/// above the last multiple of bound are thrown away.
+inline std::uint64_t Sampler::random_below(std::uint64_t bound) {
+  const std::uint64_t excess = (UINT64_MAX % bound + 1) % bound;
+  for (;;) {
+    random_ += 0x9E3779B97F4A7C15U;
+    std::uint64_t z = random_;
+    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
+    z ^= z >> 31U;
+    if (z <= UINT64_MAX - excess) return z % bound;
+  }
+}
+
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

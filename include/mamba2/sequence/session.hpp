@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// One sequence: a model's weights, a State, and the scratch memory to take it further.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "mamba2/core/workers.hpp"
+#include "mamba2/layers/state.hpp"
+#include "mamba2/layers/weights.hpp"
+#include "mamba2/sequence/reader.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+
+struct SessionOptions {
+  /// Tokens that prefill() takes through the model at a time, at most: more are faster, and need
+  /// more scratch memory (Session::scratch_bytes). In 1..4096.
+  std::size_t prefill_batch = 192;
+  StatePrecision state = StatePrecision::fp32;
+  Workers workers = {};
+  /// For state and scratch, instead of memory from the system: MemoryRequired::session() bytes that
+  /// start on a multiple of 64 and outlive the Session.
+  std::span<std::byte> memory = {};
+};
+
+template <WeightPolicy WeightT>
+class Batch;
+template <WeightPolicy WeightT>
+class StateFile;
+
+/// One sequence of tokens. Made by Mamba2Model::session(); shares the weights, so that it may
+/// outlive the model object. Not for two threads at a time; different Sessions are independent.
+template <WeightPolicy WeightT>
+class Session {
+ public:
+  /// Errors: invalid_argument (prefill_batch, memory), out_of_memory, those of Workers::get.
+  [[nodiscard]] static Result<Session> create(std::shared_ptr<const Weights<WeightT>> weights,
+                                              const SessionOptions& options);
+
+  /// Reads one token and returns the logits of the next, (vocab_size), valid until the next call.
+  /// Error: invalid_argument for an id that is not in 0..vocab_size-1; nothing has changed then.
+  [[nodiscard]] Result<std::span<const float>> decode(Token token) {
+    return read_checked("decode: ", std::span(&token, 1));
+  }
+
+  /// Reads tokens and returns the logits after the last, (vocab_size), valid until the next call.
+  /// May be called again and again: a text split anywhere gives the same result to rounding.
+  /// Errors: invalid_argument for no token at all, or an id out of range; nothing has changed then.
+  [[nodiscard]] Result<std::span<const float>> prefill(std::span<const Token> tokens) {
+    return read_checked("prefill: ", tokens);
+  }
+
+  /// Reads tokens and writes the logits after every one of them: logits (tokens, vocab_size).
+  /// Errors as above, and invalid_argument for a span of another size.
+  [[nodiscard]] Result<void> prefill(std::span<const Token> tokens, std::span<float> logits);
+
+  [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
+  /// That of the model.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
+
+  /// Bytes of memory that a Session takes besides its State.
+  /// weights: planned, at least.
+  [[nodiscard]] static std::size_t scratch_bytes(const Weights<WeightT>& weights,
+                                                 const SessionOptions& options) {
+    return Scratch(Carver(), weights, std::min(options.prefill_batch, Reader::kMaxTokens)).bytes;
+  }
+
+  /// The logits of the next token, (vocab_size), valid until the next call: the bits that decode(),
+  /// or prefill(tokens), returned for the last token, whatever has read it (a Batch, say, or a
+  /// Session whose state this one continues). Where they are not here any more they are made of the
+  /// state, by one pass over the head. Empty where State::last() is, unless the session itself was
+  /// loaded from a state file of version 1: that has the logits.
+  [[nodiscard]] std::span<const float> logits();
+
+  /// What has been read so far. Copy it to fork the sequence or to come back to it.
+  [[nodiscard]] const State& state() const noexcept { return state_; }
+  /// Continues from another state, logits() included. Error: mismatch, if it is of a model of
+  /// another shape.
+  [[nodiscard]] Result<void> set_state(const State& state);
+  /// Starts an empty sequence.
+  void reset() noexcept {
+    state_.reset();
+    has_logits_ = false;
+  }
+
+ private:
+  friend class Batch<WeightT>;
+  friend class StateFile<WeightT>;
+  using Reader = detail::Reader<WeightT>;
+
+  Session(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
+          State state, Arena arena, const SessionOptions& options)
+      : weights_(std::move(weights)),
+        executor_(std::move(executor)),
+        state_(std::move(state)),
+        arena_(std::move(arena)),
+        scratch_(Carver(arena_.data()), *weights_, options.prefill_batch) {}
+
+  /// What a Session needs besides the state.
+  struct Scratch {
+    Reader reader;
+    float* logits;  // (vocab_size)
+
+    Scratch(Carver&& carver, const Weights<WeightT>& weights, std::size_t prefill_batch)
+        : reader(carver, weights, prefill_batch, prefill_batch),
+          logits(carver.take<float>(weights.config.vocab_size)),
+          bytes(carver.used()) {}
+    std::size_t bytes;
+  };
+
+  /// `call` begins messages.
+  [[nodiscard]] Result<void> check(std::string_view call, std::span<const Token> tokens) const;
+  [[nodiscard]] Result<std::span<const float>> read_checked(std::string_view call,
+                                                            std::span<const Token> tokens);
+  void read(std::span<const Token> tokens, std::span<float> logits) {
+    const Reading reading = {&state_, tokens, logits};
+    scratch_.reader.read(std::span(&reading, 1), *executor_);
+    has_logits_ = logits.data() == scratch_.logits;
+  }
+  /// The logits of the next token, if they are here.
+  [[nodiscard]] std::span<const float> logits_here() const noexcept {
+    return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
+  }
+  /// Takes up what a state file has, whose parts have the right sizes; last and logits may be
+  /// missing.
+  void restore(std::uint64_t tokens, std::span<const std::byte> conv,
+               std::span<const std::byte> ssm, std::span<const std::byte> last,
+               std::span<const std::byte> logits) noexcept {
+    state_.reset();
+    state_.count(static_cast<std::size_t>(tokens));
+    if (!conv.empty()) std::memcpy(state_.conv(0), conv.data(), conv.size());
+    std::memcpy(state_.template ssm<std::byte>(0), ssm.data(), ssm.size());
+    if (!last.empty()) std::memcpy(state_.new_last().data(), last.data(), last.size());
+    has_logits_ = !logits.empty();
+    if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
+  }
+
+  std::shared_ptr<const Weights<WeightT>> weights_;
+  std::shared_ptr<Executor> executor_;
+  State state_;
+  Arena arena_;
+  Scratch scratch_;
+  bool has_logits_ = false;  // scratch_.logits are those of the next token
+};
+
+template <WeightPolicy WeightT>
+Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<WeightT>> weights,
+                                                  const SessionOptions& options) {
+  if (options.prefill_batch < 1 || options.prefill_batch > Reader::kMaxTokens) {
+    return Error{ErrorCode::invalid_argument,
+                 detail::concat("session: prefill_batch must be in 1..", Reader::kMaxTokens,
+                                ", found ", options.prefill_batch)};
+  }
+  // Scratch first: its size is a multiple of the alignment.
+  const std::size_t scratch = scratch_bytes(*weights, options);
+  std::span<std::byte> memory = options.memory;
+  if (memory.data() != nullptr) {
+    const std::size_t bytes = scratch + State::bytes(weights->config, options.state);
+    if (auto fits = Arena::check(bytes, memory, "session"); !fits) return fits.error();
+  }
+  Result<Arena> arena = Arena::create(scratch, memory, "session");
+  if (!arena) return std::move(arena).error();
+  if (memory.data() != nullptr) memory = memory.subspan(scratch);
+  Result<State> state = State::create(weights->config, options.state, memory);
+  if (!state) return std::move(state).error();
+  Result<std::shared_ptr<Executor>> executor = options.workers.get();
+  if (!executor) return std::move(executor).error();
+  return Session(std::move(weights), *std::move(executor), *std::move(state), *std::move(arena),
+                 options);
+}
+
+template <WeightPolicy WeightT>
+std::span<const float> Session<WeightT>::logits() {
+  const std::span<const float> last = state_.last();
+  if (!has_logits_ && !last.empty()) {
+    scratch_.reader.next_logits(last, scratch_.logits, *executor_);
+    has_logits_ = true;
+  }
+  return logits_here();
+}
+
+template <WeightPolicy WeightT>
+Result<void> Session<WeightT>::check(std::string_view call, std::span<const Token> tokens) const {
+  const Result<void> checked = scratch_.reader.check(tokens);
+  if (checked) return {};
+  return Error{checked.error().code, detail::concat(call, checked.error().message)};
+}
+
+template <WeightPolicy WeightT>
+Result<std::span<const float>> Session<WeightT>::read_checked(std::string_view call,
+                                                              std::span<const Token> tokens) {
+  if (Result<void> checked = check(call, tokens); !checked) return std::move(checked).error();
+  const std::span<float> logits(scratch_.logits, config().vocab_size);
+  read(tokens, logits);
+  return std::span<const float>(logits);
+}
+
+template <WeightPolicy WeightT>
+Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<float> logits) {
+  if (Result<void> checked = check("prefill: ", tokens); !checked) return checked;
+  const std::size_t vocab_size = config().vocab_size;
+  if (logits.size() != tokens.size() * vocab_size) {
+    return Error{ErrorCode::invalid_argument,
+                 detail::concat("prefill: logits must hold ", tokens.size(), " x ", vocab_size,
+                                " values, found ", logits.size())};
+  }
+  read(tokens, logits);
+  return {};
+}
+
+template <WeightPolicy WeightT>
+Result<void> Session<WeightT>::set_state(const State& state) {
+  if (!state.same_shape(state_)) {
+    return Error{ErrorCode::mismatch,
+                 "session: the state belongs to a model of another shape, or is stored in another "
+                 "precision"};
+  }
+  state_ = state;
+  has_logits_ = false;
+  return {};
+}
+
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sequence as a file: saved, and taken up again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "mamba2/core/hash.hpp"
+#include "mamba2/core/mapped_file.hpp"
+#include "mamba2/io/atomic_file.hpp"
+#include "mamba2/io/printable.hpp"
+#include "mamba2/sequence/known_states.hpp"
+#include "mamba2/sequence/sampler.hpp"
+#include "mamba2/sequence/session.hpp"
+#include "mamba2/sequence/state_header.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+
+/// Saves what a Session has read, what its next logits are made of, and what a Sampler goes by; and
+/// brings them back. On the same machine and build the sequence then goes on bit for bit as if it
+/// had never stopped. The bytes are the same on every machine: on another instruction set what was
+/// saved comes back to the bit, too, and what is computed from there on differs as two instruction
+/// sets differ anyway, by rounding: tests/sequence/state_elsewhere_test.cpp goes on from states of
+/// AVX-512, within 1e-5 standard deviations of the logits. Only sessions of the same model
+/// (Session::fingerprint: also the same WeightT) and the same StatePrecision can take it up.
+/// Files of version 1, which have the next logits themselves, can be loaded. Session and sampler
+/// must outlive it.
+///
+/// Two programs, or two StateFiles, that go on from one file do not overwrite what the other has
+/// saved: a StateFile remembers what the files were that it loaded or saved (the last 16), and
+/// save() does not replace one that is another by now.
+template <WeightPolicy WeightT>
+class StateFile {
+ public:
+  /// sampler: nullptr: the sequence alone; a sampler that a file has is ignored.
+  explicit StateFile(Session<WeightT>& session, Sampler* sampler = nullptr)
+      : session_(session), sampler_(sampler) {}
+
+  /// Writes the file: whole and on the disk, or, after an error, with what it had before. A file
+  /// that was not loaded or saved here is replaced, and one that was and is gone written anew.
+  /// Errors: io; mismatch, for a file that was, and that somebody else has changed since;
+  /// invalid_argument, for a model without a fingerprint.
+  [[nodiscard]] Result<void> save(const std::filesystem::path& path) {
+    return save(path, [&] { return known_.check(path); });
+  }
+
+  /// The same for a file that is not to be there yet. Errors: as save; mismatch, if it is.
+  [[nodiscard]] Result<void> save_new(const std::filesystem::path& path) {
+    return save(path, [&] { return detail::check_absent(path); });
+  }
+
+  /// The bytes of the file, for an application that keeps them elsewhere: calls
+  /// sink(std::span<const std::byte>) -> Result<void> some times, until it answers an error.
+  template <class Sink>
+  [[nodiscard]] Result<void> write(Sink&& sink) const {
+    const Result<detail::StateMark> written = write_marked(sink);
+    return written ? Result<void>() : written.error();
+  }
+
+  /// Takes up what a file has; the sampler gets the file's options, too. No second state is made in
+  /// memory. After an error nothing has changed. Errors: io; malformed (another kind of
+  /// file, a damaged or a cut one), unsupported (another version), mismatch (of another model,
+  /// another precision, a tokenizer of another size, or without a sampler where there is one here).
+  [[nodiscard]] Result<void> load(const std::filesystem::path& path) {
+    const Result<MappedFile> file = MappedFile::open(path);
+    if (!file) return file.error();
+    Result<void> loaded = read(file->bytes(), path.native());
+    if (loaded) known_.add(path, detail::StateMark::of(file->bytes()));
+    return loaded;
+  }
+
+  /// The same with the bytes of a file; `name` stands for it in messages.
+  [[nodiscard]] Result<void> read(std::span<const std::byte> file, std::string_view name = "state");
+
+ private:
+  static_assert(WeightT::name.size() <= sizeof StateHeader::weights);
+
+  using MayReplace = AtomicFile::MayReplace;
+
+  [[nodiscard]] Result<void> save(const std::filesystem::path& path, const MayReplace& may_replace);
+  template <class Sink>
+  [[nodiscard]] Result<detail::StateMark> write_marked(Sink& sink) const;
+  [[nodiscard]] StateHeader header() const;
+  [[nodiscard]] Result<void> check(const StateHeader& header, std::string_view name) const;
+
+  /// Bytes of the parts behind the header.
+  [[nodiscard]] std::size_t conv_bytes() const {
+    const Config& c = session_.config();
+    return c.n_layer * (c.d_conv - 1) * c.conv_dim() * sizeof(float);
+  }
+  [[nodiscard]] std::size_t ssm_bytes() const {
+    const Config& c = session_.config();
+    const bool half = session_.state().precision() == StatePrecision::fp16;
+    return c.n_layer * c.d_ssm * c.d_state * (half ? 2 : 4);
+  }
+  [[nodiscard]] static std::size_t next_bytes(const StateHeader& h) {
+    return h.next * sizeof(float);
+  }
+  /// What a file has of the next token. A session that has read no token since it was loaded from a
+  /// file of version 1 has only the logits: it writes that file again.
+  [[nodiscard]] std::span<const float> next() const {
+    return has_logits_alone() ? session_.logits_here() : session_.state().last();
+  }
+  [[nodiscard]] bool has_logits_alone() const {
+    return session_.state().last().empty() && !session_.logits_here().empty();
+  }
+  [[nodiscard]] static std::size_t seen_bytes(const StateHeader& h) {
+    return (std::size_t{h.sampler_tokens} + 7) / 8;
+  }
+  [[nodiscard]] std::size_t file_bytes(const StateHeader& h) const {
+    return sizeof h + conv_bytes() + ssm_bytes() + next_bytes(h) + seen_bytes(h) +
+           sizeof(std::uint64_t);
+  }
+
+  Session<WeightT>& session_;
+  Sampler* sampler_;
+  detail::KnownStates known_;
+};
+
+namespace detail {
+
+[[nodiscard]] inline std::vector<std::byte> to_bits(const std::vector<bool>& flags) {
+  std::vector<std::byte> bits((flags.size() + 7) / 8);
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    if (flags[i]) bits[i / 8] |= std::byte{1} << (i % 8);
+  }
+  return bits;
+}
+
+[[nodiscard]] inline std::vector<bool> from_bits(std::span<const std::byte> bits,
+                                                 std::size_t count) {
+  std::vector<bool> flags(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    flags[i] = (bits[i / 8] >> (i % 8) & std::byte{1}) != std::byte{0};
+  }
+  return flags;
+}
+
+}  // namespace detail
+
+template <WeightPolicy WeightT>
+StateHeader StateFile<WeightT>::header() const {
+  StateHeader h;
+  if (has_logits_alone()) h.version = StateHeader::kWithLogits;
+  h.precision = static_cast<std::uint32_t>(session_.state().precision());
+  h.fingerprint = session_.fingerprint();
+  h.set_weights(WeightT::name);
+  h.tokens = session_.state().tokens();
+  h.next = static_cast<std::uint32_t>(next().size());
+  if (sampler_ != nullptr) {
+    h.sampler_tokens = static_cast<std::uint32_t>(sampler_->seen().size());
+    h.random = sampler_->random();
+    h.set_options(sampler_->options());
+  }
+  h.file_bytes = file_bytes(h);
+  h.checksum = h.computed_checksum();
+  return h;
+}
+
+template <WeightPolicy WeightT>
+template <class Sink>
+Result<detail::StateMark> StateFile<WeightT>::write_marked(Sink& sink) const {
+  if (session_.fingerprint() == 0) {
+    return Error{ErrorCode::invalid_argument,
+                 "state file: the model has no fingerprint: its weights come from no checkpoint"};
+  }
+  const StateHeader h = header();
+  const State& state = session_.state();
+  std::vector<std::byte> seen;
+  if (sampler_ != nullptr) seen = detail::to_bits(sampler_->seen());
+  Result<void> result = sink(std::as_bytes(std::span(&h, 1)));
+  Hash hash;
+  for (const std::span<const std::byte> part :
+       {std::as_bytes(std::span(state.conv(0), conv_bytes() / sizeof(float))),
+        std::span(state.template ssm<std::byte>(0), ssm_bytes()), std::as_bytes(next()),
+        std::span<const std::byte>(seen)}) {
+    hash.add(part);
+    if (result && !part.empty()) result = sink(part);
+  }
+  const detail::StateMark mark = {h.checksum, hash.value()};
+  if (result) result = sink(std::as_bytes(std::span(&mark.rest, 1)));
+  if (!result) return std::move(result).error();
+  return mark;
+}
+
+template <WeightPolicy WeightT>
+Result<void> StateFile<WeightT>::save(const std::filesystem::path& path,
+                                      const MayReplace& may_replace) {
+  // A link stays, and what it leads to is replaced: written in place it could be lost half-way.
+  std::error_code failed;
+  const std::filesystem::path file_path = std::filesystem::canonical(path, failed);
+  Result<AtomicFile> file = AtomicFile::create(failed ? path : file_path);
+  if (!file) return file.error();
+  const auto sink = [&](std::span<const std::byte> bytes) { return file->write(bytes); };
+  const Result<detail::StateMark> written = write_marked(sink);
+  if (!written) return written.error();
+  Result<void> committed = file->commit(may_replace);
+  if (committed) known_.add(path, *written);
+  return committed;
+}
+
+/// Whether session and sampler can take up what a file with this header has.
+template <WeightPolicy WeightT>
+Result<void> StateFile<WeightT>::check(const StateHeader& h, std::string_view name) const {
+  const auto mismatch = [&](std::string_view what, const auto& expected, const auto& found) {
+    return Error{ErrorCode::mismatch,
+                 detail::concat(name, ": ", what, " must be ", expected, ", found ", found)};
+  };
+  const std::string_view half[] = {"fp32", "fp16"};
+  const StateHeader own = header();
+  if (h.weights != own.weights) {
+    return mismatch("the weights of the session that was saved", own.weights_name(),
+                    detail::in_quotes(h.weights_name()));
+  }
+  if (h.fingerprint != own.fingerprint) {
+    return mismatch("the fingerprint of the model", own.fingerprint, h.fingerprint);
+  }
+  if (h.precision != own.precision) {
+    return mismatch("the precision of the state", half[own.precision],
+                    h.precision < std::size(half) ? half[h.precision] : "something else");
+  }
+  if (sampler_ != nullptr && h.sampler_tokens != own.sampler_tokens) {
+    return mismatch("the number of tokens of the sampler", own.sampler_tokens, h.sampler_tokens);
+  }
+  const Config& c = session_.config();
+  const std::size_t next = h.version == StateHeader::kWithLogits ? c.vocab_size : c.d_model;
+  if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size ||
+      h.file_bytes != file_bytes(h)) {
+    return Error{ErrorCode::malformed, detail::concat(name, ": the header contradicts itself")};
+  }
+  return {};
+}
+
+template <WeightPolicy WeightT>
+Result<void> StateFile<WeightT>::read(std::span<const std::byte> file, std::string_view name) {
+  const Result<StateHeader> h = StateHeader::parse(file, name);
+  if (!h) return h.error();
+  if (Result<void> fits = check(*h, name); !fits) return fits;
+
+  std::span<const std::byte> rest = file.subspan(sizeof *h);
+  const auto take = [&](std::size_t bytes) {
+    return std::exchange(rest, rest.subspan(bytes)).first(bytes);
+  };
+  const std::uint64_t computed = Hash::of(rest.first(rest.size() - sizeof(std::uint64_t)));
+  const auto conv = take(conv_bytes());
+  const auto ssm = take(ssm_bytes());
+  const auto next = take(next_bytes(*h));
+  const auto seen = take(seen_bytes(*h));
+  std::uint64_t checksum = 0;
+  std::memcpy(&checksum, rest.data(), sizeof checksum);
+  if (checksum != computed) {
+    return Error{ErrorCode::malformed, detail::concat(name, ": is damaged: its checksum is wrong")};
+  }
+  if (sampler_ != nullptr) {
+    Result<Sampler> sampler = Sampler::create(h->options(), h->sampler_tokens);
+    if (!sampler) {
+      return Error{ErrorCode::malformed, detail::concat(name, ": ", sampler.error().message)};
+    }
+    sampler->resume(h->random, detail::from_bits(seen, h->sampler_tokens));
+    *sampler_ = *std::move(sampler);
+  }
+  const std::span<const std::byte> none;
+  const bool has_logits = h->version == StateHeader::kWithLogits;
+  session_.restore(h->tokens, conv, ssm, has_logits ? none : next, has_logits ? next : none);
+  return {};
+}
+
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// A prompt in, text out.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mamba2/sequence/sampler.hpp"
+#include "mamba2/sequence/session.hpp"
+#include "mamba2/text/stop_strings.hpp"
+#include "mamba2/tokenizer/tokenizer.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+
+struct GenerateOptions {
+  std::size_t max_tokens = 256;     ///< tokens to generate at most
+  std::size_t finish_sentence = 0;  ///< and so many more at most, until a sentence ends
+  SamplerOptions sampling = {};     ///< how each is chosen
+  /// Texts that end the generation, and are not given out. They are looked for in all that the
+  /// tokens say, special tokens such as "<|im_end|>" included, which are not given out, either.
+  std::vector<std::string> stop = {};
+  bool stop_at_eos = true;  ///< whether an end-of-text token ends the generation
+
+  /// Called while the prompt is read, with the tokens read so far and their number; returning
+  /// false stops there.
+  std::function<bool(std::size_t done, std::size_t total)> on_prompt = {};
+};
+
+/// Why a generation ended.
+enum class StopReason { max_tokens, eos, stop_string, cancelled };
+
+struct Generated {
+  std::size_t prompt_tokens = 0;  ///< that were read: where on_prompt has stopped it, not all
+  std::size_t tokens = 0;         ///< generated, an end-of-text token not counted
+  StopReason reason = StopReason::max_tokens;
+  double prompt_seconds = 0.0;  ///< from the call to the logits of the first token, or to the stop
+  double seconds = 0.0;         ///< from there to the end
+};
+
+namespace detail {
+
+[[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The ids that may be chosen: those that both the tokenizer and the model know.
+inline Result<std::size_t> usable_tokens(const Tokenizer& tokenizer, const Config& config) {
+  if (tokenizer.vocab_size() <= config.vocab_size) return tokenizer.vocab_size();
+  return Error{ErrorCode::mismatch,
+               concat("the tokenizer does not belong to the model: it has ids up to ",
+                      tokenizer.vocab_size() - 1, ", the model's vocabulary has ",
+                      config.vocab_size, " rows")};
+}
+
+/// Reads a prompt piece by piece. An empty span: cancelled. Without a prompt: the logits after what
+/// was read before, if anything was.
+template <WeightPolicy WeightT>
+Result<std::span<const float>> read_prompt(Session<WeightT>& session, std::span<const Token> prompt,
+                                           const GenerateOptions& options) {
+  constexpr std::size_t kPiece = 512;
+  const std::size_t total = prompt.size();
+  Result<std::span<const float>> logits = std::span<const float>();
+  if (prompt.empty()) logits = session.logits();
+  if (!logits->empty()) return logits;
+  do {
+    const std::size_t piece = std::min(kPiece, prompt.size());
+    logits = session.prefill(prompt.first(piece));
+    prompt = prompt.subspan(piece);
+    if (logits && options.on_prompt && !options.on_prompt(total - prompt.size(), total)) {
+      return std::span<const float>();
+    }
+  } while (logits && !prompt.empty());
+  return logits;
+}
+
+/// Whether a sentence may end with this token: a full stop or the like, with what closes a
+/// quotation or a bracket behind it, or the end of a line.
+[[nodiscard]] inline bool ends_sentence(std::string_view token) {
+  constexpr std::array<std::string_view, 8> kEnds = {".",      "!",      "?",      "\n",
+                                                     "\u2026", "\u3002", "\uFF01", "\uFF1F"};
+  constexpr std::array<std::string_view, 7> kClosing = {"\"",     "'",      ")",     "]",
+                                                        "\u2019", "\u201D", "\u00BB"};
+  const auto ends_with_one = [&](const auto& list) {
+    return std::ranges::find_if(list, [&](std::string_view end) { return token.ends_with(end); });
+  };
+  for (auto closing = ends_with_one(kClosing); closing != kClosing.end();) {
+    token.remove_suffix(closing->size());
+    closing = ends_with_one(kClosing);
+  }
+  return ends_with_one(kEnds) != kEnds.end();
+}
+
+/// The way from tokens to the application: text, held back where a stop string may have begun.
+template <class OnText>
+class TextOut {
+ public:
+  TextOut(const Tokenizer& tokenizer, const std::vector<std::string>& stop, OnText& on_text)
+      : decoder_(tokenizer, stop), on_text_(on_text) {}
+
+  void push(Token token) { give(decoder_.push(token)); }
+  void finish() { give(decoder_.finish()); }
+  [[nodiscard]] bool open() const noexcept { return !cancelled_ && !decoder_.stopped(); }
+  [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
+
+ private:
+  void give(std::string_view text) {
+    if (!cancelled_ && !text.empty()) cancelled_ = !on_text_(text);
+  }
+
+  StoppingDecoder decoder_;
+  OnText& on_text_;
+  bool cancelled_ = false;
+};
+
+}  // namespace detail
+
+/// A sampler for the ids that both a tokenizer and a model know. Errors: invalid_argument (options
+/// out of range), mismatch (a tokenizer of another model).
+[[nodiscard]] inline Result<Sampler> make_sampler(const SamplerOptions& options,
+                                                  const Tokenizer& tokenizer,
+                                                  const Config& config) {
+  const Result<std::size_t> usable = detail::usable_tokens(tokenizer, config);
+  return usable ? Sampler::create(options, *usable) : usable.error();
+}
+
+/// Reads `prompt` into the session and generates text after it, which `on_text(std::string_view)`
+/// receives bit by bit, always whole UTF-8 sequences; returning false from it stops. The session
+/// has then read the prompt and every token generated, so that another call goes on from there,
+/// with what is to follow; without a prompt, as if the call before had not ended, but that a
+/// character which it cut in two has become two U+FFFD. Chooses tokens by `sampler` (make_sampler),
+/// which goes on from call to call; options.sampling does not count. Errors: invalid_argument (an
+/// empty prompt, where nothing was read before), mismatch (a tokenizer of another model, or a
+/// sampler of another), malformed (a model whose logits are not finite).
+template <WeightPolicy WeightT, class OnText>
+requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
+    Session<WeightT>& session, Sampler& sampler, const Tokenizer& tokenizer,
+    std::string_view prompt, const GenerateOptions& options, OnText&& on_text) {
+  const auto start = std::chrono::steady_clock::now();
+  const Result<std::size_t> usable = detail::usable_tokens(tokenizer, session.config());
+  if (!usable) return usable.error();
+  if (sampler.seen().size() != *usable) {
+    return Error{ErrorCode::mismatch, detail::concat("the sampler must be one for ", *usable,
+                                                     " tokens, found ", sampler.seen().size())};
+  }
+
+  Generated done;
+  const std::vector<Token> prompt_tokens = tokenizer.encode(prompt);
+  const std::uint64_t read_before = session.state().tokens();
+  auto logits = detail::read_prompt(session, prompt_tokens, options);
+  done.prompt_tokens = static_cast<std::size_t>(session.state().tokens() - read_before);
+  for (std::size_t i = 0; i < done.prompt_tokens; ++i) sampler.accept(prompt_tokens[i]);
+  if (!logits) return std::move(logits).error();
+
+  done.prompt_seconds = detail::seconds_since(start);
+  if (logits->empty()) {
+    done.reason = StopReason::cancelled;
+    return done;
+  }
+  const std::vector<Token>& ends = session.config().eos_token_ids;
+  detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
+  bool enough = options.max_tokens == 0;
+  while (!enough && text.open()) {
+    const Token token = sampler.sample(*logits);
+    if (!std::isfinite((*logits)[static_cast<std::size_t>(token)])) {
+      return Error{ErrorCode::malformed, detail::concat("the model's logits are not finite after ",
+                                                        session.state().tokens(), " tokens")};
+    }
+    if (options.stop_at_eos && std::ranges::find(ends, token) != ends.end()) {
+      done.reason = StopReason::eos;
+      break;
+    }
+    ++done.tokens;
+    text.push(token);
+    logits = session.decode(token);
+    if (!logits) return std::move(logits).error();
+    enough = done.tokens >= options.max_tokens &&
+             (done.tokens - options.max_tokens >= options.finish_sentence ||
+              detail::ends_sentence(tokenizer.token_bytes(token)));
+  }
+  text.finish();
+  if (!text.open()) {
+    done.reason = text.cancelled() ? StopReason::cancelled : StopReason::stop_string;
+  }
+  done.seconds = detail::seconds_since(start) - done.prompt_seconds;
+  return done;
+}
+
+/// The same with a new sampler, by options.sampling. Errors: also those of make_sampler.
+template <WeightPolicy WeightT, class OnText>
+requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
+    Session<WeightT>& session, const Tokenizer& tokenizer, std::string_view prompt,
+    const GenerateOptions& options, OnText&& on_text) {
+  Result<Sampler> sampler = make_sampler(options.sampling, tokenizer, session.config());
+  if (!sampler) return std::move(sampler).error();
+  return generate(session, *sampler, tokenizer, prompt, options, on_text);
+}
+
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// State files of version 1: with the logits of the next token in place of what they are made of.
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "mamba2/sequence/state_file.hpp"
+#include "tests/sequence/saved_state.hpp"
+
+using mamba2::ErrorCode;
+using mamba2::Sampler;
+using mamba2::StateFile;
+using mamba2::StateHeader;
+using mamba2_tests::FileBytes;
+using mamba2_tests::logits_of;
+using mamba2_tests::refused_state;
+using mamba2_tests::Saved;
+using mamba2_tests::state_bytes;
+using mamba2_tests::with_state_header;
+
+namespace {
+
+/// The same file in version 1.
+FileBytes with_logits(const FileBytes& file, std::span<const float> logits) {
+  StateHeader header;
+  std::memcpy(&header, file.data(), sizeof header);
+  const std::size_t seen = (header.sampler_tokens + 7) / 8;
+  const std::size_t next = file.size() - sizeof(std::uint64_t) - seen - 4 * header.next;
+  header.version = 1;
+  header.next = static_cast<std::uint32_t>(logits.size());
+  FileBytes old(sizeof header);
+  const auto append = [&old](std::span<const std::byte> bytes) {
+    old.insert(old.end(), bytes.begin(), bytes.end());
+  };
+  append(std::span(file).first(next).subspan(sizeof header));
+  append(std::as_bytes(logits));
+  append(std::span(file).last(seen + sizeof(std::uint64_t)).first(seen));
+  const std::uint64_t checksum = mamba2::Hash::of(std::span(old).subspan(sizeof header));
+  append(std::as_bytes(std::span(&checksum, 1)));
+  header.file_bytes = old.size();
+  header.checksum = header.computed_checksum();
+  std::memcpy(old.data(), &header, sizeof header);
+  return old;
+}
+
+}  // namespace
+
+TEST_CASE("state files of version 1, which have logits, are taken up") {
+  Saved saved;
+  const FileBytes file = saved.bytes();
+  const std::vector<float> computed = logits_of(saved.session);
+  std::vector<float> logits = computed;
+  logits[3] += 0.5F;  // those of the file count, whatever the head would make here
+  const FileBytes old = with_logits(file, logits);
+  CHECK(old.size() == file.size() + 4 * logits.size() - 4 * saved.session.config().d_model);
+
+  auto session = saved.model.session().value();
+  auto sampler = Sampler::create({}, 30).value();
+  StateFile(session, &sampler).read(old).value();
+  CHECK(session.state().tokens() == saved.session.state().tokens());
+  CHECK(logits_of(session) == logits);
+  // What the logits are made of is not known: until the next token it is this file again, and a
+  // fork of the state has none.
+  CHECK(session.state().last().empty());
+  CHECK(state_bytes(session, &sampler) == old);
+  auto fork = saved.model.session().value();
+  fork.set_state(session.state()).value();
+  CHECK(fork.logits().empty());
+
+  auto expected = saved.model.session().value();
+  auto expected_sampler = Sampler::create({}, 30).value();
+  StateFile(expected, &expected_sampler).read(file).value();
+  CHECK(expected.state().last().size() == expected.config().d_model);
+  CHECK(logits_of(expected) == computed);
+  // From the next token on they are the same.
+  for (auto* one : {&session, &expected}) one->decode(7).value();
+  CHECK(logits_of(session) == logits_of(expected));
+  CHECK(state_bytes(session, &sampler) == state_bytes(expected, &expected_sampler));
+
+  // Without logits, too; then there are none.
+  const FileBytes none = with_logits(file, {});
+  StateFile(session, &sampler).read(none).value();
+  CHECK(session.logits().empty());
+  const auto refused = [&](FileBytes changed, std::uint32_t next) {
+    changed = with_state_header(changed, [next](auto& h) { h.next = next; });
+    CHECK(refused_state(saved, changed, ErrorCode::malformed) ==
+          "x.state: the header contradicts itself");
+  };
+  refused(old, static_cast<std::uint32_t>(session.config().d_model));
+  refused(file, static_cast<std::uint32_t>(logits.size()));
+}
