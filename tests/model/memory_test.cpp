@@ -22,7 +22,6 @@
 
 using mamba2::ErrorCode;
 using mamba2::Mamba2Model;
-using mamba2::State;
 using mamba2::StatePrecision;
 using mamba2::Token;
 
@@ -96,7 +95,7 @@ void check_given_memory(StatePrecision state) {
   CHECK(copied(session.decode(7).value()) == copied(expected.decode(7).value()));
 
   auto batch = given.batch(batch_in(many.bytes())).value();
-  State fork = session.state();
+  mamba2::State fork = session.state();
   CHECK_FALSE(one.holds(fork.conv(0)));
   std::vector<float> logits(config.vocab_size);
   const mamba2::Reading reading = {&fork, tokens, logits};
@@ -151,18 +150,18 @@ TEST_CASE("memory that is too small or not aligned is refused with the numbers")
                        [&](Memory memory) { return model.session(session_in(memory)); });
   check_memory_refused("batch", Model::batch_bytes(config, batch_in({})),
                        [&](Memory memory) { return model.batch(batch_in(memory)); });
-  check_memory_refused("state", State::bytes(config, StatePrecision::fp16), [&](Memory memory) {
-    return State::create(config, StatePrecision::fp16, memory);
-  });
+  check_memory_refused(
+      "state", mamba2::State::bytes(config, StatePrecision::fp16),
+      [&](Memory memory) { return mamba2::State::create(config, StatePrecision::fp16, memory); });
 }
 
 TEST_CASE("a State in the application's memory is a value") {
   const auto config = tests::small_config();
-  const Memory memory(State::bytes(config));
-  State state = State::create(config, StatePrecision::fp32, memory.bytes()).value();
+  const Memory memory(mamba2::State::bytes(config));
+  mamba2::State state = mamba2::State::create(config, StatePrecision::fp32, memory.bytes()).value();
   CHECK(state.conv(0)[0] == 0.0F);
   state.conv(0)[0] = 1.0F;
-  State fork = state;
+  mamba2::State fork = state;
   CHECK_FALSE(memory.holds(fork.conv(0)));
   fork.conv(0)[0] = 2.0F;
   CHECK(state.conv(0)[0] == 1.0F);

@@ -25,7 +25,6 @@ using mamba2::Config;
 using mamba2::ErrorCode;
 using mamba2::Reading;
 using mamba2::Session;
-using mamba2::State;
 using mamba2::StatePrecision;
 using mamba2::Token;
 
@@ -54,9 +53,9 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
          (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
-bool same_bits(const State& a, const State& b, const Config& config) {
+bool same_bits(const mamba2::State& a, const mamba2::State& b, const Config& config) {
   return a.same_shape(b) && a.tokens() == b.tokens() &&
-         std::memcmp(a.conv(0), b.conv(0), State::bytes(config, a.precision())) == 0;
+         std::memcmp(a.conv(0), b.conv(0), mamba2::State::bytes(config, a.precision())) == 0;
 }
 
 /// The options of every session and batch below: small, so that prompts are cut.
@@ -124,7 +123,8 @@ void check_prefill(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
                    std::size_t threads, StatePrecision precision) {
   const std::size_t vocab_size = model.config().vocab_size;
   const auto texts = prompts(count, vocab_size);
-  std::vector<State> states(count, State::create(model.config(), precision).value());
+  std::vector<mamba2::State> states(count,
+                                    mamba2::State::create(model.config(), precision).value());
   std::vector<std::vector<float>> logits(count);
   std::vector<Reading> readings;
   for (std::size_t i = 0; i < count; ++i) {
@@ -246,7 +246,7 @@ TEST_CASE("logits of some of the tokens, of neighbours in memory or not") {
   const std::size_t vocab_size = model.config().vocab_size;
   const auto texts = prompts(3, vocab_size);
   auto batch = model.batch(together_options()).value();
-  std::vector<State> states(3, State::create(model.config()).value());
+  std::vector<mamba2::State> states(3, mamba2::State::create(model.config()).value());
   // The third's come first, and before the second's there is a gap.
   std::vector<float> logits(9 * vocab_size, 7.0F);
   const auto rows = [&](std::size_t first, std::size_t count) {
@@ -276,7 +276,7 @@ TEST_CASE("what a batch refuses changes nothing in any sequence") {
   auto users = sessions(model, 3);
   const std::vector<Session<mamba2::Fp32>*> all = {&users[0], &users[1], &users[2]};
   std::vector<float> logits(3 * config.vocab_size);
-  const State empty = State::create(config).value();
+  const mamba2::State empty = mamba2::State::create(config).value();
   const auto refused = [&](const mamba2::Result<void>& outcome, const std::string& message) {
     REQUIRE(!outcome);
     CHECK(outcome.error().message == "batch: " + message);
@@ -298,12 +298,12 @@ TEST_CASE("what a batch refuses changes nothing in any sequence") {
                        logits),
           "sequence 2: must be a session of the same model");
 
-  std::vector<State> states(2, empty);
+  std::vector<mamba2::State> states(2, empty);
   const auto prefill = [&](const Reading& second, const std::string& message) {
     const auto outcome = batch.prefill(std::vector<Reading>{{&states[0], good}, second});
     REQUIRE(!outcome);
     CHECK(outcome.error().message == "batch: sequence 1: " + message);
-    for (const State& state : states) CHECK(same_bits(state, empty, config));
+    for (const mamba2::State& state : states) CHECK(same_bits(state, empty, config));
   };
   prefill({&states[1], {}}, "no tokens: the prompt is empty");
   prefill({&states[1], bad}, "token 2 must be in 0..299, found 300");
@@ -315,7 +315,7 @@ TEST_CASE("what a batch refuses changes nothing in any sequence") {
           "logits must hold n x 300 values for n of the tokens, of which there are 3, found 299");
   Config other = config;
   other.n_layer = 3;
-  State large = State::create(other).value();
+  mamba2::State large = mamba2::State::create(other).value();
   prefill({&large, good}, "the state belongs to a model of another shape");
 
   for (const std::size_t tokens : {std::size_t{0}, std::numeric_limits<std::size_t>::max()}) {

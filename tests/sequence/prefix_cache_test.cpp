@@ -18,7 +18,6 @@
 #include "tests/reference/random_weights.hpp"
 
 using mamba2::PrefixCache;
-using mamba2::State;
 using mamba2::Token;
 
 namespace {
@@ -31,15 +30,15 @@ mamba2::Mamba2Model<mamba2::Fp32> cached_model(std::uint64_t seed = 21) {
 }
 
 /// States that say by their counts who they are, and know the next logits.
-State numbered(std::size_t number) {
-  State state = State::create(reference::variants().front().config).value();
+mamba2::State numbered(std::size_t number) {
+  mamba2::State state = mamba2::State::create(reference::variants().front().config).value();
   state.count(number);
   std::ranges::fill(state.new_last(), 0.0F);
   return state;
 }
 /// One that does not know them.
-State without_last(std::size_t number) {
-  State state = State::create(reference::variants().front().config).value();
+mamba2::State without_last(std::size_t number) {
+  mamba2::State state = mamba2::State::create(reference::variants().front().config).value();
   state.count(number);
   return state;
 }
@@ -53,7 +52,7 @@ std::size_t entry_bytes(std::size_t tokens) {
 
 /// The number of the state that is found, and the tokens that it knows.
 void check_found(PrefixCache& cache, const Tokens& tokens, std::size_t known, std::size_t number) {
-  State state = numbered(0);
+  mamba2::State state = numbered(0);
   CHECK(cache.find(1, tokens, state) == known);
   CHECK(state.tokens() == number);
 }
@@ -75,10 +74,11 @@ TEST_CASE("the longest prefix is found") {
   check_found(cache, {2, 2, 3, 4}, 0, 0);
   check_found(cache, {}, 0, 0);
 
-  State state = numbered(0);
+  mamba2::State state = numbered(0);
   CHECK(cache.find(2, Tokens{1, 2, 3, 4}, state) == 0);  // another model
   auto half =
-      State::create(reference::variants().front().config, mamba2::StatePrecision::fp16).value();
+      mamba2::State::create(reference::variants().front().config, mamba2::StatePrecision::fp16)
+          .value();
   CHECK(cache.find(1, Tokens{1, 2, 3, 4}, half) == 0);
   CHECK(!cache.insert(1, {}, state));
 
