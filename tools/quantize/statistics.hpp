@@ -115,8 +115,12 @@ class Statistics {
       using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
       const Eigen::Map<const RowMajor> X(recorder.rows(),
                                          static_cast<Eigen::Index>(recorder.tokens()), cols);
-      Eigen::Map<Eigen::RowVectorXf>(sums.squares.data(), cols).segment(k, count) +=
-          X.middleCols(k, count).colwise().squaredNorm();
+      // Token after token: Eigen's sums begin where memory is aligned, in another order each run.
+      for (Eigen::Index t = 0; t < X.rows(); ++t) {
+        for (Eigen::Index c = k; c < k + count; ++c) {
+          sums.squares[static_cast<std::size_t>(c)] += X(t, c) * X(t, c);
+        }
+      }
       if (sums.hessian.empty()) return;
       Eigen::Map<RowMajor>(sums.hessian.data(), cols, cols)
           .block(k, 0, count, k + count)
