@@ -149,7 +149,8 @@ class Test:
                            ("killed", "ended by signal 9, probably for want of memory"),
                            ("undecided", "llama.cpp cannot decode")):
             self.expect(1, said, self.bin, "--model", model, mode=mode)
-        self.expect(1, "must be a whole number in 0..1024, found", self.bin, "--model", model, "--threads", "5000")
+        self.expect(1, "must be a whole number in 0..1024, found", self.bin, "--model", model,
+                    "--threads", "5000")
         self.expect(1, "x1 not in ", self.bin, "--model", model, "--weights", "x1")
 
     def resources(self):
