@@ -115,7 +115,7 @@ class Statistics {
       using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
       const Eigen::Map<const RowMajor> X(recorder.rows(),
                                          static_cast<Eigen::Index>(recorder.tokens()), cols);
-      // Token after token: Eigen's sums begin where memory is aligned, in another order each run.
+      // Token after token: Eigen 3.4 sums columns in an order that depends on where the sums lie.
       for (Eigen::Index t = 0; t < X.rows(); ++t) {
         for (Eigen::Index c = k; c < k + count; ++c) {
           sums.squares[static_cast<std::size_t>(c)] += X(t, c) * X(t, c);
