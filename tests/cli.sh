@@ -568,7 +568,7 @@ expect 0 '' generate ends-int8 "${greedy[@]:2}" --no-echo
 same ""
 printf 'version https://git-lfs.github.com/spec/v1\n' >ends/generation_config.json
 expect 0 house generate ends "${greedy[@]:2}"
-grep -q '^note: ends/generation_config.json: line 1: expected JSON, .*: passed over$' err ||
+grep -q '^note: ends/generation_config.json: is a pointer of Git LFS, .*: passed over$' err ||
   die "ends: a note"
 
 # Executors of an application's own, and a model inside a program: the same text.

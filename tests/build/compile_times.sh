@@ -34,7 +34,8 @@ extern template Result<Weights<Int8>> load_weights<Int8>(const Checkpoint&, cons
 extern template class Session<Int8>;
 extern template class Batch<Int8>;
 extern template class Mamba2Model<Int8>;
-}'
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2'
 measure "the umbrella header" "$umbrella"
 measure "loading and decoding, Int8" "$umbrella$model"
 measure "the same, compiled elsewhere (MAMBA2_SEPARATE and extern template)" \
