@@ -100,18 +100,29 @@ TEST_CASE("generate stops at an end-of-text token, or does not") {
   const auto checkpoint = mamba2::Checkpoint::from_bytes(changed.dump(), shards).value();
   const auto model = mamba2::Mamba2Model<mamba2::Fp32>::load(checkpoint).value();
 
-  for (const bool stop_at_eos : {true, false}) {
+  const auto until = [&](bool stop_at_eos, const std::vector<std::string>& stop) {
     auto session = model.session().value();
-    std::string text;
+    Written out;
     GenerateOptions options = greedy(4);
     options.stop_at_eos = stop_at_eos;
-    const auto done =
+    options.stop = stop;
+    out.done =
         mamba2::generate(session, bundled().tokenizer, kPrompt, options, [&](std::string_view p) {
-          return !text.append(p).empty();
+          return !out.text.append(p).empty();
         }).value();
-    CHECK(text == (stop_at_eos ? " in a" : " in a big house"));
-    CHECK(done.tokens == (stop_at_eos ? 2 : 4));
-    CHECK(done.reason == (stop_at_eos ? StopReason::eos : StopReason::max_tokens));
+    return out;
+  };
+  for (const bool stop_at_eos : {true, false}) {
+    const Written w = until(stop_at_eos, {});
+    CHECK(w.text == (stop_at_eos ? " in a" : " in a big house"));
+    CHECK(w.done.tokens == (stop_at_eos ? 2 : 4));
+    CHECK(w.done.reason == (stop_at_eos ? StopReason::eos : StopReason::max_tokens));
+  }
+  // The same token as a text to stop at: it counts where it does not end the text anyway.
+  for (const bool stop_at_eos : {true, false}) {
+    const Written stopped = until(stop_at_eos, {" big"});
+    CHECK(stopped.text == " in a");
+    CHECK(stopped.done.reason == (stop_at_eos ? StopReason::eos : StopReason::stop_string));
   }
 }
 
