@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   bench::add_gguf_products();
   bench::add_float_products();
   bench::add_scans();
+  bench::add_attention();
   bench::add_elementwise();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

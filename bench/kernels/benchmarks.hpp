@@ -24,6 +24,7 @@ void add_int4_products();
 void add_gguf_products();
 void add_float_products();
 void add_scans();
+void add_attention();
 void add_elementwise();
 
 /// Memory in which nothing stays in a cache until it is needed again: 256 MB, in huge pages. All

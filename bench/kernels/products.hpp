@@ -45,14 +45,14 @@ class ReadyInputs {
 /// Weights that fill the memory: random, but the same everywhere where a policy takes them from
 /// files only. The bytes are ordinary numbers as codes, scales and FP16.
 template <class W>
-mamba2::Matrix<W> random_matrix(std::span<std::byte> memory) {
+mamba2::Matrix random_matrix(std::span<std::byte> memory) {
   std::mt19937 random(7);
   const std::size_t bands = memory.size() / W::band_bytes(kCols);
-  const mamba2::Matrix<W> m{memory.data(), bands * W::kBandRows, kCols};
+  const mamba2::Matrix m{&mamba2::kFormat<W>, memory.data(), bands * W::kBandRows, kCols};
   if constexpr (W::name.ends_with("_k")) {
     std::memset(memory.data(), 0x21, m.bytes());
   } else {
-    RandomBands<W>(m, random).fill(m);
+    RandomBands(*m.format, kCols, random).fill(memory.data(), bands);
   }
   return m;
 }
@@ -60,7 +60,7 @@ mamba2::Matrix<W> random_matrix(std::span<std::byte> memory) {
 /// One token times `bytes` of weights.
 template <class W>
 void gemv(benchmark::State& state, std::size_t bytes) {
-  const mamba2::Matrix<W> m = random_matrix<W>(large_memory().first(bytes));
+  const mamba2::Matrix m = random_matrix<W>(large_memory().first(bytes));
   const ReadyInputs<W> x(1);
   std::vector<float> y(m.rows);
   const auto moved = static_cast<double>(m.band_count() * W::band_bytes(kCols));
@@ -80,7 +80,7 @@ struct Tokens {
 template <class W, class Unit>
 void gemm(benchmark::State& state, std::size_t tokens, std::size_t alone, std::size_t rows) {
   const std::size_t bands = (rows + W::kBandRows - 1) / W::kBandRows;
-  mamba2::Matrix<W> m = random_matrix<W>(large_memory().first(bands * W::band_bytes(kCols)));
+  mamba2::Matrix m = random_matrix<W>(large_memory().first(bands * W::band_bytes(kCols)));
   m.rows = rows;
   const ReadyInputs<W> x(tokens);
   std::vector<float> y(tokens * rows);
