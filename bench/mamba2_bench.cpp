@@ -78,14 +78,13 @@ Result<void> run(const Arguments& arguments) {
   bench::Row last;
   Result<void> measured;
   for (std::size_t i = 0; i < arguments.weights.size() && measured; ++i) {
-    measured = cli::with_weights(arguments.weights[i], [&]<class W>() -> Result<void> {
-      bench::Measurement<W> measurement(arguments.request);
-      if (Result<void> loaded = measurement.load(); !loaded) return loaded;
-      return measurement.run([&](const bench::Row& row) {
-        print_row(row, rows.empty());
-        rows.push_back(bench::to_json(row, cpu));
-        last = row;
-      });
+    bench::Measurement measurement(arguments.request, cli::plan_named(arguments.weights[i]));
+    measured = measurement.load();
+    if (!measured) break;
+    measured = measurement.run([&](const bench::Row& row) {
+      print_row(row, rows.empty());
+      rows.push_back(bench::to_json(row, cpu));
+      last = row;
     });
   }
   // What has been measured before something failed is not lost.

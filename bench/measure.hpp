@@ -28,11 +28,10 @@
 
 namespace bench {
 
-/// One model with weights of policy W.
-template <class W>
+/// One model with weights of a plan.
 class Measurement {
  public:
-  explicit Measurement(const Request& request) : request_(request) {}
+  Measurement(const Request& request, const mamba2::Plan& plan) : request_(request), plan_(plan) {}
 
   /// Error: those of loading.
   [[nodiscard]] mamba2::Result<void> load() {
@@ -58,7 +57,7 @@ class Measurement {
   }
 
  private:
-  using Session = mamba2::Session<W>;
+  using Session = mamba2::AnySession;
   using Tokens = std::span<const mamba2::Token>;
 
   [[nodiscard]] mamba2::SessionOptions session_options() const { return {.state = request_.state}; }
@@ -67,29 +66,30 @@ class Measurement {
     auto weights = request_.random ? random_weights_of_shape() : weights_of_file();
     if (!weights) return std::move(weights).error();
     packed_ = {weights->arena.data(), weights->arena.size()};
-    in_proj_ = weights->blocks.front().in_proj;
+    in_proj_ = weights->layers.front().mixer.in_proj.format;
     head_bytes_ = weights->lm_head.bytes();
-    model_ = mamba2::Mamba2Model<W>::from_weights(*std::move(weights));
+    model_ = mamba2::AnyModel::from_weights(*std::move(weights));
     return {};
   }
 
-  [[nodiscard]] mamba2::Result<mamba2::Weights<W>> random_weights_of_shape() {
+  [[nodiscard]] mamba2::Result<mamba2::Weights> random_weights_of_shape() {
     const mamba2::Config config = cli::find_shape(request_.model).config();
-    memory_required_ = mamba2::Mamba2Model<W>::memory_required(config, session_options()).peak();
-    return random_weights<W>(config);
+    memory_required_ =
+        mamba2::memory_required(mamba2::Weights::planned(config, plan_), session_options()).peak();
+    return random_weights(config, plan_);
   }
 
-  [[nodiscard]] mamba2::Result<mamba2::Weights<W>> weights_of_file() {
+  [[nodiscard]] mamba2::Result<mamba2::Weights> weights_of_file() {
     const auto checkpoint = mamba2::Checkpoint::open(request_.model);
     if (!checkpoint) return checkpoint.error();
     memory_required_ =
-        mamba2::Mamba2Model<W>::memory_required(*checkpoint, session_options()).peak();
+        mamba2::memory_required(mamba2::plan_weights(*checkpoint, plan_), session_options()).peak();
     auto pool = mamba2::ThreadPool::create(
         {.threads = std::ranges::max(request_.threads), .cpus = request_.cpus});
     if (!pool) return std::move(pool).error();
     cli::Progress progress("loading");
-    return mamba2::load_weights<W>(
-        *checkpoint,
+    return mamba2::load_weights(
+        *checkpoint, plan_,
         {.workers = {.executor = *std::move(pool)},
          .progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); }});
   }
@@ -184,9 +184,8 @@ class Measurement {
     Row row = describe("batch", threads);
     row.sequences = sequences;
     row.memory_required =
-        std::max(memory_required_,
-                 row.weight_bytes + sequences * row.state_bytes +
-                     mamba2::Mamba2Model<W>::batch_bytes(model_->config(), {.tokens = sequences}));
+        std::max(memory_required_, row.weight_bytes + sequences * row.state_bytes +
+                                       model_->batch_bytes({.tokens = sequences}));
     row.tokens = steps * request_.repeat * sequences;
     const Operations operations = decode_operations(model_->config());
     const double expected = once * static_cast<double>(steps);
@@ -278,7 +277,7 @@ class Measurement {
     constexpr double kLeast = 0.01;  // seconds
     const double reading = std::max(kLeast, expected / 4.0);
     const double calculating = std::max(kLeast, expected / 8.0);
-    const double matrix = operations.matrix / matrix_peak(in_proj_, threads, calculating);
+    const double matrix = operations.matrix / matrix_peak(*in_proj_, threads, calculating);
     const double ssm = operations.ssm / peak<FmaUnit>(threads, calculating);
     return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + ssm)};
   }
@@ -291,7 +290,7 @@ class Measurement {
   [[nodiscard]] Row describe(std::string_view phase, const Threads& threads) const {
     Row row;
     row.model = name();
-    row.weights = W::name;
+    row.weights = plan_.name;
     row.threads = threads.count;
     row.phase = phase;
     row.repeat = request_.repeat;
@@ -326,9 +325,10 @@ class Measurement {
   }
 
   const Request& request_;
-  std::optional<mamba2::Mamba2Model<W>> model_;
+  const mamba2::Plan& plan_;
+  std::optional<mamba2::AnyModel> model_;
   std::span<const std::byte> packed_;  // the model's weights
-  mamba2::Matrix<W> in_proj_{};
+  const mamba2::Format* in_proj_ = nullptr;
   std::size_t head_bytes_ = 0;
   double load_s_ = 0.0;
   std::size_t baseline_rss_ = 0;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <mamba2/mamba2.hpp>
-#include <type_traits>
+#include <string_view>
 #include <vector>
 
 #include "bench/operations.hpp"
@@ -15,20 +15,13 @@
 
 namespace bench {
 
-/// The instructions that products with these weights can be made of.
-template <class W>
-using MatrixUnit =
-    std::conditional_t<W::name == "int8" || W::name.starts_with("int4") || W::name.starts_with("q"),
-                       Int8Unit, std::conditional_t<W::name == "bf16", Bf16Unit, FmaUnit>>;
-
-/// How many operations a second they do at best.
-template <class W>
-double matrix_peak(const mamba2::Matrix<W>&, const Threads& threads, double at_least) {
-  return peak<MatrixUnit<W>>(threads, at_least);
-}
-inline double matrix_peak(const mamba2::Matrix<mamba2::Mixed>& m, const Threads& threads,
-                          double at_least) {
-  return m.visit([&](const auto& one) { return matrix_peak(one, threads, at_least); });
+/// How many operations a second the instructions do at best that products of a format are made of.
+[[nodiscard]] inline double matrix_peak(const mamba2::Format& format, const Threads& threads,
+                                        double at_least) {
+  const std::string_view name = format.name;
+  if (name == "bf16") return peak<Bf16Unit>(threads, at_least);
+  const bool is_int8 = name == "int8" || name.starts_with("int4") || name.starts_with("q");
+  return is_int8 ? peak<Int8Unit>(threads, at_least) : peak<FmaUnit>(threads, at_least);
 }
 
 /// Tokens with their time, and the roof beside it.

@@ -76,8 +76,7 @@ struct Interval {
 };
 
 /// Decodes so many tokens, the first of which is `token`, the token after the last in the end.
-template <class WeightT>
-mamba2::Result<Interval> decode(mamba2::Session<WeightT>& session, mamba2::Sampler& sampler,
+mamba2::Result<Interval> decode(mamba2::AnySession& session, mamba2::Sampler& sampler,
                                 std::size_t tokens, mamba2::Token& token) {
   const auto start = Clock::now();
   for (std::size_t i = 0; i < tokens; ++i) {
@@ -116,11 +115,10 @@ mamba2::Result<void> judge(const std::vector<Interval>& intervals, std::size_t g
       "memory grew by " + std::to_string(grown) + " KiB, allowed are " + std::to_string(growth)};
 }
 
-template <class WeightT>
-mamba2::Result<void> soak(const Arguments& a) {
+mamba2::Result<void> soak(const Arguments& a, const mamba2::Plan& plan) {
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
-  const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
+  const auto model = mamba2::AnyModel::load(a.model, plan, {.workers = *workers});
   if (!model) return model.error();
   auto session = model->session({.prefill_batch = 1, .state = a.state, .workers = *workers});
   if (!session) return session.error();
@@ -151,7 +149,6 @@ int main(int argc, char** argv) {
   Arguments arguments;
   describe(app, arguments);
   return cli::run(app, argc, argv, [&] {
-    return cli::with_weights(arguments.weights.of(arguments.model),
-                             [&]<class WeightT>() { return soak<WeightT>(arguments); });
+    return soak(arguments, cli::plan_named(arguments.weights.of(arguments.model)));
   });
 }

@@ -123,11 +123,10 @@ mamba2::Result<cli::ChatFormat> choose_format(const Arguments& a) {
 }
 
 /// A conversation, or a story: what was said is what the session has read.
-template <class WeightT>
 class Chat {
  public:
-  Chat(mamba2::Session<WeightT>& session, mamba2::Sampler& sampler,
-       const mamba2::Tokenizer& tokenizer, cli::ChatFormat format, const Arguments& a)
+  Chat(mamba2::AnySession& session, mamba2::Sampler& sampler, const mamba2::Tokenizer& tokenizer,
+       cli::ChatFormat format, const Arguments& a)
       : session_(session),
         sampler_(sampler),
         tokenizer_(tokenizer),
@@ -183,7 +182,7 @@ class Chat {
     return logits ? mamba2::Result<void>() : logits.error();
   }
 
-  mamba2::Session<WeightT>& session_;
+  mamba2::AnySession& session_;
   mamba2::Sampler& sampler_;
   const mamba2::Tokenizer& tokenizer_;
   cli::ChatFormat format_;
@@ -193,11 +192,10 @@ class Chat {
   std::string answer_;
 };
 
-template <class WeightT>
-mamba2::Result<void> talk(const Arguments& a) {
+mamba2::Result<void> talk(const Arguments& a, const mamba2::Plan& plan) {
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
-  const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
+  const auto model = mamba2::AnyModel::load(a.model, plan, {.workers = *workers});
   if (!model) return model.error();
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
@@ -216,7 +214,7 @@ mamba2::Result<void> talk(const Arguments& a) {
 
   auto format = choose_format(a);
   if (!format) return format.error();
-  Chat<WeightT> chat(*session, *sampler, *tokenizer, *std::move(format), a);
+  Chat chat(*session, *sampler, *tokenizer, *std::move(format), a);
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal && session->state().tokens() > 0) {
     std::cerr << a.state << ": goes on after " << session->state().tokens() << " tokens\n";
@@ -250,7 +248,6 @@ int main(int argc, char** argv) {
     for (std::string& stop : arguments.generate.stop) stop = cli::unescape(stop);
     if (app.count("--max-tokens") == 0) arguments.generate.finish_sentence = cli::kFinishSentence;
     if (auto writable = cli::check_writable(arguments.state); !writable) return writable;
-    return cli::with_weights(arguments.weights.of(arguments.model),
-                             [&]<class WeightT>() { return talk<WeightT>(arguments); });
+    return talk(arguments, cli::plan_named(arguments.weights.of(arguments.model)));
   });
 }

@@ -131,16 +131,14 @@ mamba2::Result<std::string> read_prompt(const CLI::App& app, const Arguments& a)
   return text;
 }
 
-template <class WeightT>
-void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State& state,
-                 double load_seconds, bool prompt_read, const mamba2::Generated& done,
-                 const Arguments& a) {
+void print_stats(const mamba2::AnyModel& model, const mamba2::State& state, double load_seconds,
+                 bool prompt_read, const mamba2::Generated& done, const Arguments& a) {
   const auto per_second = [](std::size_t count, double seconds) {
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
   };
   const double speed = per_second(done.tokens, done.seconds);
   std::cerr << std::fixed << std::setprecision(1)  //
-            << "weights  " << WeightT::name << ", "
+            << "weights  " << model.plan().name << ", "
             << static_cast<double>(model.weight_bytes()) / 1e6 << " MB, " << mamba2::isa()
             << (mamba2::isa() == "x86_64" ? " (built without SIMD: slow)" : "") << "\nload     "
             << load_seconds * 1e3 << " ms"
@@ -159,15 +157,15 @@ void print_stats(const mamba2::Mamba2Model<WeightT>& model, const mamba2::State&
             << '\n';
 }
 
-template <class WeightT>
-mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a) {
+mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
+                                   const mamba2::Plan& plan) {
   const auto start = Clock::now();
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
   auto model = [&] {
     cli::Progress progress("loading");
     const auto update = [&](std::size_t done, std::size_t total) { progress.update(done, total); };
-    return mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers, .progress = update});
+    return mamba2::AnyModel::load(a.model, plan, {.workers = *workers, .progress = update});
   }();
   if (!model) return model.error();
   cli::show_notes(model->notes());
@@ -222,8 +220,7 @@ mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   a.generate.stop_at_eos = !a.ignore_eos;
   if (app.count("--max-tokens") == 0) a.generate.finish_sentence = cli::kFinishSentence;
   for (std::string& stop : a.generate.stop) stop = cli::unescape(stop);
-  return cli::with_weights(a.weights.of(a.model),
-                           [&]<class WeightT>() { return continue_text<WeightT>(*prompt, a); });
+  return continue_text(*prompt, a, cli::plan_named(a.weights.of(a.model)));
 }
 
 }  // namespace

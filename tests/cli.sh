@@ -429,7 +429,7 @@ of_original int8 int8
 cmp "$model/tokenizer.json" int8/tokenizer.json
 quantize 0 '^int4/model.safetensors: int4, search, ' "$model" int4/
 of_original int4 int4
-expect 0 'out_proj.weight .* INT4_G32 +int4_g32 .* rotated by 256' mamba2-inspect int4
+expect 0 'out_proj.weight .* INT4_G32 +int4 .* rotated by 256' mamba2-inspect int4
 expect 0 'weights  mixed, ' generate int4 "The sea" -n 2 --stats
 convert 0 '^int8.gguf: F16' int8 int8.gguf
 expect 0 house generate int8.gguf "${greedy[@]:2}"

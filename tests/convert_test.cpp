@@ -72,7 +72,9 @@ Copied copy(const ModelSource& source, const ExportedTensor& tensor, bool go_on 
   return {outcome, std::move(file)};
 }
 
-ExportedTensor embedding(DType dtype) { return {"t", "embedding.weight", {11, 6}, dtype}; }
+ExportedTensor embedding(DType dtype) {
+  return {"t", "embedding.weight", {11, 6}, dtype, mamba2::Role::embedding};
+}
 
 std::vector<float> floats_of(const Copied& copied) {
   copied.outcome.value();
@@ -110,9 +112,11 @@ TEST_CASE("convert: what is not finite, or would not be, is refused") {
 TEST_CASE("convert: A and its logarithm") {
   const TempDir dir;
   const ModelSource source = model_of(dir, {1.0F});
-  const auto same = floats_of(copy(source, {"t", "layers.1.mixer.A_log", {4}, DType::F32}));
+  const auto same =
+      floats_of(copy(source, {"t", "layers.1.mixer.A_log", {4}, DType::F32, mamba2::Role::decay}));
   CHECK(same == std::vector<float>(4, 0.75F));
-  const auto A = floats_of(copy(source, {"t", "layers.1.mixer.A", {4, 1}, DType::F32}));
+  const auto A =
+      floats_of(copy(source, {"t", "layers.1.mixer.A", {4, 1}, DType::F32, mamba2::Role::decay}));
   CHECK(A == std::vector<float>(4, -std::exp(0.75F)));
 }
 

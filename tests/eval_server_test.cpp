@@ -239,8 +239,8 @@ TEST_CASE("many texts are written as each is alone") {
   }
   for (const std::size_t sequences : std::vector<std::size_t>{1, 2, 16}) {
     CAPTURE(sequences);
-    auto scorer = eval::Scorer<mamba2::Fp32>::create(model, {.sequences = sequences}, executor);
-    eval::ModelEvaluator<mamba2::Fp32> evaluator(*std::move(scorer));
+    auto scorer = eval::Scorer::create(model, {.sequences = sequences}, executor);
+    eval::ModelEvaluator evaluator(*std::move(scorer));
     std::vector<eval::Prompt> prompts;
     for (const auto& [text, count] : starts) {
       prompts.push_back({server_tokenizer().encode(text), {}, count});
@@ -281,8 +281,7 @@ TEST_CASE("texts end where a special token is said, and are cut in what is shown
   const auto tokenizer = mamba2::Tokenizer::from_json(json.dump(), "tiny").value();
 
   const auto executor = std::make_shared<mamba2::SerialExecutor>();
-  eval::ModelEvaluator<mamba2::Fp32> evaluator(
-      eval::Scorer<mamba2::Fp32>::create(model, {}, executor).value());
+  eval::ModelEvaluator evaluator(eval::Scorer::create(model, {}, executor).value());
   const auto until = [&](const std::string& stop) {
     std::vector<eval::Prompt> prompts = {{context, {stop}, written.size()}};
     evaluator.write(tokenizer, prompts).value();
@@ -312,7 +311,7 @@ TEST_CASE("a long continuation is read in pieces") {
   auto few = requests;
   for (auto& [some, options] : std::vector<std::pair<std::vector<Request>*, eval::ScorerOptions>>{
            {&requests, {}}, {&whole, {.share = false}}, {&few, {.sequences = 2}}}) {
-    eval::Scorer<mamba2::Fp32>::create(model, options, executor).value().score(*some).value();
+    eval::Scorer::create(model, options, executor).value().score(*some).value();
   }
   for (std::size_t i = 0; i < requests.size(); ++i) {
     CAPTURE(i);

@@ -295,7 +295,7 @@ void check_scores(mamba2::StatePrecision state, double bound) {
   const auto scored = [&](std::size_t sequences, bool share) {
     auto all = requests;
     const eval::ScorerOptions options = {sequences, share, state};
-    auto scorer = eval::Scorer<WeightT>::create(model, options, executor).value();
+    auto scorer = eval::Scorer::create(model, options, executor).value();
     scorer.score(all).value();
     return all;
   };

@@ -38,9 +38,8 @@ mamba2::Mamba2Model<WeightT> load(const mamba2::Config& config, const reference:
 }
 
 /// The logits after every token: (tokens, vocab_size).
-template <class WeightT>
-std::vector<float> all_logits(mamba2::Session<WeightT>& session,
-                              std::span<const mamba2::Token> tokens) {
+inline std::vector<float> all_logits(mamba2::AnySession& session,
+                                     std::span<const mamba2::Token> tokens) {
   std::vector<float> logits(tokens.size() * session.config().vocab_size);
   session.prefill(tokens, logits).value();
   return logits;

@@ -45,13 +45,12 @@ std::vector<reference::Variant> shapes() {
   return all;
 }
 
-template <class WeightT>
-std::vector<double> dequantized(const mamba2::Matrix<WeightT>& m, std::size_t rotation = 0) {
+std::vector<double> dequantized(const mamba2::Matrix& m) {
   std::vector<double> values;
   std::vector<float> row(m.cols);
   for (std::size_t r = 0; r < m.rows; ++r) {
     m.row(r, row.data());
-    if (rotation > 0) mamba2::kernels::hadamard(row.data(), row.size(), rotation);
+    m.rotate(row.data());  // back
     values.insert(values.end(), row.begin(), row.end());
   }
   return values;
@@ -63,13 +62,15 @@ template <class WeightT>
 double difference(const Config& config) {
   auto weights = reference::random_weights(config, 11);
   const auto packed = tests::with_checkpoint(config, weights, [](const auto& checkpoint) {
-    return mamba2::load_weights<WeightT>(checkpoint.value(), {.workers = {.threads = 1}}).value();
+    return mamba2::load_weights(checkpoint.value(), mamba2::kPlan<WeightT>,
+                                {.workers = {.threads = 1}})
+        .value();
   });
   weights.embedding = dequantized(packed.embedding);
   if (!config.tie_embeddings) weights.lm_head = dequantized(packed.lm_head);
   for (std::size_t i = 0; i < config.n_layer; ++i) {
-    weights.blocks[i].in_proj = dequantized(packed.blocks[i].in_proj);
-    weights.blocks[i].out_proj = dequantized(packed.blocks[i].out_proj, packed.blocks[i].rotation);
+    weights.blocks[i].in_proj = dequantized(packed.layers[i].mixer.in_proj);
+    weights.blocks[i].out_proj = dequantized(packed.layers[i].mixer.out_proj);
   }
   const auto tokens = reference::Random(12).tokens(70, config.vocab_size);
   const auto expected = reference::forward(config, weights, tokens);

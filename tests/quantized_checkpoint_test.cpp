@@ -73,14 +73,15 @@ QuantizedModel quantized(const Config& config, DType blocks, std::size_t rotatio
 }
 
 template <class WeightT>
-mamba2::Weights<WeightT> weights_of(const QuantizedModel& model) {
+mamba2::Weights weights_of(const QuantizedModel& model) {
   return model.open([](const auto& checkpoint) {
-    return mamba2::load_weights<WeightT>(checkpoint.value(), {.workers = {.threads = 1}}).value();
+    return mamba2::load_weights(checkpoint.value(), mamba2::kPlan<WeightT>,
+                                {.workers = {.threads = 1}})
+        .value();
   });
 }
 
-template <class W>
-bool same_bands(const mamba2::Matrix<W>& a, const mamba2::Matrix<W>& b) {
+bool same_bands(const mamba2::Matrix& a, const mamba2::Matrix& b) {
   REQUIRE(a.bytes() == b.bytes());
   return std::memcmp(a.bands, b.bands, a.bytes()) == 0;
 }
@@ -91,16 +92,17 @@ template <class WeightT>
 void check_packed_alike(const Config& config, DType blocks) {
   const auto original = tests::with_checkpoint(
       config, reference::random_weights(config, 17), [](const auto& checkpoint) {
-        return mamba2::load_weights<WeightT>(checkpoint.value(), {.workers = {.threads = 1}})
+        return mamba2::load_weights(checkpoint.value(), mamba2::kPlan<WeightT>,
+                                    {.workers = {.threads = 1}})
             .value();
       });
   const auto found = weights_of<WeightT>(quantized(config, blocks, 256));
   CHECK(same_bands(found.embedding, original.embedding));
   CHECK(same_bands(found.lm_head, original.lm_head));
   for (std::size_t i = 0; i < config.n_layer; ++i) {
-    CHECK(found.blocks[i].rotation == original.blocks[i].rotation);
-    CHECK(same_bands(found.blocks[i].in_proj, original.blocks[i].in_proj));
-    CHECK(same_bands(found.blocks[i].out_proj, original.blocks[i].out_proj));
+    CHECK(found.layers[i].mixer.out_proj.rotation == original.layers[i].mixer.out_proj.rotation);
+    CHECK(same_bands(found.layers[i].mixer.in_proj, original.layers[i].mixer.in_proj));
+    CHECK(same_bands(found.layers[i].mixer.out_proj, original.layers[i].mixer.out_proj));
   }
 }
 
@@ -119,8 +121,7 @@ std::vector<float> quantized_logits(const QuantizedModel& model, std::size_t thr
 }
 
 /// The largest difference between the rows of two matrices, as a share of the largest value.
-template <class A, class B>
-double row_error(const mamba2::Matrix<A>& a, const mamba2::Matrix<B>& b) {
+double row_error(const mamba2::Matrix& a, const mamba2::Matrix& b) {
   std::vector<float> row_a(a.cols);
   std::vector<float> row_b(a.cols);
   double worst = 0.0;
@@ -142,7 +143,7 @@ std::string refused_weights(Change change) {
   QuantizedModel model = quantized(wide_config(), DType::INT4_G64, 256);
   change(model);
   return model.open([](const auto& checkpoint) {
-    const auto loaded = mamba2::load_weights<WeightT>(checkpoint.value());
+    const auto loaded = mamba2::load_weights(checkpoint.value(), mamba2::kPlan<WeightT>);
     REQUIRE(!loaded);
     CHECK(loaded.error().code == mamba2::ErrorCode::malformed);
     return loaded.error().message;
@@ -174,9 +175,12 @@ TEST_CASE("quantized checkpoints: Mixed models are those of the policies, to the
   const QuantizedModel groups = quantized(groups_config(), DType::INT4_G32, 256);
   CHECK(quantized_logits<Mixed>(groups) == quantized_logits<mamba2::Int4>(groups));
   CHECK(quantized_logits<Mixed>(groups, 3) == quantized_logits<Mixed>(groups));
-  CHECK(weights_of<Mixed>(groups).blocks[0].out_proj.format == Mixed::Format::int4_g32);
-  CHECK(weights_of<Mixed>(groups).blocks[1].rotation == 64);
-  CHECK(weights_of<Mixed>(quantized(groups_config(), DType::INT8, 1)).blocks[1].rotation == 1);
+  CHECK(weights_of<Mixed>(groups).layers[0].mixer.out_proj.format ==
+        &mamba2::kFormat<mamba2::Int4Groups<32>>);
+  CHECK(weights_of<Mixed>(groups).layers[1].mixer.out_proj.rotation == 64);
+  CHECK(weights_of<Mixed>(quantized(groups_config(), DType::INT8, 1))
+            .layers[1]
+            .mixer.out_proj.rotation == 1);
 }
 
 TEST_CASE("quantized checkpoints: every other policy has their values, rotated as it rotates") {
@@ -186,12 +190,13 @@ TEST_CASE("quantized checkpoints: every other policy has their values, rotated a
     const auto exact = weights_of<mamba2::Fp32>(model);
     const auto mixed = weights_of<Mixed>(model);
     const auto int8 = weights_of<mamba2::Int8>(model);
-    CHECK(exact.blocks[0].rotation == 1);
-    CHECK(mixed.blocks[0].rotation == rotation);
-    CHECK(int8.blocks[0].rotation == 256);
+    CHECK(exact.layers[0].mixer.out_proj.rotation == 1);
+    CHECK(mixed.layers[0].mixer.out_proj.rotation == rotation);
+    CHECK(int8.layers[0].mixer.out_proj.rotation == 256);
     CHECK(row_error(exact.embedding, mixed.embedding) == 0.0);
-    CHECK(row_error(exact.blocks[1].in_proj, mixed.blocks[1].in_proj) == 0.0);
-    CHECK(row_error(exact.blocks[1].in_proj, int8.blocks[1].in_proj) < 0.5 / 127.0 + 1e-6);
+    CHECK(row_error(exact.layers[1].mixer.in_proj, mixed.layers[1].mixer.in_proj) == 0.0);
+    CHECK(row_error(exact.layers[1].mixer.in_proj, int8.layers[1].mixer.in_proj) <
+          0.5 / 127.0 + 1e-6);
     // Models that differ in the rounding of activations only, and of weights once more.
     const auto exact_logits = quantized_logits<mamba2::Fp32>(model);
     const std::vector<double> expected(exact_logits.begin(), exact_logits.end());
@@ -218,10 +223,10 @@ TEST_CASE("quantized checkpoints: matrices of all kinds in one, the memory foret
           Model::load(*checkpoint).value().weight_bytes());
   });
   const auto weights = weights_of<Mixed>(model);
-  CHECK(weights.blocks[0].in_proj.format == Mixed::Format::fp32);
-  CHECK(weights.blocks[0].rotation == 128);
-  CHECK(weights.blocks[1].in_proj.format == Mixed::Format::int4_g128);
-  CHECK(weights.blocks[1].rotation == 1);
+  CHECK(weights.layers[0].mixer.in_proj.format == &mamba2::kFormat<mamba2::Fp32>);
+  CHECK(weights.layers[0].mixer.out_proj.rotation == 128);
+  CHECK(weights.layers[1].mixer.in_proj.format == &mamba2::kFormat<mamba2::Int4Groups<128>>);
+  CHECK(weights.layers[1].mixer.out_proj.rotation == 1);
   const auto exact_logits = quantized_logits<mamba2::Fp32>(model);
   const std::vector<double> expected(exact_logits.begin(), exact_logits.end());
   const auto found = quantized_logits<Mixed>(model);
@@ -235,14 +240,14 @@ TEST_CASE("quantized checkpoints: a file of version 1 is the model that it was m
   const auto original = mamba2::Checkpoint::open(golden + "transformers/plain").value();
   CHECK(checkpoint.tensor("layers.1.mixer.in_proj.weight").dtype == DType::INT4_G32);
   CHECK(checkpoint.tensor("layers.1.mixer.out_proj.weight").rotation == 64);
-  const auto found = mamba2::load_weights<mamba2::Fp32>(checkpoint).value();
-  const auto expected = mamba2::load_weights<mamba2::Fp32>(original).value();
+  const auto found = mamba2::load_weights(checkpoint, mamba2::kPlan<mamba2::Fp32>).value();
+  const auto expected = mamba2::load_weights(original, mamba2::kPlan<mamba2::Fp32>).value();
   CHECK(row_error(expected.embedding, found.embedding) < 0.5 / 127.0 + 1e-6);
   for (std::size_t i = 0; i < 2; ++i) {
     // Half a step, of which there are eight to the largest weight of a group, or what the search
     // has cut off that one; rotated, several of such errors.
-    CHECK(row_error(expected.blocks[i].in_proj, found.blocks[i].in_proj) < 0.12);
-    CHECK(row_error(expected.blocks[i].out_proj, found.blocks[i].out_proj) < 0.2);
+    CHECK(row_error(expected.layers[i].mixer.in_proj, found.layers[i].mixer.in_proj) < 0.12);
+    CHECK(row_error(expected.layers[i].mixer.out_proj, found.layers[i].mixer.out_proj) < 0.2);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli.hpp"
+#include "weights.hpp"
 
 namespace {
 
@@ -24,23 +25,20 @@ struct Memory {
   mamba2::MemoryRequired bytes;
 };
 
-template <class... Policies>
-std::vector<Memory> memory_with(const Checkpoint& checkpoint) {
-  return {{Policies::name, mamba2::Mamba2Model<Policies>::memory_required(checkpoint)}...};
-}
-
 std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
-  return memory_with<mamba2::Fp32, mamba2::Fp16, mamba2::Bf16, mamba2::Int8, mamba2::Int4,
-                     mamba2::Mixed>(checkpoint);
+  std::vector<Memory> memory;
+  for (const mamba2::Plan* plan : cli::kPlans) {
+    memory.push_back(
+        {plan->name, mamba2::memory_required(mamba2::plan_weights(checkpoint, *plan), {})});
+  }
+  return memory;
 }
 
 /// How policy Mixed stores a tensor: only matrices are packed, all else is FP32.
-std::string_view mixed_format(const mamba2::TensorView& tensor) {
-  const bool is_matrix = tensor.name.ends_with("_proj.weight") ||
-                         tensor.name.ends_with("embedding.weight") ||
-                         tensor.name.ends_with("lm_head.weight");
-  using mamba2::Mixed;
-  return is_matrix ? Mixed::format_name(Mixed::format_for(tensor.dtype)) : mamba2::Fp32::name;
+std::string_view mixed_format(const mamba2::TensorView& tensor, const Config& config) {
+  const auto spec = mamba2::expected_tensor(config, tensor.name);
+  const bool is_matrix = spec && mamba2::is_matrix(spec->role);
+  return is_matrix ? mamba2::Mixed::format_for(tensor.dtype).name : mamba2::Fp32::name;
 }
 
 std::string shape_of(const mamba2::TensorView& tensor) {
@@ -85,7 +83,7 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
     parameters += tensor.elements();
     tensors.push_back({{"name", tensor.name},
                        {"dtype", mamba2::dtype_name(tensor.dtype)},
-                       {"mixed", mixed_format(tensor)},
+                       {"mixed", mixed_format(tensor, c)},
                        {"shape", tensor.shape},
                        {"rotation", tensor.rotation},
                        {"bytes", tensor.data.size() + tensor.scales.size()},
@@ -126,7 +124,7 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
     const Line line = {each ? tensor.name : family(tensor.name),
                        shape_of(tensor),
                        mamba2::dtype_name(tensor.dtype),
-                       mixed_format(tensor),
+                       mixed_format(tensor, checkpoint.config()),
                        tensor.rotation,
                        1,
                        tensor.elements()};

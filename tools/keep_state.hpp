@@ -12,10 +12,10 @@
 namespace cli {
 
 /// Goes on from a state file, sampling as it was saved but for what the options say.
-template <class WeightT>
-[[nodiscard]] mamba2::Result<void> load_state(mamba2::StateFile<WeightT>& file,
-                                              mamba2::Sampler& sampler, const std::string& path,
-                                              const SamplingOptions& sampling) {
+[[nodiscard]] inline mamba2::Result<void> load_state(mamba2::StateFile& file,
+                                                     mamba2::Sampler& sampler,
+                                                     const std::string& path,
+                                                     const SamplingOptions& sampling) {
   if (auto loaded = file.load(path); !loaded) return loaded;
   auto resumed = sampling.resume(sampler);
   if (!resumed) return resumed.error();
@@ -26,9 +26,8 @@ template <class WeightT>
 /// Saves to a file, is_new: where none is to be yet. If another program has written to it
 /// meanwhile, its file stays, and what was to be saved goes to FILE.1, or the first such name that
 /// is free: the error says so.
-template <class WeightT>
-[[nodiscard]] mamba2::Result<void> save_state(mamba2::StateFile<WeightT>& file,
-                                              const std::string& path, bool is_new) {
+[[nodiscard]] inline mamba2::Result<void> save_state(mamba2::StateFile& file,
+                                                     const std::string& path, bool is_new) {
   using mamba2::ErrorCode;
   const auto saved = is_new ? file.save_new(path) : file.save(path);
   if (saved || saved.error().code != ErrorCode::mismatch) return saved;

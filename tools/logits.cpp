@@ -35,9 +35,8 @@ Result<std::vector<Token>> tokens_of(const Arguments& a, const mamba2::Config& c
 }
 
 /// Writes the logits piece by piece: those of a long text need not fit in memory.
-template <class WeightT>
-Result<void> write_logits(mamba2::Session<WeightT>& session, std::span<const Token> tokens,
-                          bool all, mamba2::SafetensorsWriter& out) {
+Result<void> write_logits(mamba2::AnySession& session, std::span<const Token> tokens, bool all,
+                          mamba2::SafetensorsWriter& out) {
   if (!all) {
     const auto logits = session.prefill(tokens);
     if (!logits) return logits.error();
@@ -54,12 +53,11 @@ Result<void> write_logits(mamba2::Session<WeightT>& session, std::span<const Tok
   return {};
 }
 
-template <class WeightT>
-Result<void> run(const Arguments& a) {
+Result<void> run(const Arguments& a, const mamba2::Plan& plan) {
   if (auto writable = cli::check_writable(a.out); !writable) return writable;
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
-  const auto model = mamba2::Mamba2Model<WeightT>::load(a.model, {.workers = *workers});
+  const auto model = mamba2::AnyModel::load(a.model, plan, {.workers = *workers});
   if (!model) return model.error();
   cli::show_notes(model->notes());
   const auto tokens = tokens_of(a, model->config());
@@ -108,8 +106,5 @@ int main(int argc, char** argv) {
   app.callback([&] {
     if (ids->count() + text->count() == 0) throw CLI::RequiredError("--ids or --text");
   });
-  return cli::run(app, argc, argv, [&] {
-    return cli::with_weights(a.weights.of(a.model),
-                             [&]<class WeightT>() { return run<WeightT>(a); });
-  });
+  return cli::run(app, argc, argv, [&] { return run(a, cli::plan_named(a.weights.of(a.model))); });
 }

@@ -1,44 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models of every policy and the products of every format, compiled once for all programs and
-// tests: see models.cpp.in and products.cpp.in. Likewise what is not a template: see
-// mamba2/core/linkage.hpp.
+// The products of every format, compiled once for all programs and tests: see products.cpp.in.
+// Likewise what is not a template: see mamba2/core/linkage.hpp.
 #pragma once
 
 #include <mamba2/linear/floats.hpp>
 #include <mamba2/linear/groups.hpp>
 #include <mamba2/linear/int4.hpp>
 #include <mamba2/linear/int8.hpp>
-#include <mamba2/linear/mixed.hpp>
 #include <mamba2/linear/super_blocks.hpp>
-#include <mamba2/model/model.hpp>
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-#define MAMBA2_COMPILED_ELSEWHERE(WeightT)                                            \
-  extern template Result<Weights<WeightT>> load_weights<WeightT>(const Checkpoint&,   \
-                                                                 const LoadOptions&); \
-  extern template class Session<WeightT>;                                             \
-  extern template class Batch<WeightT>;                                               \
-  extern template class Mamba2Model<WeightT>;
-MAMBA2_COMPILED_ELSEWHERE(Fp32)
-MAMBA2_COMPILED_ELSEWHERE(Fp16)
-MAMBA2_COMPILED_ELSEWHERE(Bf16)
-MAMBA2_COMPILED_ELSEWHERE(Int8)
-MAMBA2_COMPILED_ELSEWHERE(Int4)
-MAMBA2_COMPILED_ELSEWHERE(Mixed)
-#undef MAMBA2_COMPILED_ELSEWHERE
-
-/// WeightT, in the form that names of members need in an explicit instantiation: with an argument.
-template <class WeightT>
-using ProductsOf = WeightT;
+/// A format, in the form that names of members need in an explicit instantiation: with an argument.
+template <class FormatT>
+using ProductsOf = FormatT;
 
 #if !defined(MAMBA2_PRODUCT)
 #define MAMBA2_PRODUCT extern template
 #endif
-#define MAMBA2_PRODUCT_OF(WeightT)                                                       \
-  MAMBA2_PRODUCT void ProductsOf<WeightT>::multiply(const Matrix<WeightT>&, std::size_t, \
-                                                    std::size_t, const Inputs&, MutableRows);
+#define MAMBA2_PRODUCT_OF(FormatT)                                                           \
+  MAMBA2_PRODUCT void ProductsOf<FormatT>::multiply(const Matrix&, std::size_t, std::size_t, \
+                                                    const Inputs&, MutableRows);
 MAMBA2_PRODUCT_OF(Fp32)
 MAMBA2_PRODUCT_OF(Fp16)
 #if !MAMBA2_BF16_DOT

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -21,7 +22,10 @@
 
 namespace cli {
 
-/// The policies that programs offer.
+/// The policies that programs offer, and their names.
+inline constexpr std::array<const mamba2::Plan*, 6> kPlans = {
+    &mamba2::kPlan<mamba2::Fp32>, &mamba2::kPlan<mamba2::Fp16>, &mamba2::kPlan<mamba2::Bf16>,
+    &mamba2::kPlan<mamba2::Int8>, &mamba2::kPlan<mamba2::Int4>, &mamba2::kPlan<mamba2::Mixed>};
 inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8", "int4", "mixed"};
 
 /// Whether a model is a GGUF file.
@@ -87,15 +91,9 @@ inline void add_state(CLI::App& app, mamba2::StatePrecision& state) {
       ->check(CLI::IsMember({"fp32", "fp16"}));
 }
 
-/// Calls work.template operator()<Policy>() for the policy of that name.
-template <class Work>
-mamba2::Result<void> with_weights(const std::string& weights, Work&& work) {
-  if (weights == "fp16") return work.template operator()<mamba2::Fp16>();
-  if (weights == "bf16") return work.template operator()<mamba2::Bf16>();
-  if (weights == "int8") return work.template operator()<mamba2::Int8>();
-  if (weights == "int4") return work.template operator()<mamba2::Int4>();
-  if (weights == "mixed") return work.template operator()<mamba2::Mixed>();
-  return work.template operator()<mamba2::Fp32>();
+/// The plan of the policy of that name, one of kWeights.
+[[nodiscard]] inline const mamba2::Plan& plan_named(std::string_view weights) {
+  return **std::ranges::find(kPlans, weights, &mamba2::Plan::name);
 }
 
 /// Adds --cpus.

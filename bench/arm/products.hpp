@@ -10,23 +10,28 @@
 
 namespace bench {
 
+template <class W>
+[[nodiscard]] mamba2::Matrix matrix(const Work& work) {
+  return {&mamba2::kFormat<W>, work.weights, work.rows, work.cols};
+}
+
 /// y = x m^T for a matrix (rows, cols) and tokens: what the library calls for the rows of a task.
 template <class W>
 void product(const Work& work) {
-  const mamba2::Matrix<W> m{work.weights, work.rows, work.cols};
+  const mamba2::Matrix m = matrix<W>(work);
   m.multiply(0, m.band_count(), {work.inputs, work.tokens, m.input_bytes()},
              {work.y, work.tokens, work.rows});
 }
 
 template <class W>
 std::size_t weight_bytes(const Work& work) {
-  return mamba2::Matrix<W>{work.weights, work.rows, work.cols}.bytes();
+  return matrix<W>(work).bytes();
 }
 
 /// Makes one input ready for a product: activation quantization.
 template <class W>
 void prepare(const Work& work) {
-  mamba2::Matrix<W>{work.weights, work.rows, work.cols}.prepare(work.x, work.inputs);
+  matrix<W>(work).prepare(work.x, work.inputs);
 }
 
 }  // namespace bench

@@ -11,17 +11,17 @@
 namespace {
 
 /// A model of one layer with all weights zero but the norms.
-mamba2::Mamba2Model<mamba2::Fp32> tiny_model() {
+mamba2::AnyModel tiny_model() {
   mamba2::Config config;
   config.d_model = config.d_inner = config.d_ssm = 4;
   config.n_layer = config.d_state = 1;
   config.headdim = config.d_conv = 2;
   config.vocab_size = 9;
-  auto weights = mamba2::Weights<mamba2::Fp32>::planned(config);
+  auto weights = mamba2::Weights::planned(config, mamba2::kPlan<mamba2::Fp32>);
   weights.arena = mamba2::Arena::create(weights.carve(nullptr)).value();
   weights.carve(weights.arena.data());
   weights.fingerprint = 1;
-  return mamba2::Mamba2Model<mamba2::Fp32>::from_weights(std::move(weights));
+  return mamba2::AnyModel::from_weights(std::move(weights));
 }
 
 /// The checksums made right, so that what is behind them is reached.

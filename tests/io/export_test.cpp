@@ -236,7 +236,7 @@ TEST_CASE("export: names and types in transformers") {
   std::vector<std::string> names;
   for (const ExportedTensor& tensor : mamba2::transformers_export(two_groups(), DType::BF16)) {
     CHECK(mamba2::canonical_name(tensor.name) == tensor.canonical);
-    CHECK(tensor.dtype == (mamba2::detail::is_matrix(tensor.canonical) ? DType::BF16 : DType::F32));
+    CHECK(tensor.dtype == (mamba2::is_matrix(tensor.role) ? DType::BF16 : DType::F32));
     names.push_back(tensor.name);
   }
   CHECK(names.size() == 3 + 2 * 9);

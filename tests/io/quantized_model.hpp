@@ -45,7 +45,8 @@ struct QuantizedModel {
       constexpr std::string_view kWeight = ".weight";
       const std::string stem = tensor.name.substr(0, tensor.name.size() - kWeight.size());
       mamba2::StoredFormat format;
-      if (mamba2::detail::is_matrix(tensor.name)) format = choose(stem, tensor.shape[1]);
+      const mamba2::Role role = mamba2::expected_tensor(model, tensor.name)->role;
+      if (mamba2::is_matrix(role)) format = choose(stem, tensor.shape[1]);
       if (mamba2::has_scales(format.dtype)) {
         quantization[stem] = format;
         add_quantized(tensor, format);

@@ -18,6 +18,7 @@
 #include "tests/io/safetensors_writer.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/io/toy_checkpoint.hpp"
+#include "mamba2/io/fingerprint.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "mamba2/layers/layer.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
@@ -20,21 +21,24 @@ using mamba2::Fp32;
 namespace {
 
 /// The library's mixer over one sequence u (tokens, d_model), from the empty state.
-std::vector<float> run_mixer(const mamba2::Weights<Fp32>& weights, const std::vector<double>& u,
+std::vector<float> run_mixer(const mamba2::Weights& weights, const std::vector<double>& u,
                              std::size_t tokens) {
   const Config& c = weights.config;
   mamba2::State state = mamba2::State::create(c).value();
-  const std::size_t bytes = std::max(Fp32::input_bytes(c.d_model), Fp32::input_bytes(c.d_inner));
   mamba2::Carver counter;
-  (void)mamba2::Activations(counter, c, tokens, bytes);
+  (void)mamba2::Scratch(counter, weights, tokens);
   const auto arena = mamba2::Arena::create(counter.used()).value();
   mamba2::Carver carver(arena.data());
-  const mamba2::Activations a(carver, c, tokens, bytes);
+  const mamba2::Scratch scratch(carver, weights, tokens);
+  const mamba2::Activations& a = scratch.activations;
   const auto input = reference::to_float(u);
   std::copy(input.begin(), input.end(), a.u.data);
   mamba2::SerialExecutor executor;
   const mamba2::Part part = {&state, 0, tokens};
-  mamba2::Block<Fp32>(c, weights.blocks[0], a, std::span(&part, 1), executor).mixer(0);
+  const mamba2::Pass pass = {c, a, std::span(&part, 1), executor};
+  const mamba2::Mamba2Mixer mixer(weights.layers[0].mixer, 0, scratch.mamba2, pass);
+  pass.each_token([&](std::size_t t) { mixer.prepare(t); });
+  mixer.mix(mamba2::kNothing);
   return {a.u.data, a.u.data + tokens * c.d_model};
 }
 
@@ -57,7 +61,7 @@ TEST_CASE("the mixer agrees with the original implementation") {
     const auto [json, file] = reference::to_checkpoint(official.config, weights);
     const std::span<const std::byte> shard = std::as_bytes(std::span(file));
     const auto checkpoint = mamba2::Checkpoint::from_bytes(json, std::span(&shard, 1)).value();
-    const auto packed = mamba2::load_weights<Fp32>(checkpoint).value();
+    const auto packed = mamba2::load_weights(checkpoint, mamba2::kPlan<Fp32>).value();
 
     const std::size_t sequence = official.length * official.config.d_model;
     std::vector<float> output;

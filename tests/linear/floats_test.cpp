@@ -25,21 +25,9 @@ std::vector<double> exact_values(const std::byte* input, std::size_t cols) {
 
 template <class W>
 Policy float_policy(std::size_t cols) {
-  return {std::string(W::name),
-          W::kBandRows,
-          W::band_bytes(cols),
-          W::input_bytes(cols),
-          W::pack_band,
-          [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t index,
-             float* to) {
-            W::row({bands, rows, columns}, index, to);
-          },
-          W::prepare,
-          exact_values,
-          [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t first,
-             std::size_t count, const mamba2::Inputs& x, mamba2::MutableRows y) {
-            W::multiply({bands, rows, columns}, first, count, x, y);
-          }};
+  Policy policy = tests::policy_of<W>(cols);
+  policy.values = exact_values;
+  return policy;
 }
 
 /// Whether products of many tokens round the activations to BF16.

@@ -118,7 +118,7 @@ std::vector<float> logits_of(const Checkpoint& checkpoint, std::size_t threads =
 }
 
 /// The largest difference of a matrix from values, as a share of the largest of them.
-double error_of(const mamba2::Matrix<Mixed>& m, const std::vector<double>& values) {
+double error_of(const mamba2::Matrix& m, const std::vector<double>& values) {
   std::vector<float> row(m.cols);
   double worst = 0.0;
   for (std::size_t r = 0; r < m.rows; ++r) {
@@ -145,7 +145,7 @@ std::vector<DType> all_types() {
 }  // namespace
 
 TEST_CASE("Mixed says what it makes of each type") {
-  const auto format = [](DType type) { return Mixed::format_name(Mixed::format_for(type)); };
+  const auto format = [](DType type) { return Mixed::format_for(type).name; };
   CHECK(format(DType::F64) == "fp32");
   CHECK(format(DType::F16) == "fp16");
   CHECK(format(DType::BF16) == "bf16");
@@ -165,14 +165,14 @@ TEST_CASE("Mixed models keep the weights of their files, and agree with the orac
     const StoredModel model(type);
     const Checkpoint checkpoint = model.checkpoint();
     const auto weights =
-        mamba2::load_weights<Mixed>(checkpoint, {.workers = {.threads = 1}}).value();
+        mamba2::load_weights(checkpoint, mamba2::kPlan<Mixed>, {.workers = {.threads = 1}}).value();
     // Rounded ones: half a step of 127 to the largest of a group.
     const double bound = is_rounded(type) ? 0.5 / 127.0 + 0x1p-10 : 0.0;
     CHECK(error_of(weights.embedding, model.weights.embedding) <= bound);
     CHECK(error_of(weights.lm_head, model.weights.lm_head) <= bound);
     for (std::size_t i = 0; i < model.config.n_layer; ++i) {
-      CHECK(error_of(weights.blocks[i].in_proj, model.weights.blocks[i].in_proj) <= bound);
-      CHECK(error_of(weights.blocks[i].out_proj, model.weights.blocks[i].out_proj) <= bound);
+      CHECK(error_of(weights.layers[i].mixer.in_proj, model.weights.blocks[i].in_proj) <= bound);
+      CHECK(error_of(weights.layers[i].mixer.out_proj, model.weights.blocks[i].out_proj) <= bound);
     }
 
     const auto tokens = reference::Random(12).tokens(40, model.config.vocab_size);
@@ -204,10 +204,10 @@ TEST_CASE("Mixed models of F32, F16 and BF16 are those of the policies, to the b
 TEST_CASE("Mixed models have a format for each matrix, the same bits with any number of threads") {
   const StoredModel model(DType::Q4_0, DType::F16, DType::Q6_K);
   const Checkpoint checkpoint = model.checkpoint();
-  const auto weights = mamba2::load_weights<Mixed>(checkpoint).value();
-  CHECK(weights.embedding.format == Mixed::Format::fp16);
-  CHECK(weights.lm_head.format == Mixed::Format::q6_k);
-  CHECK(weights.blocks[1].out_proj.format == Mixed::Format::q4_0);
+  const auto weights = mamba2::load_weights(checkpoint, mamba2::kPlan<Mixed>).value();
+  CHECK(weights.embedding.format == &mamba2::kFormat<mamba2::Fp16>);
+  CHECK(weights.lm_head.format == &mamba2::kFormat<mamba2::Q6_K>);
+  CHECK(weights.layers[1].mixer.out_proj.format == &mamba2::kFormat<mamba2::Q4_0>);
   for (const auto& stored : {StoredModel(DType::Q4_0, DType::F16, DType::Q6_K),
                              StoredModel(DType::Q4_K, DType::Q8_0, DType::BF16)}) {
     const Checkpoint mixed = stored.checkpoint();

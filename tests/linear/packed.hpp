@@ -21,42 +21,22 @@
 
 namespace tests {
 
-/// A weight policy of which the compiler sees functions only: a test that loops over many is
-/// compiled once.
+/// A format at a number of columns, and what its inputs stand for.
 struct Policy {
   std::string name;
+  const mamba2::Format* format;
   std::size_t band_rows;
-  std::size_t band_bytes;  // at `cols` columns, as is all of the following
+  std::size_t band_bytes;
   std::size_t input_bytes;
-  void (*pack_band)(const mamba2::BandRows& rows, std::size_t cols, std::byte* band);
-  void (*row)(const std::byte* bands, std::size_t rows, std::size_t cols, std::size_t index,
-              float* to);
-  void (*prepare)(const float* x, std::size_t cols, std::byte* to);
   /// What a prepared input stands for: code times scale, (cols).
-  std::vector<double> (*values)(const std::byte* input, std::size_t cols);
-  void (*multiply)(const std::byte* bands, std::size_t rows, std::size_t cols, std::size_t first,
-                   std::size_t count, const mamba2::Inputs& x, mamba2::MutableRows y);
+  std::vector<double> (*values)(const std::byte* input, std::size_t cols) = nullptr;
 };
 
 /// All of a policy but what its prepared inputs stand for.
 template <class W>
 Policy policy_of(std::size_t cols) {
-  Policy p;
-  p.name = std::string(W::name);
-  p.band_rows = W::kBandRows;
-  p.band_bytes = W::band_bytes(cols);
-  p.input_bytes = W::input_bytes(cols);
-  p.pack_band = W::pack_band;
-  p.row = [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t index,
-             float* to) {
-    W::row({bands, rows, columns}, index, to);
-  };
-  p.prepare = W::prepare;
-  p.multiply = [](const std::byte* bands, std::size_t rows, std::size_t columns, std::size_t first,
-                  std::size_t count, const mamba2::Inputs& x, mamba2::MutableRows y) {
-    W::multiply({bands, rows, columns}, first, count, x, y);
-  };
-  return p;
+  return {std::string(W::name), &mamba2::kFormat<W>, W::kBandRows, W::band_bytes(cols),
+          W::input_bytes(cols)};
 }
 
 /// A policy whose inputs are codes. kernel: whose name goes into that of the policy.
@@ -104,11 +84,11 @@ class Product {
     w.values.resize(band_count() * policy.band_rows * cols);
     bands_.resize(band_count() * policy.band_bytes);
     for (std::size_t band = 0; band < band_count(); ++band) {
-      policy.pack_band(w.rows(band * policy.band_rows, policy.band_rows, rows_, cols), cols,
-                       &bands_[band * policy.band_bytes]);
+      policy.format->pack_band(w.rows(band * policy.band_rows, policy.band_rows, rows_, cols), cols,
+                               &bands_[band * policy.band_bytes]);
     }
     inputs_.resize(tokens_ * policy.input_bytes / sizeof(Line));
-    for (std::size_t t = 0; t < tokens_; ++t) policy.prepare(&x[t * cols], cols, input(t));
+    for (std::size_t t = 0; t < tokens_; ++t) policy.format->prepare(&x[t * cols], cols, input(t));
   }
 
   [[nodiscard]] std::size_t rows() const { return rows_; }
@@ -120,7 +100,7 @@ class Product {
   /// What is stored for a row of the matrix.
   [[nodiscard]] std::vector<float> row(std::size_t index) const {
     std::vector<float> values(cols_);
-    policy_.row(bands_.data(), rows_, cols_, index, values.data());
+    matrix().row(index, values.data());
     return values;
   }
 
@@ -130,9 +110,8 @@ class Product {
   [[nodiscard]] std::vector<float> multiply(std::size_t first, std::size_t tokens, std::size_t band,
                                             std::size_t bands) {
     std::vector<float> y(tokens * stride(), kUntouched);
-    policy_.multiply(bands_.data(), rows_, cols_, band, bands,
-                     {input(first), tokens, policy_.input_bytes},
-                     {y.data(), tokens, rows_, stride()});
+    matrix().multiply(band, bands, {input(first), tokens, policy_.input_bytes},
+                      {y.data(), tokens, rows_, stride()});
     return y;
   }
   [[nodiscard]] std::vector<float> multiply() { return multiply(0, tokens_, 0, band_count()); }
@@ -171,6 +150,9 @@ class Product {
     std::byte bytes[64];
   };
 
+  [[nodiscard]] mamba2::Matrix matrix() const {
+    return {policy_.format, bands_.data(), rows_, cols_};
+  }
   [[nodiscard]] std::byte* input(std::size_t token) {
     return inputs_[token * policy_.input_bytes / sizeof(Line)].bytes;
   }

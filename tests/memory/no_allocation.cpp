@@ -129,8 +129,7 @@ void check_loading(const std::string& name) {
       });
   REQUIRE(loaded.has_value());
   const std::size_t pointers =
-      sizeof(mamba2::Weights<WeightT>) +
-      tests::small_config().n_layer * sizeof(mamba2::BlockWeights<WeightT>);
+      sizeof(mamba2::Weights) + tests::small_config().n_layer * sizeof(mamba2::LayerWeights);
   CHECK(counted::live_bytes - heap < pointers + 128);
   CHECK(counted::mapped_bytes == mapped);
 }

@@ -60,7 +60,7 @@ std::string refusal(Change change, const mamba2::Config& config = small_config()
 
 /// The weights of a GGUF model whose embedding is one block of this type after the other.
 template <class WeightT>
-mamba2::Result<mamba2::Weights<WeightT>> load_blocks(DType type, const Bytes& block) {
+mamba2::Result<mamba2::Weights> load_blocks(DType type, const Bytes& block) {
   mamba2::Config config = rotated_config();
   config.d_model = 256;
   const auto weights = reference::random_weights(config, 8);
@@ -74,7 +74,8 @@ mamba2::Result<mamba2::Weights<WeightT>> load_blocks(DType type, const Bytes& bl
     }
     return model.bytes();
   });
-  return mamba2::load_weights<WeightT>(mamba2::Checkpoint::from_gguf(file, "f.gguf").value());
+  return mamba2::load_weights(mamba2::Checkpoint::from_gguf(file, "f.gguf").value(),
+                              mamba2::kPlan<WeightT>);
 }
 
 constexpr double kNanDouble = std::numeric_limits<double>::quiet_NaN();
@@ -142,10 +143,10 @@ TEST_CASE("the largest weights come back as what they were") {
     weights.blocks[0].in_proj[1] = -value;
     const auto loaded =
         tests::with_checkpoint(rotated_config(), weights, [](const auto& checkpoint) {
-          return mamba2::load_weights<WeightT>(checkpoint.value()).value();
+          return mamba2::load_weights(checkpoint.value(), mamba2::kPlan<WeightT>).value();
         });
     std::vector<float> row(rotated_config().d_model);
-    loaded.blocks[0].in_proj.row(0, row.data());
+    loaded.layers[0].mixer.in_proj.row(0, row.data());
     CHECK(double{row[1]} == doctest::Approx(-value).epsilon(0.08));  // half a step of 1/7
     CHECK(double{row[0]} == doctest::Approx(value).epsilon(0.08));
   };
@@ -210,12 +211,12 @@ TEST_CASE("progress counts every tensor once") {
     const auto checkpoint = mamba2::Checkpoint::from_bytes(json, std::span(&shard, 1)).value();
     std::size_t calls = 0;
     std::size_t total = 0;
-    (void)mamba2::load_weights<mamba2::Fp32>(checkpoint,
-                                             {.progress =
-                                                  [&](std::size_t done, std::size_t of) {
-                                                    CHECK(done == ++calls);
-                                                    total = of;
-                                                  }})
+    (void)mamba2::load_weights(checkpoint, mamba2::kPlan<mamba2::Fp32>,
+                               {.progress =
+                                    [&](std::size_t done, std::size_t of) {
+                                      CHECK(done == ++calls);
+                                      total = of;
+                                    }})
         .value();
     CHECK(calls == checkpoint.tensors().size());
     CHECK(total == calls);

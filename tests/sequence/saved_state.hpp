@@ -25,8 +25,7 @@ mamba2::Mamba2Model<WeightT> saved_model(std::uint64_t seed = 11) {
   return tests::load<WeightT>(config, reference::random_weights(config, seed));
 }
 
-template <class WeightT>
-FileBytes state_bytes(mamba2::Session<WeightT>& session, mamba2::Sampler* sampler = nullptr) {
+inline FileBytes state_bytes(mamba2::AnySession& session, mamba2::Sampler* sampler = nullptr) {
   FileBytes file;
   mamba2::StateFile(session, sampler)
       .write([&](std::span<const std::byte> part) {
@@ -38,9 +37,8 @@ FileBytes state_bytes(mamba2::Session<WeightT>& session, mamba2::Sampler* sample
 }
 
 /// Chooses and reads some tokens.
-template <class WeightT>
-std::vector<mamba2::Token> sample_on(mamba2::Session<WeightT>& session, mamba2::Sampler& sampler,
-                                     std::size_t count) {
+inline std::vector<mamba2::Token> sample_on(mamba2::AnySession& session, mamba2::Sampler& sampler,
+                                            std::size_t count) {
   std::vector<mamba2::Token> chosen;
   for (std::size_t i = 0; i < count; ++i) {
     chosen.push_back(sampler.sample(session.logits()));

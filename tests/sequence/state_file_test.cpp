@@ -339,8 +339,9 @@ TEST_CASE("an error of a sink ends the writing, and a model needs a fingerprint"
 
   const mamba2::Config config = reference::variants().front().config;
   auto weights = tests::with_checkpoint(
-      config, reference::random_weights(config, 1),
-      [](const auto& checkpoint) { return mamba2::load_weights<Fp32>(*checkpoint).value(); });
+      config, reference::random_weights(config, 1), [](const auto& checkpoint) {
+        return mamba2::load_weights(*checkpoint, mamba2::kPlan<Fp32>).value();
+      });
   weights.fingerprint = 0;
   auto unknown = mamba2::Mamba2Model<Fp32>::from_weights(std::move(weights)).session().value();
   const auto refusal =

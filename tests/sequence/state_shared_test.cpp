@@ -37,7 +37,7 @@ std::ptrdiff_t files_at(const fs::path& folder) {
 
 /// A program: what it has in memory, and its StateFile.
 struct Program : Saved {
-  StateFile<mamba2::Fp32> file{session, &sampler};
+  StateFile file{session, &sampler};
 
   /// Reads a token and saves.
   mamba2::Result<void> turn(const fs::path& path) {

@@ -60,13 +60,10 @@ function(mamba2_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endfunction()
 
-# mamba2_models: models of every policy, compiled once for all programs and tests (tools/models.hpp).
+# mamba2_models: the library's large functions, compiled once for all programs and tests
+# (tools/models.hpp).
 if(MAMBA2_BUILD_TESTS OR MAMBA2_BUILD_EXAMPLES OR MAMBA2_BUILD_TOOLS OR MAMBA2_BUILD_BENCH)
   set(sources "")
-  foreach(policy IN ITEMS Fp32 Fp16 Bf16 Int8 Int4 Mixed)
-    configure_file("${CMAKE_CURRENT_LIST_DIR}/../models.cpp.in" "models/${policy}.cpp" @ONLY)
-    list(APPEND sources "${CMAKE_CURRENT_BINARY_DIR}/models/${policy}.cpp")
-  endforeach()
   foreach(name IN ITEMS definitions products)
     set(source "${CMAKE_CURRENT_BINARY_DIR}/models/${name}.cpp")
     configure_file("${CMAKE_CURRENT_LIST_DIR}/../${name}.cpp.in" "${source}" COPYONLY)

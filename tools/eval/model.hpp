@@ -41,20 +41,19 @@ class Evaluator {
                                            std::span<Prompt> prompts) = 0;
 };
 
-template <class WeightT>
 class ModelEvaluator final : public Evaluator {
  public:
-  explicit ModelEvaluator(Scorer<WeightT> scorer) : scorer_(std::move(scorer)) {}
+  explicit ModelEvaluator(Scorer scorer) : scorer_(std::move(scorer)) {}
   const mamba2::Config& config() const override { return scorer_.config(); }
   Result<void> score(std::span<Request> requests) override { return scorer_.score(requests); }
   Result<void> write(const mamba2::Tokenizer& tokenizer, std::span<Prompt> prompts) override {
     auto sampler = mamba2::Sampler::create({.temperature = 0.0F}, tokenizer.vocab_size());
     if (!sampler) return std::move(sampler).error();
-    return Writer<WeightT>(scorer_, tokenizer, *std::move(sampler)).write(prompts);
+    return Writer(scorer_, tokenizer, *std::move(sampler)).write(prompts);
   }
 
  private:
-  Scorer<WeightT> scorer_;
+  Scorer scorer_;
 };
 
 /// Errors: those of Mamba2Model::load and Scorer::create.
@@ -63,22 +62,18 @@ class ModelEvaluator final : public Evaluator {
                                                                    const mamba2::Workers& workers) {
   auto executor = workers.get();
   if (!executor) return executor.error();
-  std::unique_ptr<Evaluator> evaluator;
-  const auto opened = cli::with_weights(subject.weights, [&]<class WeightT>() -> Result<void> {
+  const auto model = [&] {
     cli::Progress progress("loading");
-    const auto model = mamba2::Mamba2Model<WeightT>::load(
-        subject.model, {.workers = workers, .progress = [&](std::size_t done, std::size_t all) {
-                          progress.update(done, all);
-                        }});
-    if (!model) return model.error();
-    cli::show_notes(model->notes());
-    auto scorer = Scorer<WeightT>::create(*model, options, *executor);
-    if (!scorer) return std::move(scorer).error();
-    evaluator = std::make_unique<ModelEvaluator<WeightT>>(*std::move(scorer));
-    return {};
-  });
-  if (!opened) return opened.error();
-  return evaluator;
+    return mamba2::AnyModel::load(
+        subject.model, cli::plan_named(subject.weights),
+        {.workers = workers,
+         .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }});
+  }();
+  if (!model) return model.error();
+  cli::show_notes(model->notes());
+  auto scorer = Scorer::create(*model, options, *executor);
+  if (!scorer) return std::move(scorer).error();
+  return std::unique_ptr<Evaluator>(std::make_unique<ModelEvaluator>(*std::move(scorer)));
 }
 
 }  // namespace eval

@@ -74,11 +74,10 @@ struct ScorerOptions {
 /// Reads contexts, each once for all that follow it, and continuations from copies of their states;
 /// as many sequences go through the weights at a time as there are. What a request scores does not
 /// depend on the others.
-template <class WeightT>
 class Scorer {
  public:
   /// Errors: those of Batch::create and State::create.
-  [[nodiscard]] static Result<Scorer> create(const mamba2::Mamba2Model<WeightT>& model,
+  [[nodiscard]] static Result<Scorer> create(const mamba2::AnyModel& model,
                                              const ScorerOptions& options,
                                              std::shared_ptr<mamba2::Executor> executor) {
     auto batch = model.batch({.tokens = 512, .workers = {.executor = executor}});
@@ -91,7 +90,7 @@ class Scorer {
   [[nodiscard]] const mamba2::Config& config() const { return batch_.config(); }
 
   /// What it reads with, and memory for so many states: for others, between two calls of score().
-  [[nodiscard]] mamba2::Batch<WeightT>& batch() { return batch_; }
+  [[nodiscard]] mamba2::AnyBatch& batch() { return batch_; }
   [[nodiscard]] std::span<mamba2::State> states(std::size_t count) {
     contexts_.resize(std::max(count, contexts_.size()), empty_);
     return std::span(contexts_).first(count);
@@ -121,7 +120,7 @@ class Scorer {
     bool is_last = false;
   };
 
-  Scorer(mamba2::Batch<WeightT> batch, mamba2::State empty, const ScorerOptions& options,
+  Scorer(mamba2::AnyBatch batch, mamba2::State empty, const ScorerOptions& options,
          std::shared_ptr<mamba2::Executor> executor)
       : batch_(std::move(batch)),
         empty_(std::move(empty)),
@@ -266,7 +265,7 @@ class Scorer {
     return logits.subspan(i * config().vocab_size, config().vocab_size);
   }
 
-  mamba2::Batch<WeightT> batch_;
+  mamba2::AnyBatch batch_;
   mamba2::State empty_;
   ScorerOptions options_;
   std::shared_ptr<mamba2::Executor> executor_;

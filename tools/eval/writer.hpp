@@ -28,11 +28,10 @@ struct Prompt {
 /// Takes the most likely token again and again, as mamba2::generate() does at temperature 0. As
 /// many sequences as the scorer reads at a time go through the weights together; when one ends, the
 /// next takes its place. What is written does not depend on the others.
-template <class WeightT>
 class Writer {
  public:
   /// sampler: a greedy one.
-  Writer(Scorer<WeightT>& scorer, const mamba2::Tokenizer& tokenizer, mamba2::Sampler sampler)
+  Writer(Scorer& scorer, const mamba2::Tokenizer& tokenizer, mamba2::Sampler sampler)
       : scorer_(scorer), tokenizer_(tokenizer), sampler_(std::move(sampler)) {}
 
   /// Fills in the texts. Errors: those of Batch::prefill; malformed (logits that are not finite).
@@ -124,7 +123,7 @@ class Writer {
     });
   }
 
-  Scorer<WeightT>& scorer_;
+  Scorer& scorer_;
   const mamba2::Tokenizer& tokenizer_;
   mamba2::Sampler sampler_;
   std::vector<float> logits_;

@@ -30,10 +30,9 @@ class Predictor {
       std::span<const mamba2::Token> tokens) = 0;
 };
 
-template <class WeightT>
 class ModelPredictor final : public Predictor {
  public:
-  explicit ModelPredictor(mamba2::Session<WeightT> session) : session_(std::move(session)) {}
+  explicit ModelPredictor(mamba2::AnySession session) : session_(std::move(session)) {}
 
   const mamba2::Config& config() const override { return session_.config(); }
 
@@ -52,28 +51,25 @@ class ModelPredictor final : public Predictor {
   }
 
  private:
-  mamba2::Session<WeightT> session_;
+  mamba2::AnySession session_;
   std::vector<float> logits_;
 };
 
 /// Errors: those of Mamba2Model::load and session().
 inline mamba2::Result<std::unique_ptr<Predictor>> open_predictor(
     const std::string& path, const std::string& weights, const mamba2::SessionOptions& options) {
-  std::unique_ptr<Predictor> predictor;
-  const auto opened = cli::with_weights(weights, [&]<class WeightT>() -> mamba2::Result<void> {
+  const auto model = [&] {
     cli::Progress progress("loading");
-    const auto model = mamba2::Mamba2Model<WeightT>::load(
-        path, {.workers = options.workers,
-               .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }});
-    if (!model) return model.error();
-    cli::show_notes(model->notes());
-    auto session = model->session(options);
-    if (!session) return session.error();
-    predictor = std::make_unique<ModelPredictor<WeightT>>(*std::move(session));
-    return {};
-  });
-  if (!opened) return opened.error();
-  return predictor;
+    return mamba2::AnyModel::load(
+        path, cli::plan_named(weights),
+        {.workers = options.workers,
+         .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }});
+  }();
+  if (!model) return model.error();
+  cli::show_notes(model->notes());
+  auto session = model->session(options);
+  if (!session) return session.error();
+  return std::unique_ptr<Predictor>(std::make_unique<ModelPredictor>(*std::move(session)));
 }
 
 }  // namespace perplexity

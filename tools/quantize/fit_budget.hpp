@@ -35,8 +35,7 @@ namespace quantize {
 
 /// A name of a precision for people.
 [[nodiscard]] inline std::string precision_name(DType dtype) {
-  const auto format = mamba2::Mixed::format_for(dtype);
-  return std::string(mamba2::Mixed::format_name(format));
+  return std::string(mamba2::Mixed::format_for(dtype).name);
 }
 
 inline void print_choices(const Plan& plan, std::span<const Choices> all) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A weight policy that lets others see the inputs of matrices.
+// A format that lets others see the inputs of matrices.
 #pragma once
 
 #include <cstddef>
@@ -44,58 +44,25 @@ class InputRecorder {
   std::vector<float> rows_;
 };
 
-}  // namespace quantize
+/// FP16, and a matrix's inputs are noted.
+struct ObservedFormat : mamba2::Format {
+  InputRecorder recorder;
 
-namespace mamba2 {
-inline namespace MAMBA2_ISA {
-
-/// Fp16, and the matrices' inputs are recorded where a recorder is set.
-struct Observed {
-  static constexpr std::string_view name = "fp16";
-  using Head = Observed;
-  static constexpr std::size_t kRotation = Fp16::kRotation;
-  static constexpr std::size_t kBandRows = Fp16::kBandRows;
-};
-
-template <>
-struct Matrix<Observed> {
-  const std::byte* bands;
-  std::size_t rows;
-  std::size_t cols;
-  quantize::InputRecorder* recorder = nullptr;
-
-  [[nodiscard]] Matrix<Fp16> plain() const { return {bands, rows, cols}; }
-
-  static void choose_format(DType) {}
-  [[nodiscard]] static constexpr bool takes_codes(DType) { return false; }
-  [[nodiscard]] std::size_t band_bytes() const { return plain().band_bytes(); }
-  [[nodiscard]] std::size_t band_count() const { return plain().band_count(); }
-  [[nodiscard]] std::size_t bytes() const { return plain().bytes(); }
-  [[nodiscard]] const std::byte* band(std::size_t index) const { return plain().band(index); }
-  [[nodiscard]] std::size_t rows_in(std::size_t first, std::size_t count) const {
-    return plain().rows_in(first, count);
-  }
-  [[nodiscard]] static constexpr float max_weight(DType stored) {
-    return Matrix<Fp16>::max_weight(stored);
-  }
-  [[nodiscard]] static constexpr std::string_view format_name() { return Observed::name; }
-  void pack_band(const BandRows& from, std::byte* to) const { plain().pack_band(from, to); }
-  void row(std::size_t index, float* to) const { plain().row(index, to); }
-  [[nodiscard]] std::size_t input_bytes() const { return plain().input_bytes(); }
-  void prepare(const float* x, std::byte* to) const { plain().prepare(x, to); }
-  [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
-    return Matrix<Fp16>::arithmetic(tokens);
+  explicit ObservedFormat(const mamba2::Matrix& m)
+      : mamba2::Format(mamba2::kFormat<mamba2::Fp16>), recorder(m.cols, m.rotation) {
+    multiply = multiply_observed;
   }
 
+ private:
   /// Of the tasks of a product, the one with the first bands takes note: the tokens are in their
   /// order, whatever the threads.
-  void multiply(std::size_t first, std::size_t count, const Inputs& x, MutableRows y) const {
-    if (recorder != nullptr && first == 0) recorder->take(x);
-    plain().multiply(first, count, x, y);
+  static void multiply_observed(const mamba2::Matrix& m, std::size_t first, std::size_t count,
+                                const mamba2::Inputs& x, mamba2::MutableRows y) {
+    // A matrix has but a view of its format.
+    auto* format = const_cast<mamba2::Format*>(m.format);  // NOLINT(*-const-cast)
+    if (first == 0) static_cast<ObservedFormat*>(format)->recorder.take(x);
+    mamba2::kFormat<mamba2::Fp16>.multiply(m, first, count, x, y);
   }
 };
 
-static_assert(WeightPolicy<Observed>);
-
-}  // namespace MAMBA2_ISA
-}  // namespace mamba2
+}  // namespace quantize

@@ -68,15 +68,15 @@ class ObservedModel {
   [[nodiscard]] static mamba2::Result<std::unique_ptr<ObservedModel>> load(
       const mamba2::Checkpoint& checkpoint, const Plan& plan, const mamba2::Workers& workers,
       const std::function<void(std::size_t, std::size_t)>& progress) {
-    auto weights = mamba2::load_weights<mamba2::Observed>(
-        checkpoint, {.workers = workers, .progress = progress});
+    auto weights = mamba2::load_weights(checkpoint, mamba2::kPlan<mamba2::Fp16>,
+                                        {.workers = workers, .progress = progress});
     if (!weights) return std::move(weights).error();
     auto model = std::unique_ptr<ObservedModel>(new ObservedModel(plan, *weights));
     model->executor_ = workers.executor;
-    auto session = mamba2::Mamba2Model<mamba2::Observed>::from_weights(*std::move(weights))
+    auto session = mamba2::AnyModel::from_weights(*std::move(weights))
                        .session({.prefill_batch = Text::kChunk, .workers = workers});
     if (!session) return std::move(session).error();
-    model->session_ = std::make_unique<mamba2::Session<mamba2::Observed>>(*std::move(session));
+    model->session_ = std::make_unique<mamba2::AnySession>(*std::move(session));
     return model;
   }
 
@@ -84,7 +84,7 @@ class ObservedModel {
   [[nodiscard]] std::size_t vocab_size() const { return session_->config().vocab_size; }
 
   /// The recorder of the plan's index'th matrix; nullptr if that is only an embedding.
-  [[nodiscard]] InputRecorder* recorder(std::size_t index) { return recorders_[index]; }
+  [[nodiscard]] InputRecorder* recorder(std::size_t index) { return matrices_[index].recorder; }
 
   /// Reads tokens, and calls after(done) -> Result<void> after each chunk, when the recorders that
   /// are on have its inputs. with_logits: all of them are computed, (kChunk, vocab_size).
@@ -105,47 +105,47 @@ class ObservedModel {
   }
   [[nodiscard]] std::span<const float> logits() const { return logits_; }
 
-  /// Replaces rows (count, cols) of the plan's index'th matrix; first: a multiple of kBandRows.
+  /// Replaces rows (count, cols) of the plan's index'th matrix; first: a multiple of a band's rows.
   void replace_rows(std::size_t index, std::size_t first, std::size_t count, const float* rows) {
-    const mamba2::Matrix<mamba2::Observed>& m = matrices_[index];
-    constexpr std::size_t kBand = mamba2::Observed::kBandRows;
-    std::vector<float> band(kBand * m.cols);
-    for (std::size_t r = 0; r < count; r += kBand) {
-      const std::size_t some = std::min(kBand, count - r);
+    const mamba2::Format& format = mamba2::kFormat<mamba2::Fp16>;
+    const std::size_t cols = matrices_[index].cols;
+    std::vector<float> band(format.band_rows * cols);
+    for (std::size_t r = 0; r < count; r += format.band_rows) {
+      const std::size_t some = std::min(format.band_rows, count - r);
       std::fill(band.begin(), band.end(), 0.0F);
-      std::copy_n(rows + r * m.cols, some * m.cols, band.begin());
-      // The arena is this model's own.
-      m.pack_band({band.data()}, const_cast<std::byte*>(m.band((first + r) / kBand)));
+      std::copy_n(rows + r * cols, some * cols, band.begin());
+      const std::size_t at = (first + r) / format.band_rows * format.band_bytes(cols);
+      format.pack_band({band.data()}, cols, matrices_[index].bands + at);
     }
   }
 
  private:
-  ObservedModel(const Plan& plan, mamba2::Weights<mamba2::Observed>& weights) {
-    const auto observe = [this](mamba2::Matrix<mamba2::Observed>& m, std::size_t rotation) {
-      m.recorder = &storage_.emplace_back(m.cols, rotation);
-      recorders_.push_back(m.recorder);
-      matrices_.push_back(m);
-    };
-    for (const Target& target : plan.targets()) {
-      constexpr std::size_t kLayers = std::string_view("layers.").size();
-      if (target.name == "lm_head" || (target.name == "embedding" && plan.tied())) {
-        observe(weights.lm_head, 1);
-      } else if (target.name == "embedding") {
-        recorders_.push_back(nullptr);
-        matrices_.push_back(weights.embedding);
-      } else {
-        auto& block = weights.blocks[std::stoul(target.name.substr(kLayers))];
-        const bool is_out = target.name.ends_with("out_proj");
-        observe(is_out ? block.out_proj : block.in_proj, target.format.rotation);
-      }
-    }
+  struct ObservedMatrix {
+    std::byte* bands;
+    std::size_t cols;
+    InputRecorder* recorder;  // nullptr: of the embedding, which is in no product
+  };
+
+  ObservedModel(const Plan& plan, mamba2::Weights& weights) {
+    const std::vector<Target>& targets = plan.targets();
+    matrices_.resize(targets.size());
+    mamba2::all_matrices(weights, [&](const mamba2::Slot& slot, mamba2::Matrix& m) {
+      const auto target = std::ranges::find(targets, slot.full_name(), &Target::tensor);
+      const bool is_multiplied = slot.role != mamba2::Role::embedding || plan.tied();
+      // Inputs are to be seen as the matrix that is written will see them.
+      mamba2::Matrix written = m;
+      written.rotation = target->format.rotation;
+      if (is_multiplied) m.format = &formats_.emplace_back(written);
+      matrices_[static_cast<std::size_t>(target - targets.begin())] = {
+          weights.writable(m.bands), m.cols, is_multiplied ? &formats_.back().recorder : nullptr};
+    });
+    if (plan.tied()) weights.lm_head = weights.embedding;
   }
 
-  std::deque<InputRecorder> storage_;
-  std::vector<InputRecorder*> recorders_;                   // in the order of the plan
-  std::vector<mamba2::Matrix<mamba2::Observed>> matrices_;  // likewise
+  std::deque<ObservedFormat> formats_;
+  std::vector<ObservedMatrix> matrices_;  // in the order of the plan
   std::shared_ptr<mamba2::Executor> executor_;
-  std::unique_ptr<mamba2::Session<mamba2::Observed>> session_;
+  std::unique_ptr<mamba2::AnySession> session_;
   std::vector<float> logits_;
 };
 

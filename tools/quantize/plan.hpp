@@ -26,8 +26,9 @@ using mamba2::DType;
 struct Target {
   std::string name;  ///< canonical, without ".weight"
   std::size_t rows, cols;
-  mamba2::StoredFormat format;
+  mamba2::StoredFormat format = {};
   bool kept = false;  ///< the user has chosen it
+  bool may_rotate = false;
 
   [[nodiscard]] std::string tensor() const { return name + ".weight"; }
   [[nodiscard]] std::size_t bytes() const { return bytes_as(format.dtype); }
@@ -69,12 +70,13 @@ class Plan {
     const DType head = *precisions.parse("int8");
     (void)mamba2::expected_tensors(config, [&](const mamba2::TensorSpec& spec) {
       constexpr std::size_t kSuffix = std::string_view(".weight").size();
-      if (!mamba2::detail::is_matrix(spec.name)) return mamba2::Result<void>();
-      Target target = {
-          spec.name.substr(0, spec.name.size() - kSuffix), spec.shape[0], spec.shape[1], {}, false};
-      const bool is_head = target.name == (tied_ ? "embedding" : "lm_head");
-      const bool is_block = target.name.ends_with("_proj");
-      const DType dtype = is_head && base == DType::Q4_0 ? DType::Q6_K : is_block ? base : head;
+      if (!mamba2::is_matrix(spec.role)) return mamba2::Result<void>();
+      Target target = {spec.name.substr(0, spec.name.size() - kSuffix), spec.shape[0],
+                       spec.shape[1]};
+      target.may_rotate = spec.may_rotate;
+      const bool is_head = spec.role == (tied_ ? mamba2::Role::embedding : mamba2::Role::head);
+      const bool is_other = spec.role == mamba2::Role::matrix;
+      const DType dtype = is_head && base == DType::Q4_0 ? DType::Q6_K : is_other ? base : head;
       target.format = format_of(target, dtype);
       targets_.push_back(std::move(target));
       return mamba2::Result<void>();
@@ -114,7 +116,7 @@ class Plan {
     const auto fits = [&] { return target.cols % mamba2::dtype_block(dtype) == 0; };
     if (!fits() && dtype == DType::Q6_K) dtype = DType::Q8_0;
     if (!fits()) dtype = precisions_.to_gguf ? DType::F16 : DType::INT8;
-    const bool rotated = mamba2::has_scales(dtype) && target.name.ends_with(".out_proj");
+    const bool rotated = mamba2::has_scales(dtype) && target.may_rotate;
     const std::size_t widest = rotated ? mamba2::Int8::kRotation : 0;
     return {dtype, mamba2::kernels::hadamard_width(target.cols, widest)};
   }

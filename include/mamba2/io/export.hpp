@@ -11,6 +11,7 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/formats/dtype.hpp"
 #include "mamba2/layers/config.hpp"
+#include "mamba2/linear/plan.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -21,6 +22,7 @@ struct ExportedTensor {
   std::string canonical;  ///< of its values; "mixer.A" is -exp of "mixer.A_log"
   std::vector<std::size_t> shape;
   DType dtype;
+  Role role;
 };
 
 /// Ids of tokens that have a meaning, besides Config::eos_token_ids.
@@ -31,12 +33,6 @@ struct SpecialTokens {
 };
 
 namespace detail {
-
-/// Whether a tensor is one of the large matrices, which may be stored with less precision.
-[[nodiscard]] inline bool is_matrix(std::string_view canonical) {
-  return canonical.ends_with("_proj.weight") || canonical == "embedding.weight" ||
-         canonical == "lm_head.weight";
-}
 
 /// Collects why a model cannot be what it shall become: only the first reason is kept.
 class ExportCheck {

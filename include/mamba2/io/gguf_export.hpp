@@ -51,10 +51,10 @@ namespace detail {
 
 [[nodiscard]] inline DType gguf_matrix_type(const TensorSpec& spec, const Config& config,
                                             DType matrices) {
-  const std::string_view head = config.tie_embeddings ? "embedding.weight" : "lm_head.weight";
+  const Role head = config.tie_embeddings ? Role::embedding : Role::head;
   const auto fits = [&](DType dtype) { return spec.shape.back() % dtype_block(dtype) == 0; };
   DType dtype = matrices;
-  if (dtype == DType::Q4_0 && spec.name == head) dtype = DType::Q6_K;
+  if (dtype == DType::Q4_0 && spec.role == head) dtype = DType::Q6_K;
   if (dtype == DType::Q6_K && !fits(dtype)) dtype = DType::Q8_0;
   return fits(dtype) ? dtype : DType::F16;
 }
@@ -62,17 +62,14 @@ namespace detail {
 [[nodiscard]] inline ExportedTensor gguf_tensor(const TensorSpec& spec, const Config& config,
                                                 DType matrices) {
   constexpr std::string_view kLog = "_log";
-  ExportedTensor tensor{"", spec.name, spec.shape, DType::F32};
-  const std::string_view name = spec.name;
-  if (is_matrix(name)) tensor.dtype = gguf_matrix_type(spec, config, matrices);
-  if (name.ends_with(".A_log")) {
-    tensor.canonical.resize(name.size() - kLog.size());
+  ExportedTensor tensor{"", spec.name, spec.shape, DType::F32, spec.role};
+  if (is_matrix(spec.role)) tensor.dtype = gguf_matrix_type(spec, config, matrices);
+  if (spec.role == Role::decay) tensor.canonical.resize(spec.name.size() - kLog.size());
+  if (spec.role == Role::decay || spec.role == Role::skip) {
     tensor.shape = {config.nheads(), 1};
-  } else if (name.ends_with(".D")) {
-    tensor.shape = {config.nheads(), 1};
-  } else if (name.ends_with("conv1d.weight")) {
-    tensor.shape = {config.conv_dim(), config.d_conv};
-  } else if (name.ends_with("mixer.norm.weight")) {
+  } else if (spec.role == Role::taps) {
+    tensor.shape = {spec.shape.front(), spec.shape.back()};
+  } else if (spec.role == Role::grouped_norm) {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
   tensor.name = gguf_name(tensor.canonical);

@@ -24,6 +24,7 @@
 #include "mamba2/core/hash.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/layers/weights.hpp"
 #endif
 
 namespace mamba2 {
@@ -41,13 +42,14 @@ inline namespace MAMBA2_ISA {
 /// The weights follow at weights_offset, a multiple of 64, as Weights::carve lays them out for the
 /// Config; then the text of a tokenizer.json, or nothing.
 struct PackedHeader {
-  std::string layout;                    ///< of bands: layouts::Native::name
-  std::string policy;                    ///< WeightT::name
-  Config config;                         ///< its members in the order of fields()
-  std::uint64_t fingerprint = 0;         ///< Weights::fingerprint
-  std::vector<std::uint8_t> formats;     ///< Mixed::Format of embedding, lm_head, and of
-                                         ///< in_proj and out_proj of each block; else 0
-  std::vector<std::uint32_t> rotations;  ///< BlockWeights::rotation
+  std::string layout;             ///< of bands: layouts::Native::name
+  std::string policy;             ///< WeightT::name
+  Config config;                  ///< its members in the order of fields()
+  std::uint64_t fingerprint = 0;  ///< Weights::fingerprint
+  /// Of embedding, lm_head and the matrices of the layers, in their order: which of Plan::numbered
+  /// they have; 0 where that is empty.
+  std::vector<std::uint8_t> formats;
+  std::vector<std::uint32_t> rotations;  ///< of the matrices that may be rotated, in their order
   std::uint64_t weights_offset = 0;      ///< from the start of the file
   std::uint64_t weights_bytes = 0;
   std::uint64_t weights_hash = 0;  ///< XXH64
@@ -164,6 +166,22 @@ class PackedFieldReader {
   bool good_ = true;
 };
 
+/// How many matrices a header tells of.
+struct PackedMatrices {
+  std::size_t formats = 2;  // embedding and head, tied or not
+  std::size_t rotations = 0;
+
+  explicit PackedMatrices(const Config& c) {
+    LayerWeights layer(c);
+    for (std::size_t i = 0; i < c.n_layer; ++i) {
+      layer_tensors(c, i, layer, [&](const Slot& slot, const auto&) {
+        formats += is_matrix(slot.role) ? 1U : 0U;
+        rotations += slot.may_rotate ? 1U : 0U;
+      });
+    }
+  }
+};
+
 /// A part of a file; nothing if it does not lie in it.
 [[nodiscard]] inline bool find_part(std::span<const std::byte> file, std::uint64_t offset,
                                     std::uint64_t size, std::span<const std::byte>& part) {
@@ -242,10 +260,11 @@ MAMBA2_FUNCTION Result<PackedFile> PackedFile::parse(std::span<const std::byte> 
     return malformed("weights must start at a multiple of ", detail::kPackedAlignment,
                      ", found them at ", h.weights_offset);
   }
-  if (h.formats.size() != 2 + 2 * h.config.n_layer || h.rotations.size() != h.config.n_layer) {
-    return malformed("for ", h.config.n_layer, " layers there must be ", 2 + 2 * h.config.n_layer,
-                     " formats and as many rotations as layers, found ", h.formats.size(), " and ",
-                     h.rotations.size());
+  const detail::PackedMatrices matrices(h.config);
+  if (h.formats.size() != matrices.formats || h.rotations.size() != matrices.rotations) {
+    return malformed("for ", h.config.n_layer, " layers there must be ", matrices.formats,
+                     " formats and ", matrices.rotations, " rotations, found ", h.formats.size(),
+                     " and ", h.rotations.size());
   }
   if (Hash::of(tokenizer) != h.tokenizer_hash) {
     return malformed("the tokenizer is damaged: its hash does not fit");

@@ -37,6 +37,7 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/formats/dtype.hpp"
 #include "mamba2/io/tensor_view.hpp"
+#include "mamba2/layers/config.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/formats/scaled_codes.hpp"
@@ -44,6 +45,8 @@
 #include "mamba2/io/foreign_quantization.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
+#include "mamba2/io/printable.hpp"
+#include "mamba2/io/tensor_names.hpp"
 #endif
 
 namespace mamba2 {
@@ -67,6 +70,11 @@ inline constexpr std::size_t kMaxRotation = 256;
 /// file's, for messages. Errors: malformed, unsupported (another method or version).
 [[nodiscard]] Result<Quantization> parse_quantization(std::string_view json,
                                                       std::string_view name = "config.json");
+
+/// Whether all of these are matrices of a model of this Config, and only those are rotated that may
+/// be. `name` is that of config.json, for messages. Errors: mismatch, malformed.
+[[nodiscard]] Result<void> check_quantization(const Quantization& quantization,
+                                              const Config& config, std::string_view name);
 
 /// The text of a config.json, which parse_config takes, with this quantization_config.
 [[nodiscard]] std::string set_quantization(std::string_view json, const Quantization& quantization);
@@ -92,7 +100,7 @@ inline constexpr std::size_t kQuantizationVersion = 1;
 }
 
 /// The entry of one matrix.
-[[nodiscard]] inline StoredFormat read_stored_format(JsonFields& fields, std::string_view matrix) {
+[[nodiscard]] inline StoredFormat read_stored_format(JsonFields& fields) {
   const std::size_t bits = fields.integer("bits", 0);
   const std::size_t group = fields.integer("group", 0, 0);
   const std::size_t rotation = fields.integer("rotation", 1);
@@ -101,10 +109,8 @@ inline constexpr std::size_t kQuantizationVersion = 1;
     fields.refuse("bits", "8, or 4 with a group of 32, 64 or 128",
                   concat(bits, " with a group of ", group), ErrorCode::unsupported);
   }
-  if (!std::has_single_bit(rotation) || rotation > kMaxRotation ||
-      (rotation > 1 && !matrix.ends_with(".out_proj"))) {
-    fields.refuse("rotation", concat("a power of two up to ", kMaxRotation, ", 1 but in out_proj"),
-                  concat(rotation));
+  if (!std::has_single_bit(rotation) || rotation > kMaxRotation) {
+    fields.refuse("rotation", concat("a power of two up to ", kMaxRotation), concat(rotation));
   }
   return {dtype.value_or(DType::INT8), rotation};
 }
@@ -180,16 +186,38 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
 
   for (const auto& [matrix, entry] : matrices.items()) {
     const std::string key = detail::concat("matrices.", detail::in_quotes(matrix));
-    if (!detail::is_matrix(matrix + ".weight") || !entry.is_object()) {
-      fields.refuse(key, "an object, named like a matrix", detail::describe(entry));
+    if (!entry.is_object()) {
+      fields.refuse(key, "an object", detail::describe(entry));
       return *fields.error();
     }
     const std::string prefix = detail::concat(detail::kQuantizationKey, ".", key, ".");
     detail::JsonFields of_matrix(entry, name, prefix);
-    quantization[matrix] = detail::read_stored_format(of_matrix, matrix);
+    quantization[matrix] = detail::read_stored_format(of_matrix);
     if (of_matrix.error()) return *of_matrix.error();
   }
   return quantization;
+}
+
+MAMBA2_FUNCTION Result<void> check_quantization(const Quantization& quantization,
+                                                const Config& config, std::string_view name) {
+  // Whether a head that is stored counts is decided later.
+  Config with_head = config;
+  with_head.tie_embeddings = false;
+  for (const auto& [matrix, format] : quantization) {
+    const auto refusal = [&, &key = matrix](ErrorCode code, const auto&... parts) {
+      return Error{code, detail::concat(name, ": ", detail::kQuantizationKey, ".matrices.",
+                                        detail::in_quotes(key), parts...)};
+    };
+    const auto spec = expected_tensor(with_head, matrix + ".weight");
+    if (!spec || !is_matrix(spec->role)) {
+      return refusal(ErrorCode::mismatch, " must be a matrix of the model");
+    }
+    if (format.rotation > 1 && !spec->may_rotate) {
+      return refusal(ErrorCode::malformed,
+                     ".rotation must be 1, as this matrix is not rotated, found ", format.rotation);
+    }
+  }
+  return {};
 }
 
 MAMBA2_FUNCTION std::string set_quantization(std::string_view json,

@@ -27,13 +27,13 @@ namespace detail {
 /// MLX has the middle dimension last and some writers drop it: the same bytes, a filter after the
 /// other.
 inline void normalize_filters(TensorView& tensor, const Config& config) {
-  const std::size_t channels = config.conv_dim();
-  const std::size_t taps = config.d_conv;
+  const auto spec = expected_tensor(config, tensor.name);
+  if (!spec || spec->role != Role::taps) return;
+  const std::size_t channels = spec->shape.front();
+  const std::size_t taps = spec->shape.back();
   const bool is_other = tensor.shape == std::vector{channels, taps} ||
                         tensor.shape == std::vector{channels, taps, std::size_t{1}};
-  if (is_other && tensor.name.ends_with(".mixer.conv1d.weight")) {
-    tensor.shape = {channels, 1, taps};
-  }
+  if (is_other) tensor.shape = spec->shape;
 }
 
 /// Whether a model would be the same with and without a tensor, which the config does not ask for:
@@ -49,10 +49,11 @@ inline void normalize_filters(TensorView& tensor, const Config& config) {
 [[nodiscard]] inline bool changes_nothing(const TensorView& tensor, const Config& config) {
   const std::string_view name = tensor.name;
   if (name.ends_with(".inv_freq") || name.ends_with(".num_batches_tracked")) return true;
-  const bool is_projection =
-      name.ends_with(".mixer.in_proj.bias") || name.ends_with(".mixer.out_proj.bias");
-  const bool is_bias = name == "lm_head.bias" || (is_projection && !config.bias) ||
-                       (name.ends_with(".mixer.conv1d.bias") && !config.conv_bias);
+  Config with_biases = config;
+  with_biases.bias = with_biases.conv_bias = true;
+  const auto spec = expected_tensor(with_biases, name);
+  const bool is_bias = name == "lm_head.bias" ||
+                       (spec && spec->role == Role::bias && !expected_tensor(config, name));
   return is_bias && std::all_of(tensor.data.begin(), tensor.data.end(),
                                 [](std::byte byte) { return byte == std::byte{0}; });
 }
@@ -77,7 +78,7 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
 /// All tensors of all shards under their canonical names, the filters of convolutions in one shape,
 /// quantized matrices as config.json says.
 /// What is passed over is noted. `config_name` is the name of config.json, for messages. Errors:
-/// malformed (two tensors of one name), those of join_scales.
+/// malformed (two tensors of one name), those of check_quantization and join_scales.
 [[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards,
                                                       const Config& config,
                                                       const Quantization& quantization,
@@ -92,6 +93,8 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
     }
   }
   drop_idle_tensors(tensors, config, notes);
+  const Result<void> named = check_quantization(quantization, config, config_name);
+  if (!named) return named.error();
   TensorTable table(std::move(tensors));
   if (const TensorView* twice = table.duplicate()) {
     return Error{ErrorCode::malformed,

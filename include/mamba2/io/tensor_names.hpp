@@ -2,14 +2,19 @@
 // Which tensors a Mamba-2 model consists of, under which names.
 #pragma once
 
+#include <charconv>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/layers/config.hpp"
+#include "mamba2/layers/slot.hpp"
+#include "mamba2/layers/weights.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -18,6 +23,8 @@ inline namespace MAMBA2_ISA {
 struct TensorSpec {
   std::string name;
   std::vector<std::size_t> shape;
+  Role role;
+  bool may_rotate = false;  ///< see Slot
 };
 
 namespace detail {
@@ -65,27 +72,33 @@ namespace detail {
 
 namespace detail {
 
-/// The tensors of block `layer`.
-[[nodiscard]] inline std::vector<TensorSpec> layer_tensors(const Config& config,
-                                                           std::size_t layer) {
-  const std::string block = concat("layers.", layer, ".");
-  const std::string mixer = block + "mixer.";
-  std::vector<TensorSpec> specs;
-  specs.push_back({block + "norm.weight", {config.d_model}});
-  specs.push_back({mixer + "in_proj.weight", {config.d_in_proj(), config.d_model}});
-  if (config.bias) specs.push_back({mixer + "in_proj.bias", {config.d_in_proj()}});
-  specs.push_back({mixer + "conv1d.weight", {config.conv_dim(), 1, config.d_conv}});
-  if (config.conv_bias) specs.push_back({mixer + "conv1d.bias", {config.conv_dim()}});
-  specs.push_back({mixer + "dt_bias", {config.nheads()}});
-  specs.push_back({mixer + "A_log", {config.nheads()}});
-  specs.push_back({mixer + "D", {config.D_has_hdim ? config.d_ssm : config.nheads()}});
-  if (config.rmsnorm) specs.push_back({mixer + "norm.weight", {config.d_ssm}});
-  specs.push_back({mixer + "out_proj.weight", {config.d_model, config.d_inner}});
-  if (config.bias) specs.push_back({mixer + "out_proj.bias", {config.d_model}});
-  return specs;
+[[nodiscard]] inline TensorSpec spec_of(const Slot& slot) {
+  return {slot.full_name(), slot.shape(), slot.role, slot.may_rotate};
 }
 
 }  // namespace detail
+
+/// The tensor of a canonical name; nothing if a model of this Config has none of that name.
+[[nodiscard]] inline std::optional<TensorSpec> expected_tensor(const Config& config,
+                                                               std::string_view name) {
+  constexpr std::string_view kLayers = "layers.";
+  std::optional<TensorSpec> spec;
+  const auto visit = [&](const Slot& slot, const auto&) {
+    if (slot.is_stored && slot.full_name() == name) spec = detail::spec_of(slot);
+  };
+  if (!name.starts_with(kLayers)) {
+    Weights weights;
+    outer_tensors(config, weights, visit);
+    return spec;
+  }
+  const char* const end = name.data() + name.size();
+  std::size_t index = 0;
+  const auto [rest, error] = std::from_chars(name.data() + kLayers.size(), end, index);
+  if (error != std::errc() || index >= config.n_layer) return spec;
+  LayerWeights layer(config);
+  layer_tensors(config, index, layer, visit);
+  return spec;
+}
 
 /// Calls visit(const TensorSpec&) -> Result<void> for every tensor that a model of this (valid)
 /// Config needs, in the order of the network, until a visit answers an error, which it returns.
@@ -93,16 +106,23 @@ namespace detail {
 /// they are visited.
 template <class Visit>
 [[nodiscard]] Result<void> expected_tensors(const Config& config, Visit&& visit) {
-  Result<void> result = visit(TensorSpec{"embedding.weight", {config.vocab_size, config.d_model}});
-  for (std::size_t layer = 0; result && layer < config.n_layer; ++layer) {
-    for (const TensorSpec& spec : detail::layer_tensors(config, layer)) {
-      if (result = visit(spec); !result) return result;
-    }
+  Result<void> result;
+  const auto visit_slot = [&](const Slot& slot) {
+    if (!result || !slot.is_stored) return;
+    result = visit(detail::spec_of(slot));
+  };
+  Weights weights;
+  const auto visit_outer = [&](bool is_first) {
+    outer_tensors(config, weights, [&](const Slot& slot, const auto&) {
+      if ((slot.role == Role::embedding) == is_first) visit_slot(slot);
+    });
+  };
+  visit_outer(true);
+  LayerWeights layer(config);
+  for (std::size_t i = 0; result && i < config.n_layer; ++i) {
+    layer_tensors(config, i, layer, [&](const Slot& slot, const auto&) { visit_slot(slot); });
   }
-  if (result) result = visit(TensorSpec{"norm_f.weight", {config.d_model}});
-  if (result && !config.tie_embeddings) {
-    result = visit(TensorSpec{"lm_head.weight", {config.vocab_size, config.d_model}});
-  }
+  visit_outer(false);
   return result;
 }
 

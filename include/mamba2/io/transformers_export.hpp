@@ -108,7 +108,7 @@ MAMBA2_FUNCTION std::vector<ExportedTensor> transformers_export(const Config& co
   std::vector<ExportedTensor> tensors;
   (void)expected_tensors(config, [&](const TensorSpec& spec) {
     tensors.push_back({transformers_name(spec.name), spec.name, spec.shape,
-                       detail::is_matrix(spec.name) ? matrices : DType::F32});
+                       is_matrix(spec.role) ? matrices : DType::F32, spec.role});
     return Result<void>();
   });
   return tensors;

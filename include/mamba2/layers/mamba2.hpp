@@ -1,116 +1,165 @@
 // SPDX-License-Identifier: Apache-2.0
-// One Mamba-2 block: Mamba-2, arXiv 2405.21060.
+// The Mamba-2 mixer: Mamba-2, arXiv 2405.21060.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
-#include "mamba2/core/executor.hpp"
+#include "mamba2/core/arena.hpp"
+#include "mamba2/core/views.hpp"
 #include "mamba2/kernels/conv1d.hpp"
-#include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/kernels/scan.hpp"
 #include "mamba2/kernels/ssd.hpp"
-#include "mamba2/layers/activations.hpp"
 #include "mamba2/layers/config.hpp"
-#include "mamba2/layers/state.hpp"
-#include "mamba2/layers/weights.hpp"
+#include "mamba2/layers/pass.hpp"
+#include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/product.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Consecutive tokens of one sequence, in a batch: its rows [first, first + count).
-struct Part {
-  State* state;
-  std::size_t first;
-  std::size_t count;
+/// A bias that the model does not have is nullptr.
+struct Mamba2Weights {
+  Matrix in_proj;                       ///< (d_in_proj, d_model)
+  const float* in_proj_bias = nullptr;  ///< (d_in_proj) or nullptr
+  kernels::Conv1d conv;
+  kernels::Ssm ssm;
+  kernels::GatedNorm gated_norm;
+  Matrix out_proj;                       ///< (d_model, d_inner)
+  const float* out_proj_bias = nullptr;  ///< (d_model) or nullptr
+
+  explicit Mamba2Weights(const Config& c)
+      : conv{nullptr, nullptr, c.conv_dim(), c.d_conv},
+        ssm{c.nheads(), c.headdim, c.d_state, c.ngroups, nullptr,
+            nullptr,    nullptr,   c.dt_min,  c.dt_max},
+        gated_norm{nullptr, c.nheads(), c.headdim, c.ngroups, c.norm_eps, c.norm_before_gate} {}
 };
 
-/// A block at work on a batch of tokens: parts of one sequence or of several, which follow each
-/// other and cover the batch. Each is computed as if it were alone, to the bit. All threads meet at
-/// the end of every executor.run() with more than one task: 3 times a block for a few tokens, after
-/// in_proj, scan and out_proj; 6 times for many, after the norms and the products of chunks as
-/// well.
-template <WeightPolicy WeightT>
-class Block {
- public:
-  Block(const Config& config, const BlockWeights<WeightT>& weights, const Activations& activations,
-        std::span<const Part> parts, Executor& executor)
-      : c_(config), w_(weights), a_(activations), parts_(parts), executor_(executor) {}
+/// The tensors of the mixer, in the order in which a token meets them; see Slot. w: Mamba2Weights,
+/// const or not.
+template <class Weights, class Visit>
+void mamba2_tensors(const Config& c, Weights& w, Visit&& visit) {
+  visit(Slot{"mixer.in_proj.weight", Role::matrix, c.d_in_proj(), c.d_model}, w.in_proj);
+  if (c.bias) visit(Slot{"mixer.in_proj.bias", Role::bias, c.d_in_proj()}, w.in_proj_bias);
+  visit(Slot{"mixer.conv1d.weight", Role::taps, c.conv_dim(), c.d_conv}, w.conv.weight);
+  visit(Slot{.name = "mixer.conv1d.bias",
+             .role = Role::bias,
+             .rows = c.conv_dim(),
+             .is_stored = c.conv_bias},
+        w.conv.bias);
+  visit(Slot{"mixer.dt_bias", Role::dt_bias, c.nheads()}, w.ssm.dt_bias);
+  visit(Slot{"mixer.A_log", Role::decay, c.nheads()}, w.ssm.A);
+  const std::size_t skips = c.D_has_hdim ? c.d_ssm : c.nheads();
+  visit(Slot{.name = "mixer.D", .role = Role::skip, .rows = skips, .repeats = c.d_ssm / skips},
+        w.ssm.D);
+  if (c.rmsnorm) visit(Slot{"mixer.norm.weight", Role::grouped_norm, c.d_ssm}, w.gated_norm.weight);
+  visit(Slot{.name = "mixer.out_proj.weight",
+             .role = Role::matrix,
+             .rows = c.d_model,
+             .cols = c.d_inner,
+             .may_rotate = true},
+        w.out_proj);
+  if (c.bias) visit(Slot{"mixer.out_proj.bias", Role::bias, c.d_model}, w.out_proj_bias);
+}
 
-  /// residual += mixer(rms_norm(residual)). The states hold the layer's state before the first
-  /// token of their part, and after the last.
-  void forward(std::size_t layer) const {
-    each_token([&](std::size_t t) {
-      kernels::rms_norm(a_.residual[t], w_.norm, c_.d_model, c_.norm_eps, a_.u[t]);
-      prepare(w_.in_proj, a_.u[t], t);
-    });
-    mix(layer, [&](std::size_t first, std::size_t count) {
-      for (std::size_t t = 0; t < a_.tokens(); ++t) {
-        kernels::add(a_.u[t] + first, count, a_.residual[t] + first);
-      }
-    });
-  }
+/// What a batch of tokens is on its way through the mixer. A row to a token.
+struct Mamba2Scratch {
+  MutableRows zxbcdt;   ///< (tokens, d_in_proj): in_proj's output, z0 | x0 | z | xBC | dt
+  MutableRows z0;       ///< (tokens, d_mlp): the gate of the MLP part
+  MutableRows x0;       ///< (tokens, d_mlp): the MLP part
+  MutableRows z;        ///< (tokens, d_ssm): the gate of the SSM part; later its gated output
+  MutableRows gated;    ///< (tokens, d_inner): x0 and z side by side, out_proj's input
+  MutableRows xBC;      ///< (tokens, conv_dim): x, B and C side by side
+  MutableRows x;        ///< (tokens, d_ssm): the SSM's input; later y, its output
+  MutableRows B;        ///< (tokens, ngroups * d_state)
+  MutableRows C;        ///< (tokens, ngroups * d_state)
+  MutableRows dt;       ///< (tokens, nheads): later the step sizes
+  MutableRows squares;  ///< (tokens, nheads): each head's share in the gated norm
+  MutableRows CB;       ///< (tokens, ngroups * kChunk): see kernels::chunk_products
 
-  /// u = mixer(u).
-  void mixer(std::size_t layer) const {
-    each_token([&](std::size_t t) { prepare(w_.in_proj, a_.u[t], t); });
-    mix(layer, kNothing);
+  Mamba2Scratch(Carver& carver, const Config& c, std::size_t tokens)
+      : zxbcdt(carver.take<float>(tokens * zxbcdt_stride(c)), tokens, c.d_in_proj(),
+               zxbcdt_stride(c)),
+        z0(zxbcdt.columns(0, c.d_mlp())),
+        x0(zxbcdt.columns(c.d_mlp(), c.d_mlp())),
+        z(zxbcdt.columns(2 * c.d_mlp(), c.d_ssm)),
+        gated(zxbcdt.columns(c.d_mlp(), c.d_inner)),
+        xBC(zxbcdt.columns(2 * c.d_mlp() + c.d_ssm, c.conv_dim())),
+        x(xBC.columns(0, c.d_ssm)),
+        B(xBC.columns(c.d_ssm, c.ngroups * c.d_state)),
+        C(xBC.columns(c.d_ssm + c.ngroups * c.d_state, c.ngroups * c.d_state)),
+        dt(zxbcdt.columns(c.d_in_proj() - c.nheads(), c.nheads())),
+        squares(carver.take<float>(tokens * c.nheads()), tokens, c.nheads()),
+        CB(carver.take<float>(tokens * c.ngroups * kernels::kChunk), tokens,
+           c.ngroups * kernels::kChunk) {}
+
+  /// The same memory for fewer tokens.
+  [[nodiscard]] Mamba2Scratch first(std::size_t tokens) const {
+    Mamba2Scratch part = *this;
+    for (MutableRows* rows : {&part.zxbcdt, &part.z0, &part.x0, &part.z, &part.gated, &part.xBC,
+                              &part.x, &part.B, &part.C, &part.dt, &part.squares, &part.CB}) {
+      rows->rows = tokens;
+    }
+    return part;
   }
 
  private:
+  /// Whole cache lines: a register's load would often need two of them otherwise.
+  [[nodiscard]] static std::size_t zxbcdt_stride(const Config& c) {
+    return detail::round_up(c.d_in_proj(), 64 / sizeof(float));
+  }
+};
+
+/// The mixer of a layer at work on a batch. All threads meet at the end of every executor.run()
+/// with more than one task: 3 times for a few tokens, after in_proj, scan and out_proj; 5 times for
+/// many, after the products of chunks and the norms as well.
+class Mamba2Mixer {
+ public:
+  Mamba2Mixer(const Mamba2Weights& weights, std::size_t layer, const Mamba2Scratch& scratch,
+              const Pass& pass)
+      : c_(pass.config), w_(weights), s_(scratch), pass_(pass), layer_(layer) {}
+
+  /// What comes first, for each token alone: makes u ready for in_proj.
+  void prepare(std::size_t token) const { pass_.prepare(w_.in_proj, pass_.a.u[token], token); }
+
   /// u = mixer(what has been prepared); then(first, count) for its columns [first, first + count)
-  /// as soon as all tokens have them.
+  /// as soon as all tokens have them. The states hold the layer's state before the first token of
+  /// their part, and after the last.
   template <class Then>
-  void mix(std::size_t layer, Then then) const {
-    const MutableRows BC = a_.xBC.columns(c_.d_ssm, c_.conv_dim() - c_.d_ssm);
-    multiply(executor_, w_.in_proj, parts_, a_.inputs(), a_.zxbcdt,
+  void mix(Then then) const {
+    const MutableRows BC = s_.xBC.columns(c_.d_ssm, c_.conv_dim() - c_.d_ssm);
+    multiply(pass_.executor, w_.in_proj, pass_.parts, pass_.a.inputs(), s_.zxbcdt,
              [&](std::size_t first, std::size_t count) {
-               add_bias(w_.in_proj_bias, a_.zxbcdt.columns(first, count), first);
+               add_bias(w_.in_proj_bias, s_.zxbcdt.columns(first, count), first);
                overlap(BC, first, count, [&](std::size_t channel, std::size_t channels) {
-                 for (const Part& part : parts_) {
-                   convolve(part, c_.d_ssm + channel, channels, layer);
+                 for (const Part& part : pass_.parts) {
+                   convolve(part, c_.d_ssm + channel, channels);
                  }
                });
-               overlap(a_.dt, first, count, [&](std::size_t head, std::size_t heads) {
-                 kernels::step_sizes(ssm(), head, a_.dt.columns(head, heads));
+               overlap(s_.dt, first, count, [&](std::size_t head, std::size_t heads) {
+                 kernels::step_sizes(w_.ssm, head, s_.dt.columns(head, heads));
                });
              });
     multiply_chunks();
-    executor_.run(parts_.size() * c_.nheads(), [&](std::size_t task) {
-      scan_and_gate(parts_[task / c_.nheads()], task % c_.nheads(), layer);
+    pass_.executor.run(pass_.parts.size() * c_.nheads(), [&](std::size_t task) {
+      scan_and_gate(pass_.parts[task / c_.nheads()], task % c_.nheads());
     });
-    each_token([&](std::size_t t) {
-      if (c_.d_mlp() > 0) kernels::gate(a_.x0[t], a_.z0[t], c_.d_mlp(), a_.x0[t]);
-      kernels::gated_norm(gated_norm(), a_.squares[t], a_.x[t], a_.z[t]);
-      if (w_.rotation > 1) kernels::hadamard(a_.gated[t], c_.d_inner, w_.rotation);
-      prepare(w_.out_proj, a_.gated[t], t);
+    pass_.each_token([&](std::size_t t) {
+      if (c_.d_mlp() > 0) kernels::gate(s_.x0[t], s_.z0[t], c_.d_mlp(), s_.x0[t]);
+      kernels::gated_norm(w_.gated_norm, s_.squares[t], s_.x[t], s_.z[t]);
+      pass_.prepare(w_.out_proj, s_.gated[t], t);
     });
-    multiply(executor_, w_.out_proj, parts_, a_.inputs(), a_.u,
+    const MutableRows u = pass_.a.u;
+    multiply(pass_.executor, w_.out_proj, pass_.parts, pass_.a.inputs(), u,
              [&](std::size_t first, std::size_t count) {
-               add_bias(w_.out_proj_bias, a_.u.columns(first, count), first);
+               add_bias(w_.out_proj_bias, u.columns(first, count), first);
                then(first, count);
              });
   }
 
-  /// Calls body(t) for every token; for one token alone in this thread.
-  template <class Body>
-  void each_token(Body body) const {
-    constexpr std::size_t kTokens = 4;  // to a task
-    const std::size_t tokens = a_.tokens();
-    executor_.run((tokens + kTokens - 1) / kTokens, [&](std::size_t task) {
-      const std::size_t end = std::min(tokens, (task + 1) * kTokens);
-      for (std::size_t t = task * kTokens; t < end; ++t) body(t);
-    });
-  }
-
-  void prepare(const Matrix<WeightT>& m, const float* x, std::size_t token) const {
-    m.prepare(x, a_.input + token * a_.input_bytes);
-  }
-
+ private:
   /// y += bias, for y's columns from the first'th row of the matrix on.
   static void add_bias(const float* bias, MutableRows y, std::size_t first) {
     if (bias == nullptr) return;
@@ -121,32 +170,32 @@ class Block {
   /// of zxbcdt: at its columns [i, i + count).
   template <class Body>
   void overlap(MutableRows part, std::size_t first, std::size_t count, Body body) const {
-    const auto begin = static_cast<std::size_t>(part.data - a_.zxbcdt.data);
+    const auto begin = static_cast<std::size_t>(part.data - s_.zxbcdt.data);
     const std::size_t from = std::max(begin, first);
     const std::size_t to = std::min(begin + part.cols, first + count);
     if (from < to) body(from - begin, to - from);
   }
 
   /// The convolution of the channels [first, first + count) of a part's xBC.
-  void convolve(const Part& part, std::size_t first, std::size_t count, std::size_t layer) const {
-    const MutableRows xBC = a_.xBC.middle(part.first, part.count);
-    kernels::causal_conv1d(conv(), first, xBC.columns(first, count), part.state->conv(layer));
+  void convolve(const Part& part, std::size_t first, std::size_t count) const {
+    const MutableRows xBC = s_.xBC.middle(part.first, part.count);
+    kernels::causal_conv1d(w_.conv, first, xBC.columns(first, count), part.state->conv(layer_));
   }
 
   /// What the heads share where parts are scanned in chunks.
   void multiply_chunks() const {
-    const auto chunked = [&](const Part& part) { return kernels::chunks_pay(ssm(), part.count); };
-    if (std::ranges::none_of(parts_, chunked)) return;
+    const auto chunked = [&](const Part& part) { return kernels::chunks_pay(w_.ssm, part.count); };
+    if (std::ranges::none_of(pass_.parts, chunked)) return;
     constexpr std::size_t kTokens = 16;  // to a task
-    const std::size_t pieces = (a_.tokens() + kTokens - 1) / kTokens;
-    executor_.run(pieces * c_.ngroups, [&](std::size_t task) {
+    const std::size_t pieces = (pass_.a.tokens() + kTokens - 1) / kTokens;
+    pass_.executor.run(pieces * c_.ngroups, [&](std::size_t task) {
       const std::size_t begin = task / c_.ngroups * kTokens;
-      for (const Part& part : parts_) {
+      for (const Part& part : pass_.parts) {
         const std::size_t from = std::max(begin, part.first);
         const std::size_t to = std::min(begin + kTokens, part.first + part.count);
         if (from >= to || !chunked(part)) continue;
-        kernels::chunk_products(ssm(), rows(part), task % c_.ngroups, from - part.first,
-                                to - part.first, a_.CB.middle(part.first, part.count));
+        kernels::chunk_products(w_.ssm, rows(part), task % c_.ngroups, from - part.first,
+                                to - part.first, s_.CB.middle(part.first, part.count));
       }
     });
   }
@@ -155,51 +204,41 @@ class Block {
   /// of one core. (x could be convolved as soon as in_proj has it, like B and C, which all heads
   /// need. But the stream of weights would pause at every panel, and memory be idle meanwhile: 3 %
   /// of the time for a token.)
-  void scan_and_gate(const Part& part, std::size_t head, std::size_t layer) const {
+  void scan_and_gate(const Part& part, std::size_t head) const {
     const std::size_t x = head * c_.headdim;
     // Of the next head.
-    kernels::prefetch(conv(), x + c_.headdim, c_.headdim, part.state->conv(layer));
-    convolve(part, x, c_.headdim, layer);
+    kernels::prefetch(w_.conv, x + c_.headdim, c_.headdim, part.state->conv(layer_));
+    convolve(part, x, c_.headdim);
     if (part.state->precision() == StatePrecision::fp32) {
-      scan(part, head, part.state->ssm<float>(layer));
+      scan(part, head, part.state->ssm<float>(layer_));
     } else {
-      scan(part, head, part.state->ssm<std::uint16_t>(layer));
+      scan(part, head, part.state->ssm<std::uint16_t>(layer_));
     }
     for (std::size_t t = part.first; t < part.first + part.count; ++t) {
-      a_.squares[t][head] = kernels::gate_head(gated_norm(), a_.x[t] + x, a_.z[t] + x);
+      s_.squares[t][head] = kernels::gate_head(w_.gated_norm, s_.x[t] + x, s_.z[t] + x);
     }
   }
 
   template <class Element>
   void scan(const Part& part, std::size_t head, Element* state) const {
     Element* S = state + head * c_.headdim * c_.d_state;
-    if (kernels::chunks_pay(ssm(), part.count)) {
-      kernels::scan_head_in_chunks(ssm(), head, rows(part), a_.CB.middle(part.first, part.count),
+    if (kernels::chunks_pay(w_.ssm, part.count)) {
+      kernels::scan_head_in_chunks(w_.ssm, head, rows(part), s_.CB.middle(part.first, part.count),
                                    S);
     } else {
-      kernels::scan_head(ssm(), head, rows(part), S);
+      kernels::scan_head(w_.ssm, head, rows(part), S);
     }
   }
 
   [[nodiscard]] kernels::ScanRows rows(const Part& part) const {
-    return kernels::ScanRows{a_.x, a_.B, a_.C, a_.dt}.middle(part.first, part.count);
-  }
-  [[nodiscard]] kernels::Conv1d conv() const {
-    return {w_.conv_weight, w_.conv_bias, c_.conv_dim(), c_.d_conv};
-  }
-  [[nodiscard]] kernels::Ssm ssm() const {
-    return {c_.nheads(), c_.headdim, c_.d_state, c_.ngroups, w_.A,
-            w_.D,        w_.dt_bias, c_.dt_min,  c_.dt_max};
-  }
-  [[nodiscard]] kernels::GatedNorm gated_norm() const {
-    return {w_.gated_norm, c_.nheads(), c_.headdim, c_.ngroups, c_.norm_eps, c_.norm_before_gate};
+    return kernels::ScanRows{s_.x, s_.B, s_.C, s_.dt}.middle(part.first, part.count);
   }
 
   const Config& c_;
-  const BlockWeights<WeightT>& w_;
-  const Activations& a_;
-  std::span<const Part> parts_;
-  Executor& executor_;
+  const Mamba2Weights& w_;
+  const Mamba2Scratch& s_;
+  const Pass& pass_;
+  std::size_t layer_;
 };
 
 }  // namespace MAMBA2_ISA

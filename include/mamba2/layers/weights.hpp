@@ -6,125 +6,126 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "mamba2/core/arena.hpp"
-#include "mamba2/kernels/conv1d.hpp"
 #include "mamba2/kernels/hadamard.hpp"
-#include "mamba2/kernels/rms_norm.hpp"
-#include "mamba2/kernels/scan.hpp"
 #include "mamba2/layers/config.hpp"
-#include "mamba2/linear/matrix.hpp"
+#include "mamba2/layers/mamba2.hpp"
+#include "mamba2/layers/slot.hpp"
+#include "mamba2/linear/plan.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// One Mamba-2 block. Small tensors are FP32 whatever the policy; a bias that the model does not
-/// have is nullptr.
-template <WeightPolicy WeightT>
-struct BlockWeights {
-  const float* norm;           ///< (d_model)
-  Matrix<WeightT> in_proj;     ///< (d_in_proj, d_model)
-  const float* in_proj_bias;   ///< (d_in_proj) or nullptr
-  const float* conv_weight;    ///< (d_conv, conv_dim): transposed, so that lanes are channels
-  const float* conv_bias;      ///< (conv_dim), zeros where the model has none
-  const float* dt_bias;        ///< (nheads)
-  const float* A;              ///< (nheads): -exp(A_log)
-  const float* D;              ///< (d_ssm): repeated over a head's channels
-  const float* gated_norm;     ///< (d_ssm) or nullptr
-  Matrix<WeightT> out_proj;    ///< (d_model, d_inner)
-  const float* out_proj_bias;  ///< (d_model) or nullptr
-  std::size_t rotation;        ///< width of the Hadamard blocks that the rows of out_proj, and its
-                               ///< inputs, are rotated by; 1: not rotated
+/// The weights of one layer, residual += mixer(norm(residual)).
+struct LayerWeights {
+  const float* norm = nullptr;  ///< (d_model)
+  Mamba2Weights mixer;
+
+  explicit LayerWeights(const Config& c) : mixer(c) {}
 };
 
+/// Lists the tensors of the index'th layer, in the order in which a token meets them; see Slot.
+/// w: LayerWeights, const or not.
+template <class AnyWeights, class Visit>
+void layer_tensors(const Config& c, std::size_t index, AnyWeights& w, Visit visit) {
+  const auto visit_in_layer = [&](Slot slot, auto& place) {
+    slot.layer = index;
+    visit(std::as_const(slot), place);
+  };
+  visit_in_layer(Slot{"norm.weight", Role::norm, c.d_model}, w.norm);
+  mamba2_tensors(c, w.mixer, visit_in_layer);
+}
+
 /// All weights of a language model.
-template <WeightPolicy WeightT>
 struct Weights {
   Config config;
+  const Plan* plan = nullptr;
   Arena arena;
   std::uint64_t fingerprint = 0;   ///< of the model (io/fingerprint.hpp); 0: made of no checkpoint
   std::vector<std::string> notes;  ///< those of the checkpoint
-  using Head = typename WeightT::Head;
 
-  Matrix<Head> embedding;         ///< (vocab_size, d_model)
-  Matrix<Head> lm_head;           ///< (vocab_size, d_model): the embedding itself where tied
+  std::vector<LayerWeights> layers;
   const float* norm_f = nullptr;  ///< (d_model)
-  std::vector<BlockWeights<WeightT>> blocks;
+  Matrix embedding;               ///< (vocab_size, d_model)
+  Matrix lm_head;                 ///< (vocab_size, d_model): the embedding itself where tied
 
-  /// The shapes of all matrices, in the format for F32, and no memory yet.
-  [[nodiscard]] static Weights planned(const Config& config);
+  /// The shapes of all matrices, in the plan's formats for F32, and no memory yet. The plan must
+  /// outlive the weights.
+  [[nodiscard]] static Weights planned(const Config& config, const Plan& plan);
 
   /// Lays out what is planned in memory and returns the bytes that it takes; without memory it only
   /// counts them.
   std::size_t carve(std::byte* memory);
 
-  /// Bytes of the largest input of a product, made ready.
-  [[nodiscard]] std::size_t input_bytes() const {
-    std::size_t most = lm_head.input_bytes();
-    for (const BlockWeights<WeightT>& block : blocks) {
-      most = std::max({most, block.in_proj.input_bytes(), block.out_proj.input_bytes()});
-    }
-    return most;
+  /// Weights are const to everybody but those who fill them: where these write to a place.
+  template <class T>
+  [[nodiscard]] T* writable(const T* place) {
+    return reinterpret_cast<T*>(arena.data() +
+                                (reinterpret_cast<const std::byte*>(place) - arena.data()));
   }
+
+  /// Bytes of the largest input of a product, made ready.
+  [[nodiscard]] std::size_t input_bytes() const;
 };
 
-namespace detail {
-
-template <WeightPolicy WeightT>
-void carve_matrix(Carver& carver, Matrix<WeightT>& m) {
-  m.bands = carver.take<std::byte>(m.bytes());
+/// Lists the tensors of no layer; see Slot. w: Weights, const or not. A tied model has no head.
+template <class AnyWeights, class Visit>
+void outer_tensors(const Config& c, AnyWeights& w, Visit visit) {
+  visit(Slot{"norm_f.weight", Role::norm, c.d_model}, w.norm_f);
+  visit(Slot{"embedding.weight", Role::embedding, c.vocab_size, c.d_model}, w.embedding);
+  if (!c.tie_embeddings) {
+    visit(Slot{"lm_head.weight", Role::head, c.vocab_size, c.d_model}, w.lm_head);
+  }
 }
 
-inline const float* carve_if(Carver& carver, bool wanted, std::size_t count) {
-  return wanted ? carver.take<float>(count) : nullptr;
+/// Lists all tensors, so that decoding walks forward through memory.
+template <class AnyWeights, class Visit>
+void all_tensors(AnyWeights& w, Visit visit) {
+  for (std::size_t i = 0; i < w.layers.size(); ++i) {
+    layer_tensors(w.config, i, w.layers[i], visit);
+  }
+  outer_tensors(w.config, w, visit);
 }
 
-/// In the order in which a token meets them, so that decoding walks forward through memory.
-template <WeightPolicy WeightT>
-void carve_block(Carver& carver, const Config& c, BlockWeights<WeightT>& w) {
-  w.norm = carver.take<float>(c.d_model);
-  carve_matrix(carver, w.in_proj);
-  w.in_proj_bias = carve_if(carver, c.bias, c.d_in_proj());
-  w.conv_weight = carver.take<float>(c.d_conv * c.conv_dim());
-  w.conv_bias = carver.take<float>(c.conv_dim());
-  w.dt_bias = carver.take<float>(c.nheads());
-  w.A = carver.take<float>(c.nheads());
-  w.D = carver.take<float>(c.d_ssm);
-  w.gated_norm = carve_if(carver, c.rmsnorm, c.d_ssm);
-  carve_matrix(carver, w.out_proj);
-  w.out_proj_bias = carve_if(carver, c.bias, c.d_model);
+/// The same of matrices only.
+template <class AnyWeights, class Visit>
+void all_matrices(AnyWeights& w, Visit visit) {
+  all_tensors(w, [&](const Slot& slot, auto& place) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(place)>, Matrix>) visit(slot, place);
+  });
 }
 
-}  // namespace detail
-
-template <WeightPolicy WeightT>
-Weights<WeightT> Weights<WeightT>::planned(const Config& c) {
+inline Weights Weights::planned(const Config& c, const Plan& plan) {
   Weights weights;
   weights.config = c;
-  weights.embedding = weights.lm_head = {nullptr, c.vocab_size, c.d_model};
-  weights.blocks.resize(c.n_layer);
-  for (BlockWeights<WeightT>& block : weights.blocks) {
-    block.in_proj = {nullptr, c.d_in_proj(), c.d_model};
-    block.out_proj = {nullptr, c.d_model, c.d_inner};
-    const std::size_t widest = WeightT::kRotation == kRotationAsStored ? 0 : WeightT::kRotation;
-    block.rotation = kernels::hadamard_width(c.d_inner, widest);
-  }
+  weights.plan = &plan;
+  weights.layers.assign(c.n_layer, LayerWeights(c));
+  all_matrices(weights, [&](const Slot& slot, Matrix& m) {
+    m = {&plan.format(slot.role, DType::F32), nullptr, slot.rows, slot.cols};
+    const bool rotated = slot.may_rotate && plan.rotation != kRotationAsStored;
+    m.rotation = kernels::hadamard_width(m.cols, rotated ? plan.rotation : 0);
+  });
+  if (c.tie_embeddings) weights.lm_head = weights.embedding;
   return weights;
 }
 
-template <WeightPolicy WeightT>
-std::size_t Weights<WeightT>::carve(std::byte* memory) {
+inline std::size_t Weights::carve(std::byte* memory) {
   Carver carver(memory);
-  for (BlockWeights<WeightT>& block : blocks) detail::carve_block(carver, config, block);
-  norm_f = carver.take<float>(config.d_model);
-  detail::carve_matrix(carver, embedding);
-  if (config.tie_embeddings) {
-    lm_head = embedding;
-  } else {
-    detail::carve_matrix(carver, lm_head);
-  }
+  all_tensors(*this, [&](const Slot& slot, auto& place) { mamba2::carve(carver, slot, place); });
+  if (config.tie_embeddings) lm_head = embedding;
   return carver.used();
+}
+
+inline std::size_t Weights::input_bytes() const {
+  std::size_t most = lm_head.input_bytes();
+  all_matrices(*this, [&](const Slot& slot, const Matrix& m) {
+    if (slot.role != Role::embedding) most = std::max(most, m.input_bytes());
+  });
+  return most;
 }
 
 }  // namespace MAMBA2_ISA

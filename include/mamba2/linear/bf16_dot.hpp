@@ -12,6 +12,7 @@
 #include "mamba2/core/half.hpp"
 #include "mamba2/formats/dtype_range.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/plan.hpp"
 
 #if defined(__AVX512BF16__)
 #include "mamba2/kernels/avx512_bf16/bf16.hpp"
@@ -51,7 +52,7 @@ struct Bf16Dot {
     }
   }
 
-  static void row(const Matrix<Bf16Dot>& m, std::size_t index, float* to) {
+  static void row(const Matrix& m, std::size_t index, float* to) {
     const auto* from =
         reinterpret_cast<const std::uint16_t*>(m.band(index / kBandRows)) + index % kBandRows * 2;
     for (std::size_t k = 0; k < m.cols; ++k) {
@@ -78,8 +79,8 @@ struct Bf16Dot {
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
     return Kernel::arithmetic(tokens);
   }
-  static void multiply(const Matrix<Bf16Dot>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y) {
+  static void multiply(const Matrix& m, std::size_t first, std::size_t count, const Inputs& x,
+                       MutableRows y) {
     const std::size_t rows = m.rows_in(first, count);
     Kernel::multiply(padded(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
   }

@@ -15,6 +15,7 @@
 #include "mamba2/kernels/simd.hpp"
 #include "mamba2/kernels/tiles.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/plan.hpp"
 #if MAMBA2_BF16_DOT
 #include "mamba2/linear/bf16_dot.hpp"
 #endif
@@ -24,29 +25,30 @@ MAMBA2_INTRINSICS_BEGIN
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Weights in a Format, widened to FP32 in registers. A band is (cols, kBandRows) numbers, column
-/// after column; where the Format has scales, one FP32 number for each row follows. kRows: other
-/// than a register's lanes only to pack for another CPU.
-template <class Format, std::size_t kRows = kernels::kLanes>
+/// Weights as Numbers are stored, widened to FP32 in registers. A band is (cols, kBandRows)
+/// numbers, column after column; where Numbers have scales, one FP32 number for each row follows.
+/// kRows: other than a register's lanes only to pack for another CPU.
+template <class Numbers, std::size_t kRows = kernels::kLanes>
 struct BasicFloat {
-  static constexpr std::string_view name = Format::name;
+  static constexpr std::string_view name = Numbers::name;
   using Head = BasicFloat;
-  using Stored = typename Format::Stored;
+  using Stored = typename Numbers::Stored;
   static constexpr std::size_t kRotation = 0;
   static constexpr std::size_t kBandRows = kRows;
+  static constexpr bool kPacksOnly = kRows != kernels::kLanes;
 
   [[nodiscard]] static constexpr std::size_t band_bytes(std::size_t cols) {
-    return scales_offset(cols) + (Format::kScaled ? kBandRows * sizeof(float) : 0);
+    return scales_offset(cols) + (Numbers::kScaled ? kBandRows * sizeof(float) : 0);
   }
 
-  [[nodiscard]] static constexpr float max_weight(DType) { return max_encodable(Format::kType); }
+  [[nodiscard]] static constexpr float max_weight(DType) { return max_encodable(Numbers::kType); }
 
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     const float* rows = from.values;
     auto* to = reinterpret_cast<Stored*>(band);
     std::array<float, kBandRows> inverses;
     inverses.fill(1.0F);
-    if constexpr (Format::kScaled) {
+    if constexpr (Numbers::kScaled) {
       auto* scales = reinterpret_cast<float*>(band + scales_offset(cols));
       for (std::size_t r = 0; r < kBandRows; ++r) {
         const kernels::Int8Scale scale = kernels::int8_scale(rows + r * cols, cols);
@@ -61,18 +63,18 @@ struct BasicFloat {
       std::array<Stored, kPadded> stored;
       for (std::size_t r = 0; r < kBandRows; ++r) column[r] = rows[r * cols + k] * inverses[r];
       for (std::size_t r = 0; r < kPadded; r += kLanes) {
-        Format::store(kernels::load(&column[r]), &stored[r]);
+        Numbers::store(kernels::load(&column[r]), &stored[r]);
       }
       std::copy_n(stored.begin(), kBandRows, to);
     }
   }
 
-  static void row(const Matrix<BasicFloat>& m, std::size_t index, float* to) {
+  static void row(const Matrix& m, std::size_t index, float* to) {
     const std::byte* band = m.band(index / kBandRows);
     const auto* from = reinterpret_cast<const Stored*>(band);
     const float scale = scales(band, m.cols).get(index % kBandRows);
     for (std::size_t k = 0; k < m.cols; ++k, from += kBandRows) {
-      to[k] = Format::load(from).get(index % kBandRows) * scale;
+      to[k] = Numbers::load(from).get(index % kBandRows) * scale;
     }
   }
 
@@ -88,15 +90,15 @@ struct BasicFloat {
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t tokens) {
     return chains(tokens);
   }
-  static void multiply(const Matrix<BasicFloat>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y);
+  static void multiply(const Matrix& m, std::size_t first, std::size_t count, const Inputs& x,
+                       MutableRows y);
 
  private:
   [[nodiscard]] static constexpr std::size_t scales_offset(std::size_t cols) {
     return detail::round_up(kBandRows * cols * sizeof(Stored), sizeof(float));
   }
   [[nodiscard]] static kernels::Floats scales(const std::byte* band, std::size_t cols) {
-    if constexpr (!Format::kScaled) return kernels::Floats(1.0F);
+    if constexpr (!Numbers::kScaled) return kernels::Floats(1.0F);
     return kernels::load(reinterpret_cast<const float*>(band + scales_offset(cols)));
   }
 
@@ -125,7 +127,7 @@ struct BasicFloat {
       kernels::unroll<kChains - 1>([&](auto c)
                                        MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
       Floats result = sums[0][b][t];
-      if constexpr (Format::kScaled) result *= scales(bands + b * bytes, cols);
+      if constexpr (Numbers::kScaled) result *= scales(bands + b * bytes, cols);
       float* to = y[t] + b * kBandRows;
       if (y.cols - b * kBandRows >= kBandRows) {
         kernels::store(result, to);
@@ -155,7 +157,7 @@ struct BasicFloat {
         const std::byte* column = bands + b * bytes + (from + c) * kColumnBytes;
         // A line for several columns is asked for once.
         if constexpr (c * kColumnBytes % 64 == 0) kernels::prefetch<kInto>(column + kAhead);
-        w[b] = Format::load(reinterpret_cast<const Stored*>(column));
+        w[b] = Numbers::load(reinterpret_cast<const Stored*>(column));
       });
       kernels::unroll<kTokens>([&](auto t) MAMBA2_INLINE {
         const auto v = elements[t].template get<c>();
@@ -178,9 +180,9 @@ struct BasicFloat {
   static constexpr int kInto = kWide ? kernels::kIntoL1 : kernels::kIntoL2;
 };
 
-template <class Format, std::size_t kRows>
-void BasicFloat<Format, kRows>::multiply(const Matrix<BasicFloat>& m, std::size_t first,
-                                         std::size_t count, const Inputs& x, MutableRows y) {
+template <class Numbers, std::size_t kRows>
+void BasicFloat<Numbers, kRows>::multiply(const Matrix& m, std::size_t first, std::size_t count,
+                                          const Inputs& x, MutableRows y) {
   using kernels::kLanes;
   // Sums that fill the registers, less a few for weights and one for activations.
   constexpr bool kManyRegisters = kLanes == 16 || isa().starts_with("neon");
@@ -201,7 +203,7 @@ void BasicFloat<Format, kRows>::multiply(const Matrix<BasicFloat>& m, std::size_
       });
 }
 
-struct Fp32Format {
+struct Fp32Numbers {
   static constexpr std::string_view name = "fp32";
   static constexpr DType kType = DType::F32;
   static constexpr bool kScaled = false;
@@ -210,7 +212,7 @@ struct Fp32Format {
   static void store(const kernels::Floats& values, float* to) { kernels::store(values, to); }
 };
 
-struct Fp16Format {
+struct Fp16Numbers {
   static constexpr std::string_view name = "fp16";
   static constexpr DType kType = DType::F16;
   static constexpr bool kScaled = false;
@@ -223,7 +225,7 @@ struct Fp16Format {
   }
 };
 
-struct Bf16Format {
+struct Bf16Numbers {
   static constexpr std::string_view name = "bf16";
   static constexpr DType kType = DType::BF16;
   static constexpr bool kScaled = false;
@@ -238,7 +240,7 @@ struct Bf16Format {
   }
 };
 
-struct Int8A32Format {
+struct Int8A32Numbers {
   static constexpr std::string_view name = "int8-a32";
   static constexpr DType kType = DType::INT8;
   static constexpr bool kScaled = true;
@@ -252,18 +254,18 @@ struct Int8A32Format {
 };
 
 /// FP32 weights.
-using Fp32 = BasicFloat<Fp32Format>;
+using Fp32 = BasicFloat<Fp32Numbers>;
 /// IEEE FP16 weights: up to 65504.
-using Fp16 = BasicFloat<Fp16Format>;
+using Fp16 = BasicFloat<Fp16Numbers>;
 #if MAMBA2_BF16_DOT
 using Bf16 = Bf16Dot;
 #else
 /// BF16 weights.
-using Bf16 = BasicFloat<Bf16Format>;
+using Bf16 = BasicFloat<Bf16Numbers>;
 #endif
 /// INT8 weights with a scale for each row, and activations left in FP32: the most accurate use of
 /// INT8 weights. As fast as Int8 where memory is the limit, far slower at reading prompts.
-using Int8A32 = BasicFloat<Int8A32Format>;
+using Int8A32 = BasicFloat<Int8A32Numbers>;
 
 static_assert(WeightPolicy<Fp32> && WeightPolicy<Fp16> && WeightPolicy<Bf16> &&
               WeightPolicy<Int8A32>);

@@ -18,6 +18,7 @@
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/linear/coded_inputs.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/plan.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -33,6 +34,7 @@ struct BasicGroups {
   using Head = BasicGroups;
   static constexpr std::size_t kRotation = 0;
   static constexpr std::size_t kBandRows = Kernel::kRows;
+  static constexpr bool kPacksOnly = requires { Kernel::kPacksOnly; };
   static constexpr std::size_t kGroup = 32;
 
   [[nodiscard]] static constexpr kernels::GroupLayout layout(std::size_t cols) {
@@ -71,7 +73,7 @@ struct BasicGroups {
     }
   }
 
-  static void row(const Matrix<BasicGroups>& m, std::size_t index, float* to) {
+  static void row(const Matrix& m, std::size_t index, float* to) {
     const kernels::GroupLayout sizes = layout(m.cols);
     const std::byte* band = m.band(index / kBandRows);
     for (std::size_t first = 0; first < m.cols; first += kGroup) {
@@ -96,8 +98,8 @@ struct BasicGroups {
 
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
-  static void multiply(const Matrix<BasicGroups>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y);
+  static void multiply(const Matrix& m, std::size_t first, std::size_t count, const Inputs& x,
+                       MutableRows y);
 
  private:
   /// Where in a band the codes and the scale of one group of one row are.
@@ -151,8 +153,8 @@ struct BasicGroups {
 };
 
 template <class Kernel, std::size_t kBits>
-void BasicGroups<Kernel, kBits>::multiply(const Matrix<BasicGroups>& m, std::size_t first,
-                                          std::size_t count, const Inputs& x, MutableRows y) {
+void BasicGroups<Kernel, kBits>::multiply(const Matrix& m, std::size_t first, std::size_t count,
+                                          const Inputs& x, MutableRows y) {
   const std::size_t rows = m.rows_in(first, count);
   Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
 }

@@ -17,6 +17,7 @@
 #include "mamba2/linear/int4_scale.hpp"
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/plan.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -35,6 +36,7 @@ struct BasicInt4 {
   using Head = HeadPolicy;
   static constexpr std::size_t kRotation = kHadamard;
   static constexpr std::size_t kBandRows = Kernel::kRows;
+  static constexpr bool kPacksOnly = requires { Kernel::kPacksOnly; };
 
   [[nodiscard]] static constexpr kernels::GroupLayout layout(std::size_t cols) {
     return kernels::GroupLayout::of(cols, kGroup, kGroupedInputs, 4);
@@ -61,7 +63,7 @@ struct BasicInt4 {
     }
   }
 
-  static void row(const Matrix<BasicInt4>& m, std::size_t index, float* to) {
+  static void row(const Matrix& m, std::size_t index, float* to) {
     const kernels::GroupLayout sizes = layout(m.cols);
     const std::byte* band = m.band(index / kBandRows);
     for (std::size_t first = 0; first < m.cols; first += kGroup) {
@@ -88,8 +90,8 @@ struct BasicInt4 {
 
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
-  static void multiply(const Matrix<BasicInt4>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y);
+  static void multiply(const Matrix& m, std::size_t first, std::size_t count, const Inputs& x,
+                       MutableRows y);
 
  private:
   /// Where in a band the codes and the scale of one group of one row are.
@@ -173,8 +175,7 @@ struct BasicInt4 {
 template <class Kernel, std::size_t kGroup, bool kGroupedInputs, std::size_t kHadamard,
           class HeadPolicy>
 void BasicInt4<Kernel, kGroup, kGroupedInputs, kHadamard, HeadPolicy>::multiply(
-    const Matrix<BasicInt4>& m, std::size_t first, std::size_t count, const Inputs& x,
-    MutableRows y) {
+    const Matrix& m, std::size_t first, std::size_t count, const Inputs& x, MutableRows y) {
   const std::size_t rows = m.rows_in(first, count);
   Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
 }

@@ -14,6 +14,7 @@
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/kernels/quantize.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/plan.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -28,6 +29,7 @@ struct BasicInt8 {
   using Head = BasicInt8;
   static constexpr std::size_t kRotation = kHadamard;
   static constexpr std::size_t kBandRows = Kernel::kRows;
+  static constexpr bool kPacksOnly = requires { Kernel::kPacksOnly; };
 
   [[nodiscard]] static constexpr kernels::Int8Layout layout(std::size_t cols) {
     return kernels::Int8Layout::of(cols, kInputGroup);
@@ -62,7 +64,7 @@ struct BasicInt8 {
     }
   }
 
-  static void row(const Matrix<BasicInt8>& m, std::size_t index, float* to) {
+  static void row(const Matrix& m, std::size_t index, float* to) {
     const std::byte* band = m.band(index / kBandRows);
     const std::size_t r = index % kBandRows;
     const auto* codes = reinterpret_cast<const std::uint8_t*>(band);
@@ -94,8 +96,8 @@ struct BasicInt8 {
 
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
-  static void multiply(const Matrix<BasicInt8>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y);
+  static void multiply(const Matrix& m, std::size_t first, std::size_t count, const Inputs& x,
+                       MutableRows y);
 
  private:
   /// Packs row r of a band, a few columns at a time: read(first, count, codes) gives their codes,
@@ -115,9 +117,9 @@ struct BasicInt8 {
 };
 
 template <class Kernel, std::size_t kInputGroup, std::size_t kHadamard>
-void BasicInt8<Kernel, kInputGroup, kHadamard>::multiply(const Matrix<BasicInt8>& m,
-                                                         std::size_t first, std::size_t count,
-                                                         const Inputs& x, MutableRows y) {
+void BasicInt8<Kernel, kInputGroup, kHadamard>::multiply(const Matrix& m, std::size_t first,
+                                                         std::size_t count, const Inputs& x,
+                                                         MutableRows y) {
   const std::size_t rows = m.rows_in(first, count);
   Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
 }

@@ -14,8 +14,8 @@ inline namespace MAMBA2_ISA {
 
 /// Calls body(first, count) for all panels, each a few bands of a matrix. A panel is a task,
 /// whatever the number of threads.
-template <WeightPolicy WeightT, class Body>
-void for_panels(Executor& executor, const Matrix<WeightT>& m, Body body) {
+template <class Body>
+void for_panels(Executor& executor, const Matrix& m, Body body) {
   // Large, because between two panels the stream of weights pauses; but many tasks, so that threads
   // end together; and in the L2 cache there is room for one. An even number of bands, as kernels
   // may take two at a time.
@@ -35,8 +35,8 @@ void for_panels(Executor& executor, const Matrix<WeightT>& m, Body body) {
 /// Products over such ranges give each part the bits that it has alone. Where the number of tokens
 /// matters, there are several ranges, the later ones for weights that the first has brought into
 /// the cache.
-template <WeightPolicy WeightT, class Part, class Body>
-void for_equals(const Matrix<WeightT>& m, std::span<const Part> parts, const Inputs& x, Body body) {
+template <class Part, class Body>
+void for_equals(const Matrix& m, std::span<const Part> parts, const Inputs& x, Body body) {
   for (auto part = parts.begin(); part != parts.end();) {
     const std::size_t arithmetic = m.arithmetic(part->count);
     const bool single = part->count == 1;
@@ -58,14 +58,14 @@ void for_equals(const Matrix<WeightT>& m, std::span<const Part> parts, const Inp
 /// y = x m^T, for each part as it is alone: x (tokens, m.cols) made ready, y (tokens, m.rows). A
 /// task ends with then(first, count), which may work on its rows [first, first + count), the
 /// columns of y, while they are in the cache.
-template <WeightPolicy WeightT, class Part, class Then>
-void multiply(Executor& executor, const Matrix<WeightT>& m, std::span<const Part> parts,
-              const Inputs& x, MutableRows y, Then then) {
+template <class Part, class Then>
+void multiply(Executor& executor, const Matrix& m, std::span<const Part> parts, const Inputs& x,
+              MutableRows y, Then then) {
   for_panels(executor, m, [&](std::size_t first, std::size_t count) {
     for_equals(m, parts, x, [&](const Inputs& some, std::size_t token) {
       m.multiply(first, count, some, y.middle(token, some.tokens));
     });
-    then(first * WeightT::kBandRows, m.rows_in(first, count));
+    then(first * m.format->band_rows, m.rows_in(first, count));
   });
 }
 

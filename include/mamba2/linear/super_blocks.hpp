@@ -15,6 +15,7 @@
 #include "mamba2/kernels/native.hpp"
 #include "mamba2/linear/coded_inputs.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/plan.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -28,7 +29,9 @@ struct BasicSuperBlocks {
   using Head = BasicSuperBlocks;
   static constexpr std::size_t kRotation = 0;
   static constexpr std::size_t kBandRows = Kernel::kRows;
+  static constexpr bool kPacksOnly = requires { Kernel::kPacksOnly; };
   static constexpr std::size_t kGroup = kBits == 4 ? 32 : 16;
+  static constexpr std::size_t kWhole = kernels::KLayout::kSuperBlock;
 
   [[nodiscard]] static constexpr kernels::KLayout layout(std::size_t cols) {
     return kernels::KLayout::of(cols, kGroup, kBits);
@@ -49,7 +52,7 @@ struct BasicSuperBlocks {
     }
   }
 
-  static void row(const Matrix<BasicSuperBlocks>& m, std::size_t index, float* to) {
+  static void row(const Matrix& m, std::size_t index, float* to) {
     const std::byte* band = m.band(index / kBandRows);
     for (std::size_t k = 0; k < m.cols; ++k) {
       const std::size_t column = k % kernels::KLayout::kSuperBlock;
@@ -87,8 +90,8 @@ struct BasicSuperBlocks {
 
   /// Sums of integers are exact, in whatever order: all alike.
   [[nodiscard]] static constexpr std::size_t arithmetic(std::size_t) { return 0; }
-  static void multiply(const Matrix<BasicSuperBlocks>& m, std::size_t first, std::size_t count,
-                       const Inputs& x, MutableRows y);
+  static void multiply(const Matrix& m, std::size_t first, std::size_t count, const Inputs& x,
+                       MutableRows y);
 
  private:
   /// Where in a band the parts of one row of a super-block are, by columns of the super-block.
@@ -159,7 +162,7 @@ struct BasicSuperBlocks {
 };
 
 template <class Kernel, std::size_t kBits>
-void BasicSuperBlocks<Kernel, kBits>::multiply(const Matrix<BasicSuperBlocks>& m, std::size_t first,
+void BasicSuperBlocks<Kernel, kBits>::multiply(const Matrix& m, std::size_t first,
                                                std::size_t count, const Inputs& x, MutableRows y) {
   const std::size_t rows = m.rows_in(first, count);
   Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));

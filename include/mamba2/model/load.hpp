@@ -3,22 +3,27 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/workers.hpp"
-#include "mamba2/io/checked_read.hpp"
 #include "mamba2/io/checkpoint.hpp"
-#include "mamba2/io/fingerprint.hpp"
 #include "mamba2/layers/weights.hpp"
+
+#if MAMBA2_HAS_DEFINITIONS
+#include <cmath>
+#include <optional>
+
+#include "mamba2/io/checked_read.hpp"
+#include "mamba2/io/fingerprint.hpp"
+#endif
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -43,55 +48,35 @@ namespace detail {
   return std::max<std::size_t>(1, kSlabBytes / sizeof(float) / band_values);
 }
 
+#if MAMBA2_HAS_DEFINITIONS
+
 /// Reads the tensors of one checkpoint into the places that Weights::carve laid out. Large matrices
 /// pass through a buffer of a few bands of rows, so that no second copy of the model ever exists.
-template <WeightPolicy WeightT>
 class WeightsLoader {
  public:
   WeightsLoader(const Checkpoint& checkpoint, const LoadOptions& options, Executor& executor,
-                Weights<WeightT>& weights)
-      : checkpoint_(checkpoint), options_(options), executor_(executor), weights_(weights) {}
+                Weights& weights)
+      : checkpoint_(checkpoint), options_(options), executor_(executor), weights_(weights) {
+    all_tensors(weights_, [&](const Slot& slot, auto&) { total_ += slot.is_stored ? 1U : 0U; });
+  }
 
   Result<void> load_all() {
-    const Config& c = weights_.config;
-    matrix("embedding.weight", weights_.embedding);
-    if (!c.tie_embeddings) matrix("lm_head.weight", weights_.lm_head);
-    vector("norm_f.weight", weights_.norm_f, c.d_model);
-    for (std::size_t i = 0; i < c.n_layer && !failed_; ++i) {
-      block(concat("layers.", i, "."), weights_.blocks[i]);
-    }
+    all_tensors(weights_, [&](const Slot& slot, const auto& place) {
+      if (failed_ || !slot.is_stored) return;
+      tensor(slot, slot.full_name(), place);
+      ++done_;
+      if (options_.progress) options_.progress(done_, total_);
+    });
     return failed_ ? Result<void>(error_) : Result<void>();
   }
 
  private:
-  void block(const std::string& prefix, const BlockWeights<WeightT>& w) {
-    const Config& c = weights_.config;
-    const std::string mixer = prefix + "mixer.";
-    vector(prefix + "norm.weight", w.norm, c.d_model);
-    matrix(mixer + "in_proj.weight", w.in_proj);
-    if (c.bias) vector(mixer + "in_proj.bias", w.in_proj_bias, c.d_in_proj());
-    conv_weight(mixer + "conv1d.weight", w.conv_weight);
-    if (c.conv_bias) vector(mixer + "conv1d.bias", w.conv_bias, c.conv_dim());
-    vector(mixer + "dt_bias", w.dt_bias, c.nheads());
-    decay(mixer, w.A);
-    skip(mixer + "D", w.D);
-    if (c.rmsnorm) vector(mixer + "norm.weight", w.gated_norm, c.d_ssm);
-    matrix(mixer + "out_proj.weight", w.out_proj, w.rotation);
-    if (c.bias) vector(mixer + "out_proj.bias", w.out_proj_bias, c.d_model);
-  }
-
-  void vector(const std::string& name, const float* place, std::size_t count) {
-    read(name, 0, {writable(place), count});
-    loaded();
-  }
-
-  /// rotation: the width of the Hadamard blocks that rows are rotated in; 1: not rotated.
-  template <class Policy>
-  void matrix(const std::string& name, const Matrix<Policy>& m, std::size_t rotation = 1) {
+  void tensor(const Slot&, const std::string& name, const Matrix& m) {
     const TensorView& stored = checkpoint_.tensor(name);
-    const bool as_codes = m.takes_codes(stored.dtype) && stored.rotation == rotation;
-    const float most = m.max_weight(stored.dtype);
-    const std::size_t values = Policy::kBandRows * m.cols;  // of a band
+    const Format& format = *m.format;
+    const bool as_codes = format.takes_codes(stored.dtype) && stored.rotation == m.rotation;
+    const float most = format.max_weight(stored.dtype);
+    const std::size_t values = format.band_rows * m.cols;  // of a band
     const std::size_t slab = slab_bands(values);
     rows_.resize(slab * values);
     bad_.resize(slab);
@@ -99,7 +84,7 @@ class WeightsLoader {
       const std::size_t count = std::min(slab, m.band_count() - first);
       executor_.run(count, [&](std::size_t i) {
         const std::size_t band = first + i;
-        const std::size_t row = band * Policy::kBandRows;
+        const std::size_t row = band * format.band_rows;
         const std::size_t count_rows = m.rows_in(band, 1);
         bad_[i] = check_codes(stored, row, count_rows);
         if (bad_[i]) return;
@@ -109,59 +94,47 @@ class WeightsLoader {
         if (!as_codes) {
           const std::span<float> rows(&rows_[i * values], values);
           read_rows(stored, row * m.cols, count_rows * m.cols, rows);
-          bad_[i] = check_and_rotate(rows, row * m.cols, rotation, most);
+          bad_[i] = check_and_rotate(rows, row * m.cols, m.rotation, most);
           if (bad_[i]) return;
           if (has_scales(stored.dtype)) from = {rows.data()};
         }
-        m.pack_band(from, writable(m.band(band)));
+        format.pack_band(from, m.cols, weights_.writable(m.band(band)));
       });
-      for (std::size_t i = 0; i < count; ++i) check(name, bad_[i], most, m.format_name());
+      for (std::size_t i = 0; i < count; ++i) check(name, bad_[i], most, format.name);
       release(name, first * values, m.rows_in(first, count) * m.cols);
     }
-    loaded();
   }
 
-  /// (conv_dim, 1, d_conv) in the file, (d_conv, conv_dim) in memory.
-  void conv_weight(const std::string& name, const float* place) {
-    const std::size_t d_conv = weights_.config.d_conv;
-    const std::size_t conv_dim = weights_.config.conv_dim();
-    rows_.resize(conv_dim * d_conv);
-    read(name, 0, rows_);
-    float* to = writable(place);
-    for (std::size_t k = 0; k < d_conv; ++k) {
-      for (std::size_t c = 0; c < conv_dim; ++c) to[k * conv_dim + c] = rows_[c * d_conv + k];
+  void tensor(const Slot& slot, const std::string& name, const float* place) {
+    float* to = weights_.writable(place);
+    if (slot.role == Role::decay) return decay(name, {to, slot.rows});
+    rows_.resize(slot.rows * slot.cols);
+    read(name, rows_);
+    if (slot.role == Role::taps) {  // tap by tap, so that lanes are channels
+      for (std::size_t i = 0; i < rows_.size(); ++i) {
+        to[i % slot.cols * slot.rows + i / slot.cols] = rows_[i];
+      }
+    } else {
+      for (std::size_t i = 0; i < slot.count(); ++i) to[i] = rows_[i / slot.repeats];
     }
-    loaded();
   }
 
   /// A = -exp(A_log), in FP32 as the original does; or A itself, where the file has that.
-  void decay(const std::string& mixer, const float* place) {
-    const bool is_A = checkpoint_.find(mixer + "A") != nullptr;
-    const std::string name = mixer + (is_A ? "A" : "A_log");
-    const std::span<float> A(writable(place), weights_.config.nheads());
-    read(name, 0, A);
+  void decay(std::string name, std::span<float> A) {
+    const std::string name_of_A = name.substr(0, name.size() - std::string_view("_log").size());
+    const bool is_A = checkpoint_.find(name_of_A) != nullptr;
+    if (is_A) name = name_of_A;
+    read(name, A);
     for (std::size_t h = 0; h < A.size(); ++h) {
       const float found = A[h];
       if (is_A && found > 0.0F) fail(name, h, found, "at most 0");
       if (!is_A) A[h] = -std::exp(found);
       if (!std::isfinite(A[h])) fail(name, h, found, "a value whose exponential is finite");
     }
-    loaded();
   }
 
-  /// D per head is repeated over the head's channels: one code path for both forms.
-  void skip(const std::string& name, const float* place) {
-    const Config& c = weights_.config;
-    rows_.resize(c.D_has_hdim ? c.d_ssm : c.nheads());
-    read(name, 0, rows_);
-    const std::size_t channels = c.d_ssm / rows_.size();
-    float* to = writable(place);
-    for (std::size_t i = 0; i < c.d_ssm; ++i) to[i] = rows_[i / channels];
-    loaded();
-  }
-
-  void read(const std::string& name, std::size_t first, std::span<float> to) {
-    if (!failed_) check(name, read_finite(checkpoint_.tensor(name), first, to));
+  void read(const std::string& name, std::span<float> to) {
+    if (!failed_) check(name, read_finite(checkpoint_.tensor(name), 0, to));
   }
 
   /// most: of what it is stored as.
@@ -186,85 +159,71 @@ class WeightsLoader {
                      suffix, ": element ", index, " must be ", expected, ", found ", found)};
   }
 
-  void loaded() {
-    ++done_;
-    if (options_.progress) options_.progress(done_, total());
-  }
-
-  [[nodiscard]] std::size_t total() const {
-    const Config& c = weights_.config;
-    const std::size_t per_block =
-        7 + (c.bias ? 2U : 0U) + (c.conv_bias ? 1U : 0U) + (c.rmsnorm ? 1U : 0U);
-    return c.n_layer * per_block + (c.tie_embeddings ? 2U : 3U);
-  }
-
-  /// The weights are const to everybody but this loader, who finds its way through the arena.
-  template <class T>
-  [[nodiscard]] T* writable(const T* place) const {
-    return reinterpret_cast<T*>(weights_.arena.data() + (reinterpret_cast<const std::byte*>(place) -
-                                                         weights_.arena.data()));
-  }
-
   const Checkpoint& checkpoint_;
   const LoadOptions& options_;
   Executor& executor_;
-  Weights<WeightT>& weights_;
+  Weights& weights_;
   std::vector<float> rows_;
   std::vector<std::optional<BadElement>> bad_;  // one for each band of a slab
   std::size_t done_ = 0;
+  std::size_t total_ = 0;
   bool failed_ = false;
   Error error_{};
 };
+
+#endif
 
 }  // namespace detail
 
 /// Bytes of memory that load_weights() takes besides the weights: some bands as floats, and the
 /// same in the file, of at most 8 bytes a value.
-template <WeightPolicy WeightT>
-[[nodiscard]] std::size_t loading_bytes(const Config& c) {
-  const std::size_t band = WeightT::kBandRows * std::max(c.d_inner, c.d_model);
-  return detail::slab_bands(band) * band * (sizeof(float) + sizeof(double));
+[[nodiscard]] inline std::size_t loading_bytes(const Weights& planned) {
+  std::size_t most = 0;
+  all_matrices(planned, [&](const Slot&, const Matrix& m) {
+    const std::size_t band = m.format->band_rows * m.cols;
+    most = std::max(most, detail::slab_bands(band) * band);
+  });
+  return most * (sizeof(float) + sizeof(double));
 }
 
 /// The shapes and formats of a checkpoint's weights, without memory.
-template <WeightPolicy WeightT>
-[[nodiscard]] Weights<WeightT> plan_weights(const Checkpoint& checkpoint) {
-  auto weights = Weights<WeightT>::planned(checkpoint.config());
-  const auto choose = [&](auto& m, const std::string& name) {
-    m.choose_format(checkpoint.tensor(name).dtype);
-    return checkpoint.tensor(name).rotation;
-  };
-  choose(weights.embedding, "embedding.weight");
-  choose(weights.lm_head, weights.config.tie_embeddings ? "embedding.weight" : "lm_head.weight");
-  for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
-    const std::string mixer = detail::concat("layers.", i, ".mixer.");
-    choose(weights.blocks[i].in_proj, mixer + "in_proj.weight");
-    const std::size_t rotation = choose(weights.blocks[i].out_proj, mixer + "out_proj.weight");
-    if (WeightT::kRotation == kRotationAsStored) weights.blocks[i].rotation = rotation;
-  }
+[[nodiscard]] inline Weights plan_weights(const Checkpoint& checkpoint, const Plan& plan) {
+  Weights weights = Weights::planned(checkpoint.config(), plan);
+  all_matrices(weights, [&](const Slot& slot, Matrix& m) {
+    const TensorView& stored = checkpoint.tensor(slot.full_name());
+    m.format = &plan.format(slot.role, stored.dtype);
+    if (plan.rotation == kRotationAsStored) m.rotation = stored.rotation;
+  });
+  if (weights.config.tie_embeddings) weights.lm_head = weights.embedding;
   return weights;
 }
 
 /// Packs a checkpoint's weights. Errors: out_of_memory; invalid_argument, for memory that is too
 /// small or not aligned; malformed, for a NaN, an infinity or a weight that is too large for its
 /// format; those of Workers::get.
-template <WeightPolicy WeightT>
-[[nodiscard]] Result<Weights<WeightT>> load_weights(const Checkpoint& checkpoint,
-                                                    const LoadOptions& options = {}) {
+[[nodiscard]] Result<Weights> load_weights(const Checkpoint& checkpoint, const Plan& plan,
+                                           const LoadOptions& options = {});
+
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<Weights> load_weights(const Checkpoint& checkpoint, const Plan& plan,
+                                             const LoadOptions& options) {
   const Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return executor.error();
-  auto weights = plan_weights<WeightT>(checkpoint);
+  Weights weights = plan_weights(checkpoint, plan);
   Result<Arena> arena = Arena::create(weights.carve(nullptr), options.memory, "weights");
   if (!arena) return std::move(arena).error();
   weights.arena = *std::move(arena);
   weights.carve(weights.arena.data());
   const Result<void> loaded =
-      detail::WeightsLoader<WeightT>(checkpoint, options, **executor, weights).load_all();
+      detail::WeightsLoader(checkpoint, options, **executor, weights).load_all();
   if (!loaded) return loaded.error();
-  weights.fingerprint = fingerprint(checkpoint, WeightT::name);  // of pages just read
+  weights.fingerprint = fingerprint(checkpoint, plan.name);  // of pages just read
   weights.notes.assign(checkpoint.notes().begin(), checkpoint.notes().end());
   return weights;
 }
+
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -11,10 +11,13 @@
 #include <string>
 #include <utility>
 
+#include "mamba2/core/linkage.hpp"
+#include "mamba2/linear/plan.hpp"
 #include "mamba2/model/load.hpp"
 #include "mamba2/model/packed.hpp"
 #include "mamba2/sequence/batch.hpp"
 #include "mamba2/sequence/session.hpp"
+#include "mamba2/sequence/state_header.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -33,90 +36,50 @@ struct MemoryRequired {
   [[nodiscard]] std::size_t peak() const noexcept { return weights + std::max(session(), loading); }
 };
 
-/// The weights of a model, stored and multiplied as the policy WeightT says. Immutable: copies are
-/// cheap and share the weights, and any number of threads may run Sessions of one model.
-template <WeightPolicy WeightT>
-class Mamba2Model {
+/// The weights of a model, stored and multiplied as a Plan says: what a Mamba2Model<WeightT> is
+/// whatever WeightT. Immutable: copies are cheap and share the weights, and any number of threads
+/// may run Sessions of one model.
+class AnyModel {
  public:
-  /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of one of
-  /// these files, a shard standing for all; any float type, the names of Hugging Face or of
-  /// state-spaces/mamba; or the path of a GGUF file. Or the path of a packed file
-  /// (io/packed_file.hpp), which stays mapped and is used in place. Errors: io, malformed,
-  /// unsupported, mismatch, out_of_memory; the message names the file, the tensor or key, what was
-  /// expected and what was found.
-  [[nodiscard]] static Result<Mamba2Model> load(const std::filesystem::path& path,
-                                                const LoadOptions& options = {}) {
-    if (is_packed_file(path)) {
-      auto weights = open_packed_weights<WeightT>(path, {.check_hash = options.check_hash});
-      if (!weights) return std::move(weights).error();
-      return Mamba2Model(*std::move(weights));
-    }
-    const Result<Checkpoint> checkpoint = Checkpoint::open(path);
-    if (!checkpoint) return checkpoint.error();
-    return load(*checkpoint, options);
-  }
+  /// Mamba2Model::load() with weights of this plan, which must outlive the model.
+  [[nodiscard]] static Result<AnyModel> load(const std::filesystem::path& path, const Plan& plan,
+                                             const LoadOptions& options = {});
+  [[nodiscard]] static Result<AnyModel> load(const Checkpoint& checkpoint, const Plan& plan,
+                                             const LoadOptions& options = {});
 
-  /// Loads an opened checkpoint, which may go once this returns.
-  [[nodiscard]] static Result<Mamba2Model> load(const Checkpoint& checkpoint,
-                                                const LoadOptions& options = {}) {
-    Result<Weights<WeightT>> weights = load_weights<WeightT>(checkpoint, options);
-    if (!weights) return std::move(weights).error();
-    return from_weights(*std::move(weights));
-  }
-
-  /// A packed file that the application has in its memory, in .rodata, say, on a multiple of 64
-  /// bytes: the weights are used in place, so it must outlive the model and all made of it. Errors:
-  /// those of packed_weights().
-  [[nodiscard]] static Result<Mamba2Model> from_packed(std::span<const std::byte> file,
-                                                       const PackedOptions& options = {}) {
-    auto weights = packed_weights<WeightT>(file, "packed model", options);
-    if (!weights) return std::move(weights).error();
-    return from_weights(*std::move(weights));
-  }
+  /// Mamba2Model::from_packed(), for a file of this plan.
+  [[nodiscard]] static Result<AnyModel> from_packed(std::span<const std::byte> file,
+                                                    const Plan& plan,
+                                                    const PackedOptions& options = {});
 
   /// A model of weights that are packed already.
-  [[nodiscard]] static Mamba2Model from_weights(Weights<WeightT> weights) {
-    return Mamba2Model(std::make_shared<const Weights<WeightT>>(std::move(weights)));
-  }
-
-  /// The memory that a model of this shape will take, before anything is loaded. config as
-  /// validate() accepts it.
-  [[nodiscard]] static MemoryRequired memory_required(const Config& config,
-                                                      const SessionOptions& options = {}) {
-    return memory_required(Weights<WeightT>::planned(config), options);
-  }
-
-  /// The same for the model of a checkpoint: of policy Mixed, whose matrices are as large as those
-  /// of the checkpoint; of a Config alone it takes them to be F32.
-  [[nodiscard]] static MemoryRequired memory_required(const Checkpoint& checkpoint,
-                                                      const SessionOptions& options = {}) {
-    return memory_required(plan_weights<WeightT>(checkpoint), options);
+  [[nodiscard]] static AnyModel from_weights(Weights weights) {
+    return AnyModel(std::make_shared<const Weights>(std::move(weights)));
   }
 
   /// A new, empty sequence. Errors: invalid_argument, out_of_memory.
-  [[nodiscard]] Result<Session<WeightT>> session(const SessionOptions& options = {}) const {
-    return Session<WeightT>::create(weights_, options);
+  [[nodiscard]] Result<AnySession> session(const SessionOptions& options = {}) const {
+    return AnySession::create(weights_, options);
   }
 
   /// Bytes of memory that session() takes with these options.
   [[nodiscard]] std::size_t session_bytes(const SessionOptions& options = {}) const {
-    return Session<WeightT>::scratch_bytes(*weights_, options) +
-           State::bytes(config(), options.state);
+    return AnySession::scratch_bytes(*weights_, options) + State::bytes(config(), options.state);
   }
 
   /// What reads tokens of many sequences at a time. Errors: invalid_argument, out_of_memory.
-  [[nodiscard]] Result<Batch<WeightT>> batch(const BatchOptions& options = {}) const {
-    return Batch<WeightT>::create(weights_, options);
+  [[nodiscard]] Result<AnyBatch> batch(const BatchOptions& options = {}) const {
+    return AnyBatch::create(weights_, options);
   }
 
-  /// The memory that a Batch of a model of this shape takes, besides the states. The weights are
-  /// those of the model: see memory_required().
-  [[nodiscard]] static std::size_t batch_bytes(const Config& config,
-                                               const BatchOptions& options = {}) {
-    return Batch<WeightT>::scratch_bytes(Weights<WeightT>::planned(config), options);
+  /// Bytes of memory that batch() takes with these options.
+  [[nodiscard]] std::size_t batch_bytes(const BatchOptions& options = {}) const {
+    return AnyBatch::scratch_bytes(*weights_, options);
   }
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
+  /// How its weights are stored.
+  [[nodiscard]] const Plan& plan() const noexcept { return *weights_->plan; }
 
   /// Tells models apart, and the same model in different precisions: see io/fingerprint.hpp.
   [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint; }
@@ -137,18 +100,112 @@ class Mamba2Model {
   }
 
  private:
-  explicit Mamba2Model(std::shared_ptr<const Weights<WeightT>> weights)
-      : weights_(std::move(weights)) {}
+  explicit AnyModel(std::shared_ptr<const Weights> weights) : weights_(std::move(weights)) {}
 
-  [[nodiscard]] static MemoryRequired memory_required(Weights<WeightT> planned,
-                                                      const SessionOptions& options) {
-    const Config& c = planned.config;
-    return {planned.carve(nullptr), State::bytes(c, options.state),
-            Session<WeightT>::scratch_bytes(planned, options), loading_bytes<WeightT>(c)};
+  std::shared_ptr<const Weights> weights_;
+};
+
+/// The memory that a model with these planned weights will take.
+[[nodiscard]] inline MemoryRequired memory_required(Weights planned,
+                                                    const SessionOptions& options) {
+  return {planned.carve(nullptr), State::bytes(planned.config, options.state),
+          AnySession::scratch_bytes(planned, options), loading_bytes(planned)};
+}
+
+/// A language model whose weights are stored and multiplied as the policy WeightT says: Fp32, Fp16,
+/// Bf16, Int8, Int8A32, Int4, Mixed, ... Only the formats of that policy are part of a program.
+template <WeightPolicy WeightT>
+class Mamba2Model : public AnyModel {
+ public:
+  /// Loads a checkpoint: a directory with config.json and *.safetensors, or the path of one of
+  /// these files, a shard standing for all; any float type, the names of Hugging Face or of
+  /// state-spaces/mamba; or the path of a GGUF file. Or the path of a packed file
+  /// (io/packed_file.hpp), which stays mapped and is used in place. Errors: io, malformed,
+  /// unsupported, mismatch, out_of_memory; the message names the file, the tensor or key, what was
+  /// expected and what was found.
+  [[nodiscard]] static Result<Mamba2Model> load(const std::filesystem::path& path,
+                                                const LoadOptions& options = {}) {
+    return of(AnyModel::load(path, kPlan<WeightT>, options));
   }
 
-  std::shared_ptr<const Weights<WeightT>> weights_;
+  /// Loads an opened checkpoint, which may go once this returns.
+  [[nodiscard]] static Result<Mamba2Model> load(const Checkpoint& checkpoint,
+                                                const LoadOptions& options = {}) {
+    return of(AnyModel::load(checkpoint, kPlan<WeightT>, options));
+  }
+
+  /// A packed file that the application has in its memory, in .rodata, say, on a multiple of 64
+  /// bytes: the weights are used in place, so it must outlive the model and all made of it. Errors:
+  /// those of packed_weights().
+  [[nodiscard]] static Result<Mamba2Model> from_packed(std::span<const std::byte> file,
+                                                       const PackedOptions& options = {}) {
+    return of(AnyModel::from_packed(file, kPlan<WeightT>, options));
+  }
+
+  /// The memory that a model of this shape will take, before anything is loaded. config as
+  /// validate() accepts it.
+  [[nodiscard]] static MemoryRequired memory_required(const Config& config,
+                                                      const SessionOptions& options = {}) {
+    return mamba2::memory_required(Weights::planned(config, kPlan<WeightT>), options);
+  }
+
+  /// The same for the model of a checkpoint: of policy Mixed, whose matrices are as large as those
+  /// of the checkpoint; of a Config alone it takes them to be F32.
+  [[nodiscard]] static MemoryRequired memory_required(const Checkpoint& checkpoint,
+                                                      const SessionOptions& options = {}) {
+    return mamba2::memory_required(plan_weights(checkpoint, kPlan<WeightT>), options);
+  }
+
+  /// The memory that a Batch of a model of this shape takes, besides the states. The weights are
+  /// those of the model: see memory_required().
+  using AnyModel::batch_bytes;
+  [[nodiscard]] static std::size_t batch_bytes(const Config& config,
+                                               const BatchOptions& options = {}) {
+    return AnyBatch::scratch_bytes(Weights::planned(config, kPlan<WeightT>), options);
+  }
+
+ private:
+  // State files keep it.
+  static_assert(WeightT::name.size() <= sizeof StateHeader::weights);
+
+  explicit Mamba2Model(AnyModel model) : AnyModel(std::move(model)) {}
+
+  [[nodiscard]] static Result<Mamba2Model> of(Result<AnyModel> model) {
+    if (!model) return std::move(model).error();
+    return Mamba2Model(*std::move(model));
+  }
 };
+
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<AnyModel> AnyModel::load(const std::filesystem::path& path, const Plan& plan,
+                                                const LoadOptions& options) {
+  if (is_packed_file(path)) {
+    auto weights = open_packed_weights(path, plan, {.check_hash = options.check_hash});
+    if (!weights) return std::move(weights).error();
+    return AnyModel(*std::move(weights));
+  }
+  const Result<Checkpoint> checkpoint = Checkpoint::open(path);
+  if (!checkpoint) return checkpoint.error();
+  return load(*checkpoint, plan, options);
+}
+
+MAMBA2_FUNCTION Result<AnyModel> AnyModel::load(const Checkpoint& checkpoint, const Plan& plan,
+                                                const LoadOptions& options) {
+  Result<Weights> weights = load_weights(checkpoint, plan, options);
+  if (!weights) return std::move(weights).error();
+  return from_weights(*std::move(weights));
+}
+
+MAMBA2_FUNCTION Result<AnyModel> AnyModel::from_packed(std::span<const std::byte> file,
+                                                       const Plan& plan,
+                                                       const PackedOptions& options) {
+  auto weights = packed_weights(file, plan, "packed model", options);
+  if (!weights) return std::move(weights).error();
+  return from_weights(*std::move(weights));
+}
+
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

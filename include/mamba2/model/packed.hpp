@@ -2,6 +2,7 @@
 // Weights in place: those of a packed file, in .rodata or mapped, are used as they lie there.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "mamba2/core/hash.hpp"
@@ -32,34 +34,35 @@ struct PackedOptions {
 
 namespace detail {
 
-/// The matrices of a model in the order of PackedHeader::formats.
-template <class Weights, class Body>
-void for_each_packed_matrix(Weights& weights, Body body) {
+/// The matrices of a model in the order of PackedHeader::formats: embedding and head, tied or not,
+/// and then those of the layers.
+template <class AnyWeights, class Body>
+void for_each_packed_matrix(AnyWeights& weights, Body body) {
   body(weights.embedding);
   body(weights.lm_head);
-  for (auto& block : weights.blocks) {
-    body(block.in_proj);
-    body(block.out_proj);
-  }
+  all_matrices(weights, [&](const Slot& slot, auto& m) {
+    if (slot.layer != Slot::kNoLayer) body(m);
+  });
 }
 
-/// The format of a matrix, if its policy has several; else 0.
-template <class Matrix>
-[[nodiscard]] std::uint8_t packed_format(const Matrix& m) {
-  if constexpr (requires { m.format; }) return static_cast<std::uint8_t>(m.format);
-  return 0;
+/// The number of a matrix's format where the plan has numbers, else 0.
+[[nodiscard]] inline std::uint8_t packed_format(const Plan& plan, const Matrix& m) {
+  const auto found = std::ranges::find(plan.numbered, m.format);
+  return found == plan.numbered.end() ? std::uint8_t{0}
+                                      : static_cast<std::uint8_t>(found - plan.numbered.begin());
 }
 
 /// False if there is no such format, or not for this matrix.
-template <class Matrix>
-[[nodiscard]] bool set_packed_format(Matrix& m, std::uint8_t format) {
-  if constexpr (requires { m.format; }) return m.set_format(format);
-  return format == 0;
+[[nodiscard]] inline bool set_packed_format(const Plan& plan, Matrix& m, std::uint8_t format) {
+  if (plan.numbered.empty()) return format == 0;
+  if (format >= plan.numbered.size()) return false;
+  m.format = plan.numbered[format];
+  return m.cols % m.format->whole == 0;
 }
 
 /// Whether the policy and the layout of a file are those of this program.
-template <WeightPolicy WeightT>
-[[nodiscard]] Result<void> check_packed_for(const PackedHeader& header, std::string_view name) {
+[[nodiscard]] inline Result<void> check_packed_for(const PackedHeader& header, const Plan& plan,
+                                                   std::string_view name) {
   if (header.layout != layouts::Native::name) {
     const std::string_view cpu = layouts::cpu_of(header.layout);
     constexpr std::string_view kOwn = layouts::Native::cpu;
@@ -69,43 +72,52 @@ template <WeightPolicy WeightT>
                         ", but this program is compiled for CPUs like ", kOwn,
                         ": pack the model again with mamba2-quantize --pack ", kOwn)};
   }
-  if (header.policy != WeightT::name) {
-    return Error{ErrorCode::mismatch, concat(name, ": weights must be ", WeightT::name, ", found ",
+  if (header.policy != plan.name) {
+    return Error{ErrorCode::mismatch, concat(name, ": weights must be ", plan.name, ", found ",
                                              in_quotes(header.policy))};
   }
   return {};
 }
 
+/// Sets the rotations of a file's matrices.
+[[nodiscard]] inline Result<void> set_packed_rotations(const PackedHeader& header,
+                                                       std::string_view name, Weights& weights) {
+  Result<void> result;
+  std::size_t i = 0;
+  all_matrices(weights, [&](const Slot& slot, Matrix& m) {
+    if (!slot.may_rotate || !result) return;
+    const std::size_t rotation = header.rotations[i++];
+    const bool possible =
+        std::has_single_bit(rotation) && kernels::hadamard_width(m.cols, rotation) == rotation;
+    if (!possible || (weights.plan->rotation != kRotationAsStored && rotation != m.rotation)) {
+      result =
+          Error{ErrorCode::malformed, concat(name, ": layer ", slot.layer, ": rotation must be ",
+                                             m.rotation, ", found ", rotation)};
+    }
+    m.rotation = rotation;
+  });
+  return result;
+}
+
 /// The shapes and formats of a file's weights, without memory.
-template <WeightPolicy WeightT>
-[[nodiscard]] Result<Weights<WeightT>> plan_packed(const PackedHeader& header,
-                                                   std::string_view name) {
+[[nodiscard]] inline Result<Weights> plan_packed(const PackedHeader& header, const Plan& plan,
+                                                 std::string_view name) {
   const auto malformed = [&](const auto&... parts) {
     return Error{ErrorCode::malformed, concat(name, ": ", parts...)};
   };
-  // A block takes eight tensors, each a cache line or more: a file too small for its layers is
+  // A layer takes eight tensors, each a cache line or more: a file too small for its layers is
   // refused before there is a table of them.
   if (header.config.n_layer > header.weights_bytes / (8 * Carver::kAlignment)) {
     return malformed(header.config.n_layer, " layers must have more weights, found ",
                      header.weights_bytes, " bytes");
   }
-  auto weights = Weights<WeightT>::planned(header.config);
+  Weights weights = Weights::planned(header.config, plan);
   std::size_t i = 0;
   bool fit = true;
-  for_each_packed_matrix(weights,
-                         [&](auto& m) { fit = set_packed_format(m, header.formats[i++]) && fit; });
-  if (!fit) return malformed("a matrix has a format that is not one of ", WeightT::name);
-  const std::size_t d_inner = header.config.d_inner;
-  for (std::size_t layer = 0; layer < weights.blocks.size(); ++layer) {
-    const std::size_t rotation = header.rotations[layer];
-    std::size_t& expected = weights.blocks[layer].rotation;
-    const bool possible =
-        std::has_single_bit(rotation) && kernels::hadamard_width(d_inner, rotation) == rotation;
-    if (!possible || (WeightT::kRotation != kRotationAsStored && rotation != expected)) {
-      return malformed("layer ", layer, ": rotation must be ", expected, ", found ", rotation);
-    }
-    expected = rotation;
-  }
+  for_each_packed_matrix(
+      weights, [&](Matrix& m) { fit = set_packed_format(plan, m, header.formats[i++]) && fit; });
+  if (!fit) return malformed("a matrix has a format that is not one of ", plan.name);
+  if (const auto set = set_packed_rotations(header, name, weights); !set) return set.error();
   if (const std::size_t bytes = weights.carve(nullptr); bytes != header.weights_bytes) {
     return malformed("weights must have ", bytes, " bytes, found ", header.weights_bytes);
   }
@@ -113,31 +125,25 @@ template <WeightPolicy WeightT>
 }
 
 /// Error malformed: a number that is not finite, or an A above 0. Matrices are not looked at.
-template <WeightPolicy WeightT>
-[[nodiscard]] Result<void> check_packed_vectors(const Weights<WeightT>& weights,
-                                                std::string_view name) {
-  const Config& c = weights.config;
-  const auto fine = [](const float* values, std::size_t count) {
-    if (values == nullptr) return true;
-    for (std::size_t i = 0; i < count; ++i) {
+[[nodiscard]] inline Result<void> check_packed_vectors(const Weights& weights,
+                                                       std::string_view name) {
+  Result<void> result;
+  const auto fine = [](const Slot& slot, const float* values) {
+    for (std::size_t i = 0; i < slot.count(); ++i) {
       if (!std::isfinite(values[i])) return false;
+      if (slot.role == Role::decay && values[i] > 0.0F) return false;
     }
     return true;
   };
-  for (std::size_t layer = 0; layer < weights.blocks.size(); ++layer) {
-    const BlockWeights<WeightT>& w = weights.blocks[layer];
-    bool good = fine(w.norm, c.d_model) && fine(w.in_proj_bias, c.d_in_proj()) &&
-                fine(w.conv_weight, c.d_conv * c.conv_dim()) && fine(w.conv_bias, c.conv_dim()) &&
-                fine(w.dt_bias, c.nheads()) && fine(w.A, c.nheads()) && fine(w.D, c.d_ssm) &&
-                fine(w.gated_norm, c.d_ssm) && fine(w.out_proj_bias, c.d_model);
-    for (std::size_t h = 0; h < c.nheads(); ++h) good = good && w.A[h] <= 0.0F;
-    if (!good) {
-      return Error{ErrorCode::malformed,
-                   concat(name, ": layer ", layer, " must have finite values, and A at most 0")};
+  all_tensors(weights, [&]<class Place>(const Slot& slot, const Place& place) {
+    if constexpr (!std::is_same_v<Place, Matrix>) {
+      if (!result || fine(slot, place)) return;
+      result = Error{ErrorCode::malformed,
+                     concat(name, ": ", slot.full_name(), " must have finite values",
+                            slot.role == Role::decay ? ", and A at most 0" : "")};
     }
-  }
-  if (fine(weights.norm_f, c.d_model)) return {};
-  return Error{ErrorCode::malformed, concat(name, ": norm_f must have finite values")};
+  });
+  return result;
 }
 
 }  // namespace detail
@@ -146,15 +152,15 @@ template <WeightPolicy WeightT>
 /// must outlive them. `name` stands for it in messages. Errors: malformed, for damage; unsupported,
 /// for another version or another CPU's layout; mismatch, for another policy's weights;
 /// invalid_argument, for a file that is not aligned.
-template <WeightPolicy WeightT>
-[[nodiscard]] Result<Weights<WeightT>> packed_weights(std::span<const std::byte> file,
-                                                      std::string_view name = "packed model",
-                                                      const PackedOptions& options = {}) {
+[[nodiscard]] inline Result<Weights> packed_weights(std::span<const std::byte> file,
+                                                    const Plan& plan,
+                                                    std::string_view name = "packed model",
+                                                    const PackedOptions& options = {}) {
   const Result<PackedFile> packed = PackedFile::parse(file, name);
   if (!packed) return packed.error();
-  const auto fits = detail::check_packed_for<WeightT>(packed->header, name);
+  const auto fits = detail::check_packed_for(packed->header, plan, name);
   if (!fits) return fits.error();
-  auto weights = detail::plan_packed<WeightT>(packed->header, name);
+  auto weights = detail::plan_packed(packed->header, plan, name);
   if (!weights) return weights;
   Result<Arena> arena = Arena::of_constants(packed->weights, name);
   if (!arena) return std::move(arena).error();
@@ -172,19 +178,18 @@ template <WeightPolicy WeightT>
 
 /// The same of a file, which stays mapped as long as the weights are there: it must not change.
 /// Error io, besides.
-template <WeightPolicy WeightT>
-[[nodiscard]] Result<std::shared_ptr<const Weights<WeightT>>> open_packed_weights(
-    const std::filesystem::path& path, const PackedOptions& options = {}) {
+[[nodiscard]] inline Result<std::shared_ptr<const Weights>> open_packed_weights(
+    const std::filesystem::path& path, const Plan& plan, const PackedOptions& options = {}) {
   struct Mapped {
     MappedFile file;
-    Weights<WeightT> weights;
+    Weights weights;
   };
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return std::move(file).error();
-  auto weights = packed_weights<WeightT>(file->bytes(), path.native(), options);
+  auto weights = packed_weights(file->bytes(), plan, path.native(), options);
   if (!weights) return std::move(weights).error();
   const auto both = std::make_shared<Mapped>(Mapped{*std::move(file), *std::move(weights)});
-  return std::shared_ptr<const Weights<WeightT>>(both, &both->weights);
+  return std::shared_ptr<const Weights>(both, &both->weights);
 }
 
 }  // namespace MAMBA2_ISA

@@ -91,12 +91,12 @@ class GptqFactor {
 };
 
 inline Result<GptqFactor> GptqFactor::create(std::span<const float> hessian, std::size_t cols) {
-  using Matrix = Eigen::MatrixXd;  // column after column
+  using Dense = Eigen::MatrixXd;  // column after column
   constexpr double kDamping = 0.01;
   const auto n = static_cast<Eigen::Index>(cols);
   // With rows and columns in reverse order the Cholesky factor is upper triangular: H = R R^T, so
   // H^-1 = R^-T R^-1, and U = R^-1.
-  Matrix H(n, n);
+  Dense H(n, n);
   double trace = 0.0;
   for (Eigen::Index i = 0; i < n; ++i) {
     for (Eigen::Index j = 0; j <= i; ++j) {
@@ -107,11 +107,11 @@ inline Result<GptqFactor> GptqFactor::create(std::span<const float> hessian, std
   const double mean = trace / static_cast<double>(cols);
   // A matrix whose inputs are all 0 can be rounded in any way.
   H.diagonal().array() += mean > 0.0 ? kDamping * mean : 1.0;
-  const Eigen::LLT<Eigen::Ref<Matrix>> cholesky(H);  // in place
+  const Eigen::LLT<Eigen::Ref<Dense>> cholesky(H);  // in place
   const Error singular = {ErrorCode::malformed,
                           "the inputs of the matrix must be finite numbers, found others"};
   if (cholesky.info() != Eigen::Success || !std::isfinite(trace)) return singular;
-  Matrix inverse = Matrix::Identity(n, n);
+  Dense inverse = Dense::Identity(n, n);
   H.triangularView<Eigen::Lower>().solveInPlace(inverse);
   std::vector<float> factor(cols * cols, 0.0F);
   for (std::size_t k = 0; k < cols; ++k) {

@@ -41,21 +41,21 @@ struct PackedParts {
 
 /// The packed file of weights that are in memory in this layout; they and the options must outlive
 /// it.
-template <WeightPolicy WeightT>
-[[nodiscard]] PackedParts packed_parts(const Weights<WeightT>& weights, std::string_view layout,
-                                       const PackOptions& options = {}) {
+[[nodiscard]] inline PackedParts packed_parts(const Weights& weights, std::string_view layout,
+                                              const PackOptions& options = {}) {
   const std::span<const std::byte> bytes(weights.arena.data(), weights.arena.size());
   const auto tokenizer = std::as_bytes(std::span(options.tokenizer_json));
   PackedHeader header;
   header.layout = layout;
-  header.policy = WeightT::name;
+  header.policy = weights.plan->name;
   header.config = weights.config;
   header.fingerprint = weights.fingerprint;
-  detail::for_each_packed_matrix(
-      weights, [&](const auto& m) { header.formats.push_back(detail::packed_format(m)); });
-  for (const BlockWeights<WeightT>& block : weights.blocks) {
-    header.rotations.push_back(static_cast<std::uint32_t>(block.rotation));
-  }
+  detail::for_each_packed_matrix(weights, [&](const Matrix& m) {
+    header.formats.push_back(detail::packed_format(*weights.plan, m));
+  });
+  all_matrices(weights, [&](const Slot& slot, const Matrix& m) {
+    if (slot.may_rotate) header.rotations.push_back(static_cast<std::uint32_t>(m.rotation));
+  });
   header.weights_bytes = bytes.size();
   header.weights_hash = Hash::of(bytes);
   header.tokenizer_bytes = tokenizer.size();
@@ -65,11 +65,11 @@ template <WeightPolicy WeightT>
 
 namespace detail {
 
-template <WeightPolicy WeightT>
-[[nodiscard]] Result<void> write_packed(const Checkpoint& checkpoint, std::string_view layout,
-                                        const std::filesystem::path& out,
-                                        const PackOptions& options) {
-  const auto weights = load_weights<WeightT>(checkpoint, options.load);
+[[nodiscard]] inline Result<void> write_packed(const Checkpoint& checkpoint, const Plan& plan,
+                                               std::string_view layout,
+                                               const std::filesystem::path& out,
+                                               const PackOptions& options) {
+  const auto weights = load_weights(checkpoint, plan, options.load);
   if (!weights) return weights.error();
   auto file = AtomicFile::create(out);
   if (!file) return file.error();
@@ -85,23 +85,14 @@ template <WeightPolicy WeightT>
   return file->commit();
 }
 
-/// The policy of that name.
+/// The plan of the policy of that name; nullptr if packed files have no such policy.
 template <class Policies>
-[[nodiscard]] Result<void> write_packed_as(const Checkpoint& checkpoint, std::string_view policy,
-                                           std::string_view layout,
-                                           const std::filesystem::path& out,
-                                           const PackOptions& options) {
-  if (policy == Int8::name) {
-    return write_packed<typename Policies::Int8>(checkpoint, layout, out, options);
+[[nodiscard]] const Plan* plan_to_pack(std::string_view policy) {
+  for (const Plan* plan : {&kPlan<typename Policies::Int8>, &kPlan<typename Policies::Int4>,
+                           &kPlan<typename Policies::Mixed>}) {
+    if (plan->name == policy) return plan;
   }
-  if (policy == Int4::name) {
-    return write_packed<typename Policies::Int4>(checkpoint, layout, out, options);
-  }
-  if (policy == Mixed::name) {
-    return write_packed<typename Policies::Mixed>(checkpoint, layout, out, options);
-  }
-  return Error{ErrorCode::invalid_argument,
-               concat("pack: policy must be int8, int4 or mixed, found ", in_quotes(policy))};
+  return nullptr;
 }
 
 }  // namespace detail
@@ -114,8 +105,12 @@ template <class Policies>
                                        const PackOptions& options = {}) {
   using namespace layouts;
   const std::string_view layout = layout_of(target);
-  const auto as = [&]<class Policies>(Policies) {
-    return detail::write_packed_as<Policies>(checkpoint, policy, layout, out, options);
+  const auto as = [&]<class Policies>(Policies) -> Result<void> {
+    const Plan* plan = detail::plan_to_pack<Policies>(policy);
+    if (plan != nullptr) return detail::write_packed(checkpoint, *plan, layout, out, options);
+    return Error{ErrorCode::invalid_argument,
+                 detail::concat("pack: policy must be int8, int4 or mixed, found ",
+                                detail::in_quotes(policy))};
   };
   if (layout == Native::name) return as(NativePolicies());
   if (layout == Neon::name || layout == X86::name) return as(PoliciesFor<Neon>());

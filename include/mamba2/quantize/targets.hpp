@@ -22,6 +22,7 @@ template <std::size_t kRowsOfBand, int kBiasOfCodes>
 struct LayoutOnly {
   static constexpr std::size_t kRows = kRowsOfBand;
   static constexpr int kBias = kBiasOfCodes;
+  static constexpr bool kPacksOnly = true;
 };
 
 /// The policies of this library with the bands of a layout (layouts.hpp), which need not be this
@@ -33,9 +34,9 @@ struct PoliciesFor {
   using Int8Kernel = LayoutOnly<Layout::kRows, Layout::kInt8Bias>;
   using Int4Kernel = LayoutOnly<Layout::kRows, Layout::kInt4Bias>;
 
-  using Fp32 = BasicFloat<Fp32Format, Layout::kRows>;
-  using Fp16 = BasicFloat<Fp16Format, Layout::kRows>;
-  using Bf16 = BasicFloat<Bf16Format, Layout::kRows>;  // not in pairs: not for Avx512Bf16
+  using Fp32 = BasicFloat<Fp32Numbers, Layout::kRows>;
+  using Fp16 = BasicFloat<Fp16Numbers, Layout::kRows>;
+  using Bf16 = BasicFloat<Bf16Numbers, Layout::kRows>;  // not in pairs: not for Avx512Bf16
   using Q8_0 = BasicGroups<Int8Kernel, 8>;
   using Q4_0 = BasicGroups<Int4Kernel, 4>;
   using Q4_K = BasicSuperBlocks<Int8Kernel, 4>;

@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/workers.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/layers/weights.hpp"
@@ -34,19 +35,18 @@ struct BatchOptions {
 /// weights come from memory once for all of them. Whatever is read together, every sequence gets
 /// the same bits as alone. Made by Mamba2Model::batch(); shares the weights. Holds no sequence. Not
 /// for two threads at a time, and nobody else may use the sequences meanwhile.
-template <WeightPolicy WeightT>
-class Batch {
+class AnyBatch {
  public:
   /// Errors: invalid_argument (tokens, prefill_batch, memory), out_of_memory, those of
   /// Workers::get.
-  [[nodiscard]] static Result<Batch> create(std::shared_ptr<const Weights<WeightT>> weights,
-                                            const BatchOptions& options);
+  [[nodiscard]] static Result<AnyBatch> create(std::shared_ptr<const Weights> weights,
+                                               const BatchOptions& options);
 
   /// Each of many sessions reads one token: logits (sessions, vocab_size) get what decode() would
   /// give each, and so does Session::logits() from then on. Errors, after which nothing has
   /// changed: invalid_argument for an id out of range, a session named twice, one of another model,
   /// or spans that do not fit together.
-  [[nodiscard]] Result<void> decode(std::span<Session<WeightT>* const> sessions,
+  [[nodiscard]] Result<void> decode(std::span<AnySession* const> sessions,
                                     std::span<const Token> tokens, std::span<float> logits);
 
   /// Every sequence reads its tokens; the logits that it wants are the bits that Session::prefill()
@@ -61,7 +61,7 @@ class Batch {
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
 
   /// Bytes of memory that a Batch takes. weights: planned, at least.
-  [[nodiscard]] static std::size_t scratch_bytes(const Weights<WeightT>& weights,
+  [[nodiscard]] static std::size_t scratch_bytes(const Weights& weights,
                                                  const BatchOptions& options) {
     BatchOptions possible = options;
     possible.tokens = std::min(options.tokens, Reader::kMaxTokens);
@@ -69,21 +69,21 @@ class Batch {
   }
 
  private:
-  using Reader = detail::Reader<WeightT>;
+  using Reader = detail::Reader;
 
   struct Scratch {
     Reader reader;
     Reading* readings;  // (tokens)
 
-    Scratch(Carver&& carver, const Weights<WeightT>& weights, const BatchOptions& options)
+    Scratch(Carver&& carver, const Weights& weights, const BatchOptions& options)
         : reader(carver, weights, options.tokens, options.prefill_batch),
           readings(carver.take<Reading>(options.tokens)),
           bytes(carver.used()) {}
     std::size_t bytes;
   };
 
-  Batch(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
-        Arena arena, const BatchOptions& options)
+  AnyBatch(std::shared_ptr<const Weights> weights, std::shared_ptr<Executor> executor, Arena arena,
+           const BatchOptions& options)
       : weights_(std::move(weights)),
         executor_(std::move(executor)),
         arena_(std::move(arena)),
@@ -98,16 +98,17 @@ class Batch {
   [[nodiscard]] Result<void> check(std::size_t i, std::span<const Token> tokens) const;
   [[nodiscard]] Result<void> check(std::size_t i, const Reading& reading) const;
 
-  std::shared_ptr<const Weights<WeightT>> weights_;
+  std::shared_ptr<const Weights> weights_;
   std::shared_ptr<Executor> executor_;
   Arena arena_;
   Scratch scratch_;
   std::size_t tokens_;
 };
 
-template <WeightPolicy WeightT>
-Result<Batch<WeightT>> Batch<WeightT>::create(std::shared_ptr<const Weights<WeightT>> weights,
-                                              const BatchOptions& options) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<AnyBatch> AnyBatch::create(std::shared_ptr<const Weights> weights,
+                                                  const BatchOptions& options) {
   if (options.tokens < 1 || options.tokens > Reader::kMaxTokens) {
     return invalid("tokens must be in 1..", Reader::kMaxTokens, ", found ", options.tokens);
   }
@@ -116,18 +117,16 @@ Result<Batch<WeightT>> Batch<WeightT>::create(std::shared_ptr<const Weights<Weig
   if (!arena) return std::move(arena).error();
   Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return std::move(executor).error();
-  return Batch(std::move(weights), *std::move(executor), *std::move(arena), options);
+  return AnyBatch(std::move(weights), *std::move(executor), *std::move(arena), options);
 }
 
-template <WeightPolicy WeightT>
-Result<void> Batch<WeightT>::check(std::size_t i, std::span<const Token> tokens) const {
+MAMBA2_FUNCTION Result<void> AnyBatch::check(std::size_t i, std::span<const Token> tokens) const {
   const Result<void> checked = scratch_.reader.check(tokens);
   if (!checked) return invalid("sequence ", i, ": ", checked.error().message);
   return {};
 }
 
-template <WeightPolicy WeightT>
-Result<void> Batch<WeightT>::check(std::size_t i, const Reading& reading) const {
+MAMBA2_FUNCTION Result<void> AnyBatch::check(std::size_t i, const Reading& reading) const {
   const std::size_t vocab_size = config().vocab_size;
   if (Result<void> checked = check(i, reading.tokens); !checked) return checked;
   if (reading.state == nullptr) return invalid("sequence ", i, ": has no state");
@@ -145,9 +144,9 @@ Result<void> Batch<WeightT>::check(std::size_t i, const Reading& reading) const 
   return {};
 }
 
-template <WeightPolicy WeightT>
-Result<void> Batch<WeightT>::decode(std::span<Session<WeightT>* const> sessions,
-                                    std::span<const Token> tokens, std::span<float> logits) {
+MAMBA2_FUNCTION Result<void> AnyBatch::decode(std::span<AnySession* const> sessions,
+                                              std::span<const Token> tokens,
+                                              std::span<float> logits) {
   const std::size_t vocab_size = config().vocab_size;
   if (tokens.size() != sessions.size() || logits.size() != sessions.size() * vocab_size) {
     return invalid(sessions.size(), " sessions need as many tokens and x ", vocab_size,
@@ -178,8 +177,7 @@ Result<void> Batch<WeightT>::decode(std::span<Session<WeightT>* const> sessions,
   return {};
 }
 
-template <WeightPolicy WeightT>
-Result<void> Batch<WeightT>::prefill(std::span<const Reading> readings) {
+MAMBA2_FUNCTION Result<void> AnyBatch::prefill(std::span<const Reading> readings) {
   for (std::size_t i = 0; i < readings.size(); ++i) {
     if (Result<void> checked = check(i, readings[i]); !checked) return checked;
     const auto before = readings.first(i);
@@ -190,6 +188,12 @@ Result<void> Batch<WeightT>::prefill(std::span<const Reading> readings) {
   scratch_.reader.read(readings, *executor_);
   return {};
 }
+
+#endif
+
+/// A batch of sequences of a Mamba2Model<WeightT>.
+template <WeightPolicy WeightT>
+using Batch = AnyBatch;
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -33,8 +33,7 @@ class PrefixCache {
   /// as long as they are remembered. Where no prefix is, these are the bits of Session::prefill();
   /// after a prefix they are the same to rounding. Errors: those of Session::prefill; nothing has
   /// changed then.
-  template <WeightPolicy WeightT>
-  [[nodiscard]] Result<std::span<const float>> prefill(Session<WeightT>& session,
+  [[nodiscard]] Result<std::span<const float>> prefill(AnySession& session,
                                                        std::span<const Token> tokens);
 
   /// Makes `state` the one after the longest prefix of tokens that is remembered, of the model of
@@ -136,9 +135,8 @@ inline bool PrefixCache::insert(std::uint64_t fingerprint, std::span<const Token
   return true;
 }
 
-template <WeightPolicy WeightT>
-Result<std::span<const float>> PrefixCache::prefill(Session<WeightT>& session,
-                                                    std::span<const Token> tokens) {
+inline Result<std::span<const float>> PrefixCache::prefill(AnySession& session,
+                                                           std::span<const Token> tokens) {
   const auto is_unknown = [rows = session.config().vocab_size](Token token) {
     return token < 0 || static_cast<std::size_t>(token) >= rows;
   };

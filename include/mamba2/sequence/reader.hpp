@@ -6,8 +6,9 @@
 #include <cstddef>
 #include <span>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
-#include "mamba2/layers/mamba2.hpp"
+#include "mamba2/layers/layer.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/layers/weights.hpp"
 
@@ -25,16 +26,15 @@ namespace detail {
 
 /// Takes tokens through the model. Whatever is read beside it, a sequence gets the bits that it
 /// gets alone: every part of a pass does its arithmetic as if there were no other.
-template <WeightPolicy WeightT>
 class Reader {
  public:
   /// Past this size nothing is gained, and sizes could overflow.
   static constexpr std::size_t kMaxTokens = 4096;
 
   /// Takes scratch for passes of so many tokens, of one sequence at most `piece`.
-  Reader(Carver& carver, const Weights<WeightT>& weights, std::size_t tokens, std::size_t piece)
+  Reader(Carver& carver, const Weights& weights, std::size_t tokens, std::size_t piece)
       : weights_(&weights),
-        activations_(carver, weights.config, tokens, weights.input_bytes()),
+        scratch_(carver, weights, tokens),
         parts_(carver.take<Part>(tokens)),
         outputs_(carver.take<Output>(tokens)),
         piece_(std::min(piece, tokens)) {}
@@ -79,8 +79,8 @@ class Reader {
   /// The same, where the head's inputs are ready.
   void multiply_head(const Activations& a, Executor& executor) const;
 
-  const Weights<WeightT>* weights_;
-  Activations activations_;
+  const Weights* weights_;
+  Scratch scratch_;
   Part* parts_;      // (tokens): of the next pass
   Output* outputs_;  // (tokens): likewise
   std::size_t piece_;
@@ -90,8 +90,9 @@ class Reader {
   std::size_t wanted_ = 0;  // of all outputs
 };
 
-template <WeightPolicy WeightT>
-Result<void> Reader<WeightT>::check(std::span<const Token> tokens) const {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<void> Reader::check(std::span<const Token> tokens) const {
   const auto invalid = [](auto... parts) {
     return Error{ErrorCode::invalid_argument, concat(parts...)};
   };
@@ -105,8 +106,7 @@ Result<void> Reader<WeightT>::check(std::span<const Token> tokens) const {
   return {};
 }
 
-template <WeightPolicy WeightT>
-auto Reader<WeightT>::piece(std::size_t tokens, std::size_t round) const -> Piece {
+MAMBA2_FUNCTION auto Reader::piece(std::size_t tokens, std::size_t round) const -> Piece {
   Piece piece{0, 0};
   for (std::size_t i = 0; i <= round; ++i) {
     piece.first += piece.count;
@@ -120,15 +120,14 @@ auto Reader<WeightT>::piece(std::size_t tokens, std::size_t round) const -> Piec
   return piece;
 }
 
-template <WeightPolicy WeightT>
-void Reader<WeightT>::read(std::span<const Reading> readings, Executor& executor) {
+MAMBA2_FUNCTION void Reader::read(std::span<const Reading> readings, Executor& executor) {
   bool more = true;
   for (std::size_t round = 0; more; ++round) {
     more = false;
     for (const Reading& reading : readings) {
       const Piece next = piece(reading.tokens.size(), round);
       if (next.count == 0) continue;
-      if (tokens_ + next.count > activations_.tokens()) pass(executor);
+      if (tokens_ + next.count > scratch_.activations.tokens()) pass(executor);
       add(reading, next);
       more = more || next.first + next.count < reading.tokens.size();
     }
@@ -136,11 +135,10 @@ void Reader<WeightT>::read(std::span<const Reading> readings, Executor& executor
   }
 }
 
-template <WeightPolicy WeightT>
-void Reader<WeightT>::add(const Reading& reading, const Piece& piece) {
+MAMBA2_FUNCTION void Reader::add(const Reading& reading, const Piece& piece) {
   for (std::size_t i = 0; i < piece.count; ++i) {
     const auto token = static_cast<std::size_t>(reading.tokens[piece.first + i]);
-    weights_->embedding.row(token, activations_.residual[tokens_ + i]);
+    weights_->embedding.row(token, scratch_.activations.residual[tokens_ + i]);
   }
   const std::size_t vocab_size = weights_->config.vocab_size;
   const std::size_t silent = reading.tokens.size() - reading.logits.size() / vocab_size;
@@ -154,13 +152,14 @@ void Reader<WeightT>::add(const Reading& reading, const Piece& piece) {
   tokens_ += piece.count;
 }
 
-template <WeightPolicy WeightT>
-void Reader<WeightT>::pass(Executor& executor) {
+MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
   if (part_count_ == 0) return;
   const std::span<const Part> parts(parts_, part_count_);
-  const Activations a = activations_.first(tokens_);
-  for (std::size_t i = 0; i < weights_->config.n_layer; ++i) {
-    Block<WeightT>(weights_->config, weights_->blocks[i], a, parts, executor).forward(i);
+  const Scratch scratch = scratch_.first(tokens_);
+  const Activations& a = scratch.activations;
+  const Pass pass = {weights_->config, a, parts, executor};
+  for (std::size_t i = 0; i < weights_->layers.size(); ++i) {
+    forward(weights_->layers[i], i, scratch, pass);
   }
   executor.run(part_count_, [&](std::size_t i) {
     const Part& part = parts[i];
@@ -171,9 +170,9 @@ void Reader<WeightT>::pass(Executor& executor) {
   part_count_ = output_count_ = tokens_ = wanted_ = 0;
 }
 
-template <WeightPolicy WeightT>
-void Reader<WeightT>::next_logits(std::span<const float> last, float* logits, Executor& executor) {
-  const Activations a = activations_.first(1);
+MAMBA2_FUNCTION void Reader::next_logits(std::span<const float> last, float* logits,
+                                         Executor& executor) {
+  const Activations a = scratch_.activations.first(1);
   weights_->lm_head.prepare(last.data(), a.input);
   outputs_[0] = {0, 1, 0, logits};
   output_count_ = wanted_ = 1;
@@ -181,8 +180,7 @@ void Reader<WeightT>::next_logits(std::span<const float> last, float* logits, Ex
   output_count_ = wanted_ = 0;
 }
 
-template <WeightPolicy WeightT>
-void Reader<WeightT>::head(const Activations& a, Executor& executor) const {
+MAMBA2_FUNCTION void Reader::head(const Activations& a, Executor& executor) const {
   executor.run(output_count_, [&](std::size_t i) {
     const Output& output = outputs_[i];
     for (std::size_t t = 0; t < output.count; ++t) {
@@ -194,8 +192,7 @@ void Reader<WeightT>::head(const Activations& a, Executor& executor) const {
   multiply_head(a, executor);
 }
 
-template <WeightPolicy WeightT>
-void Reader<WeightT>::multiply_head(const Activations& a, Executor& executor) const {
+MAMBA2_FUNCTION void Reader::multiply_head(const Activations& a, Executor& executor) const {
   const Config& c = weights_->config;
   const auto& lm_head = weights_->lm_head;
   const Inputs inputs = {a.input, wanted_, a.input_bytes};
@@ -213,6 +210,8 @@ void Reader<WeightT>::multiply_head(const Activations& a, Executor& executor) co
     }
   });
 }
+
+#endif
 
 }  // namespace detail
 

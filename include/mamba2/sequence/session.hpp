@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/workers.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/layers/weights.hpp"
@@ -30,19 +31,14 @@ struct SessionOptions {
   std::span<std::byte> memory = {};
 };
 
-template <WeightPolicy WeightT>
-class Batch;
-template <WeightPolicy WeightT>
-class StateFile;
-
-/// One sequence of tokens. Made by Mamba2Model::session(); shares the weights, so that it may
-/// outlive the model object. Not for two threads at a time; different Sessions are independent.
-template <WeightPolicy WeightT>
-class Session {
+/// One sequence of tokens, of a model with weights of any policy. Made by Mamba2Model::session();
+/// shares the weights, so that it may outlive the model object. Not for two threads at a time;
+/// different Sessions are independent.
+class AnySession {
  public:
   /// Errors: invalid_argument (prefill_batch, memory), out_of_memory, those of Workers::get.
-  [[nodiscard]] static Result<Session> create(std::shared_ptr<const Weights<WeightT>> weights,
-                                              const SessionOptions& options);
+  [[nodiscard]] static Result<AnySession> create(std::shared_ptr<const Weights> weights,
+                                                 const SessionOptions& options);
 
   /// Reads one token and returns the logits of the next, (vocab_size), valid until the next call.
   /// Error: invalid_argument for an id that is not in 0..vocab_size-1; nothing has changed then.
@@ -67,7 +63,7 @@ class Session {
 
   /// Bytes of memory that a Session takes besides its State.
   /// weights: planned, at least.
-  [[nodiscard]] static std::size_t scratch_bytes(const Weights<WeightT>& weights,
+  [[nodiscard]] static std::size_t scratch_bytes(const Weights& weights,
                                                  const SessionOptions& options) {
     return Scratch(Carver(), weights, std::min(options.prefill_batch, Reader::kMaxTokens)).bytes;
   }
@@ -91,12 +87,12 @@ class Session {
   }
 
  private:
-  friend class Batch<WeightT>;
-  friend class StateFile<WeightT>;
-  using Reader = detail::Reader<WeightT>;
+  friend class AnyBatch;
+  friend class StateFile;
+  using Reader = detail::Reader;
 
-  Session(std::shared_ptr<const Weights<WeightT>> weights, std::shared_ptr<Executor> executor,
-          State state, Arena arena, const SessionOptions& options)
+  AnySession(std::shared_ptr<const Weights> weights, std::shared_ptr<Executor> executor,
+             State state, Arena arena, const SessionOptions& options)
       : weights_(std::move(weights)),
         executor_(std::move(executor)),
         state_(std::move(state)),
@@ -108,7 +104,7 @@ class Session {
     Reader reader;
     float* logits;  // (vocab_size)
 
-    Scratch(Carver&& carver, const Weights<WeightT>& weights, std::size_t prefill_batch)
+    Scratch(Carver&& carver, const Weights& weights, std::size_t prefill_batch)
         : reader(carver, weights, prefill_batch, prefill_batch),
           logits(carver.take<float>(weights.config.vocab_size)),
           bytes(carver.used()) {}
@@ -136,13 +132,13 @@ class Session {
     state_.reset();
     state_.count(static_cast<std::size_t>(tokens));
     if (!conv.empty()) std::memcpy(state_.conv(0), conv.data(), conv.size());
-    std::memcpy(state_.template ssm<std::byte>(0), ssm.data(), ssm.size());
+    std::memcpy(state_.ssm<std::byte>(0), ssm.data(), ssm.size());
     if (!last.empty()) std::memcpy(state_.new_last().data(), last.data(), last.size());
     has_logits_ = !logits.empty();
     if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
   }
 
-  std::shared_ptr<const Weights<WeightT>> weights_;
+  std::shared_ptr<const Weights> weights_;
   std::shared_ptr<Executor> executor_;
   State state_;
   Arena arena_;
@@ -150,9 +146,10 @@ class Session {
   bool has_logits_ = false;  // scratch_.logits are those of the next token
 };
 
-template <WeightPolicy WeightT>
-Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<WeightT>> weights,
-                                                  const SessionOptions& options) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<AnySession> AnySession::create(std::shared_ptr<const Weights> weights,
+                                                      const SessionOptions& options) {
   if (options.prefill_batch < 1 || options.prefill_batch > Reader::kMaxTokens) {
     return Error{ErrorCode::invalid_argument,
                  detail::concat("session: prefill_batch must be in 1..", Reader::kMaxTokens,
@@ -172,12 +169,11 @@ Result<Session<WeightT>> Session<WeightT>::create(std::shared_ptr<const Weights<
   if (!state) return std::move(state).error();
   Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return std::move(executor).error();
-  return Session(std::move(weights), *std::move(executor), *std::move(state), *std::move(arena),
-                 options);
+  return AnySession(std::move(weights), *std::move(executor), *std::move(state), *std::move(arena),
+                    options);
 }
 
-template <WeightPolicy WeightT>
-std::span<const float> Session<WeightT>::logits() {
+MAMBA2_FUNCTION std::span<const float> AnySession::logits() {
   const std::span<const float> last = state_.last();
   if (!has_logits_ && !last.empty()) {
     scratch_.reader.next_logits(last, scratch_.logits, *executor_);
@@ -186,24 +182,23 @@ std::span<const float> Session<WeightT>::logits() {
   return logits_here();
 }
 
-template <WeightPolicy WeightT>
-Result<void> Session<WeightT>::check(std::string_view call, std::span<const Token> tokens) const {
+MAMBA2_FUNCTION Result<void> AnySession::check(std::string_view call,
+                                               std::span<const Token> tokens) const {
   const Result<void> checked = scratch_.reader.check(tokens);
   if (checked) return {};
   return Error{checked.error().code, detail::concat(call, checked.error().message)};
 }
 
-template <WeightPolicy WeightT>
-Result<std::span<const float>> Session<WeightT>::read_checked(std::string_view call,
-                                                              std::span<const Token> tokens) {
+MAMBA2_FUNCTION Result<std::span<const float>> AnySession::read_checked(
+    std::string_view call, std::span<const Token> tokens) {
   if (Result<void> checked = check(call, tokens); !checked) return std::move(checked).error();
   const std::span<float> logits(scratch_.logits, config().vocab_size);
   read(tokens, logits);
   return std::span<const float>(logits);
 }
 
-template <WeightPolicy WeightT>
-Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<float> logits) {
+MAMBA2_FUNCTION Result<void> AnySession::prefill(std::span<const Token> tokens,
+                                                 std::span<float> logits) {
   if (Result<void> checked = check("prefill: ", tokens); !checked) return checked;
   const std::size_t vocab_size = config().vocab_size;
   if (logits.size() != tokens.size() * vocab_size) {
@@ -215,8 +210,7 @@ Result<void> Session<WeightT>::prefill(std::span<const Token> tokens, std::span<
   return {};
 }
 
-template <WeightPolicy WeightT>
-Result<void> Session<WeightT>::set_state(const State& state) {
+MAMBA2_FUNCTION Result<void> AnySession::set_state(const State& state) {
   if (!state.same_shape(state_)) {
     return Error{ErrorCode::mismatch,
                  "session: the state belongs to a model of another shape, or is stored in another "
@@ -226,6 +220,12 @@ Result<void> Session<WeightT>::set_state(const State& state) {
   has_logits_ = false;
   return {};
 }
+
+#endif
+
+/// One sequence of a Mamba2Model<WeightT>.
+template <WeightPolicy WeightT>
+using Session = AnySession;
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

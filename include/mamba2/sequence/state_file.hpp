@@ -38,11 +38,10 @@ inline namespace MAMBA2_ISA {
 /// Two programs, or two StateFiles, that go on from one file do not overwrite what the other has
 /// saved: a StateFile remembers what the files were that it loaded or saved (the last 16), and
 /// save() does not replace one that is another by now.
-template <WeightPolicy WeightT>
 class StateFile {
  public:
   /// sampler: nullptr: the sequence alone; a sampler that a file has is ignored.
-  explicit StateFile(Session<WeightT>& session, Sampler* sampler = nullptr)
+  explicit StateFile(AnySession& session, Sampler* sampler = nullptr)
       : session_(session), sampler_(sampler) {}
 
   /// Writes the file: whole and on the disk, or, after an error, with what it had before. A file
@@ -82,8 +81,6 @@ class StateFile {
   [[nodiscard]] Result<void> read(std::span<const std::byte> file, std::string_view name = "state");
 
  private:
-  static_assert(WeightT::name.size() <= sizeof StateHeader::weights);
-
   using MayReplace = AtomicFile::MayReplace;
 
   [[nodiscard]] Result<void> save(const std::filesystem::path& path, const MayReplace& may_replace);
@@ -121,7 +118,7 @@ class StateFile {
            sizeof(std::uint64_t);
   }
 
-  Session<WeightT>& session_;
+  AnySession& session_;
   Sampler* sampler_;
   detail::KnownStates known_;
 };
@@ -147,13 +144,12 @@ namespace detail {
 
 }  // namespace detail
 
-template <WeightPolicy WeightT>
-StateHeader StateFile<WeightT>::header() const {
+inline StateHeader StateFile::header() const {
   StateHeader h;
   if (has_logits_alone()) h.version = StateHeader::kWithLogits;
   h.precision = static_cast<std::uint32_t>(session_.state().precision());
   h.fingerprint = session_.fingerprint();
-  h.set_weights(WeightT::name);
+  h.set_weights(session_.weights_->plan->name);
   h.tokens = session_.state().tokens();
   h.next = static_cast<std::uint32_t>(next().size());
   if (sampler_ != nullptr) {
@@ -166,9 +162,8 @@ StateHeader StateFile<WeightT>::header() const {
   return h;
 }
 
-template <WeightPolicy WeightT>
 template <class Sink>
-Result<detail::StateMark> StateFile<WeightT>::write_marked(Sink& sink) const {
+Result<detail::StateMark> StateFile::write_marked(Sink& sink) const {
   if (session_.fingerprint() == 0) {
     return Error{ErrorCode::invalid_argument,
                  "state file: the model has no fingerprint: its weights come from no checkpoint"};
@@ -181,7 +176,7 @@ Result<detail::StateMark> StateFile<WeightT>::write_marked(Sink& sink) const {
   Hash hash;
   for (const std::span<const std::byte> part :
        {std::as_bytes(std::span(state.conv(0), conv_bytes() / sizeof(float))),
-        std::span(state.template ssm<std::byte>(0), ssm_bytes()), std::as_bytes(next()),
+        std::span(state.ssm<std::byte>(0), ssm_bytes()), std::as_bytes(next()),
         std::span<const std::byte>(seen)}) {
     hash.add(part);
     if (result && !part.empty()) result = sink(part);
@@ -192,9 +187,8 @@ Result<detail::StateMark> StateFile<WeightT>::write_marked(Sink& sink) const {
   return mark;
 }
 
-template <WeightPolicy WeightT>
-Result<void> StateFile<WeightT>::save(const std::filesystem::path& path,
-                                      const MayReplace& may_replace) {
+inline Result<void> StateFile::save(const std::filesystem::path& path,
+                                    const MayReplace& may_replace) {
   // A link stays, and what it leads to is replaced: written in place it could be lost half-way.
   std::error_code failed;
   const std::filesystem::path file_path = std::filesystem::canonical(path, failed);
@@ -209,8 +203,7 @@ Result<void> StateFile<WeightT>::save(const std::filesystem::path& path,
 }
 
 /// Whether session and sampler can take up what a file with this header has.
-template <WeightPolicy WeightT>
-Result<void> StateFile<WeightT>::check(const StateHeader& h, std::string_view name) const {
+inline Result<void> StateFile::check(const StateHeader& h, std::string_view name) const {
   const auto mismatch = [&](std::string_view what, const auto& expected, const auto& found) {
     return Error{ErrorCode::mismatch,
                  detail::concat(name, ": ", what, " must be ", expected, ", found ", found)};
@@ -240,8 +233,7 @@ Result<void> StateFile<WeightT>::check(const StateHeader& h, std::string_view na
   return {};
 }
 
-template <WeightPolicy WeightT>
-Result<void> StateFile<WeightT>::read(std::span<const std::byte> file, std::string_view name) {
+inline Result<void> StateFile::read(std::span<const std::byte> file, std::string_view name) {
   const Result<StateHeader> h = StateHeader::parse(file, name);
   if (!h) return h.error();
   if (Result<void> fits = check(*h, name); !fits) return fits;

@@ -65,9 +65,9 @@ inline Result<std::size_t> usable_tokens(const Tokenizer& tokenizer, const Confi
 
 /// Reads a prompt piece by piece. An empty span: cancelled. Without a prompt: the logits after what
 /// was read before, if anything was.
-template <WeightPolicy WeightT>
-Result<std::span<const float>> read_prompt(Session<WeightT>& session, std::span<const Token> prompt,
-                                           const GenerateOptions& options) {
+inline Result<std::span<const float>> read_prompt(AnySession& session,
+                                                  std::span<const Token> prompt,
+                                                  const GenerateOptions& options) {
   constexpr std::size_t kPiece = 512;
   const std::size_t total = prompt.size();
   Result<std::span<const float>> logits = std::span<const float>();
@@ -142,10 +142,10 @@ class TextOut {
 /// which goes on from call to call; options.sampling does not count. Errors: invalid_argument (an
 /// empty prompt, where nothing was read before), mismatch (a tokenizer of another model, or a
 /// sampler of another), malformed (a model whose logits are not finite).
-template <WeightPolicy WeightT, class OnText>
+template <class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
-    Session<WeightT>& session, Sampler& sampler, const Tokenizer& tokenizer,
-    std::string_view prompt, const GenerateOptions& options, OnText&& on_text) {
+    AnySession& session, Sampler& sampler, const Tokenizer& tokenizer, std::string_view prompt,
+    const GenerateOptions& options, OnText&& on_text) {
   const auto start = std::chrono::steady_clock::now();
   const Result<std::size_t> usable = detail::usable_tokens(tokenizer, session.config());
   if (!usable) return usable.error();
@@ -197,9 +197,9 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
 }
 
 /// The same with a new sampler, by options.sampling. Errors: also those of make_sampler.
-template <WeightPolicy WeightT, class OnText>
+template <class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
-    Session<WeightT>& session, const Tokenizer& tokenizer, std::string_view prompt,
+    AnySession& session, const Tokenizer& tokenizer, std::string_view prompt,
     const GenerateOptions& options, OnText&& on_text) {
   Result<Sampler> sampler = make_sampler(options.sampling, tokenizer, session.config());
   if (!sampler) return std::move(sampler).error();

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a kind of layer says of each of its tensors.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mamba2/core/arena.hpp"
+#include "mamba2/core/result.hpp"
+#include "mamba2/linear/plan.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+
+/// A tensor of a model. The function that lists the tensors of a kind of layer calls
+/// visit(slot, place) for each, where place is a Matrix, or a const float* for what is FP32
+/// whatever the plan. All that plans, counts, loads, packs, exports or fills weights follows from
+/// these calls and their order.
+struct Slot {
+  static constexpr std::size_t kNoLayer = static_cast<std::size_t>(-1);
+
+  std::string_view name;  ///< in its layer: "mixer.in_proj.weight"
+  Role role;
+  std::size_t rows;         ///< in checkpoints (rows); a matrix (rows, cols),
+  std::size_t cols = 1;     ///< taps (rows, 1, cols)
+  std::size_t repeats = 1;  ///< of each value in memory, next to each other
+  bool is_stored = true;    ///< checkpoints have it; otherwise it is zeros
+  bool may_rotate = false;  ///< a matrix whose inputs have outliers
+  std::size_t layer = kNoLayer;
+
+  /// The canonical name: "layers.3.mixer.in_proj.weight".
+  [[nodiscard]] std::string full_name() const {
+    if (layer == kNoLayer) return std::string(name);
+    return detail::concat("layers.", layer, ".", name);
+  }
+  /// Values in memory, where it is no matrix.
+  [[nodiscard]] std::size_t count() const noexcept { return rows * cols * repeats; }
+  /// In checkpoints.
+  [[nodiscard]] std::vector<std::size_t> shape() const {
+    if (role == Role::taps) return {rows, 1, cols};
+    return is_matrix(role) ? std::vector{rows, cols} : std::vector{rows};
+  }
+};
+
+/// Takes memory for a tensor; only counts it where the carver has none.
+inline void carve(Carver& carver, const Slot&, Matrix& m) {
+  m.bands = carver.take<std::byte>(m.bytes());
+}
+inline void carve(Carver& carver, const Slot& slot, const float*& values) {
+  values = carver.take<float>(slot.count());
+}
+
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
