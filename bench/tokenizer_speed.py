@@ -13,6 +13,7 @@ import os
 import pathlib
 import struct
 import subprocess
+import sys
 import time
 
 os.environ["RAYON_NUM_THREADS"] = "1"
@@ -69,4 +70,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as error:  # a text or the driver that is not there
+        sys.exit(f"tokenizer_speed.py: {error.filename}: {error.strerror}")

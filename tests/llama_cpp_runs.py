@@ -24,8 +24,9 @@ F16_INPUTS = 6e-4, 6e-3
 BF16_INPUTS = 5e-3, 0.055
 Q8_0_INPUTS = 0.0225, 0.24
 
-# Of the bundled model's own texts.
-IDS = load_file(ROOT / "tests/golden/llama-tales-14m.safetensors")["window_ids"][0, :256].tolist()
+# Of the bundled model's own texts, and how many a comparison reads.
+POSITIONS = 256
+IDS = load_file(ROOT / "tests/golden/llama-tales-14m.safetensors")["window_ids"][0, :POSITIONS].tolist()
 
 
 @llama_cpp.llama_log_callback
@@ -113,20 +114,20 @@ def differ(found, expected, bounds):
 
 
 def print_header():
-    print(f"llama.cpp beside mamba2, {len(IDS)} positions: differences of the logits in their "
+    print(f"llama.cpp beside mamba2, {POSITIONS} positions: differences of the logits in their "
           "standard\ndeviations, root of the mean square and largest; how often the best token is "
           "the same; '!': too far\n"
           f"{'':25}{'matrices as F32, fp32':24}{'as in the file, fp32':24}as in the file, mixed")
 
 
-def same_logits(bin_folder, folder, name, path, floats, fp32_bounds, mixed_bounds):
+def same_logits(bin_folder, folder, name, path, floats, fp32_bounds, mixed_bounds, tokens=IDS):
     """Whether both give the logits of a GGUF file. `floats`: the same weights in F32. With these
     llama.cpp rounds nothing, so that its logits must be those of our fp32."""
     with Llama(path) as llama:
-        found = llama.logits(IDS)
+        found = llama.logits(tokens)
     with Llama(floats) as llama:
-        found_exact = llama.logits(IDS)
-    ids = ("--ids", ",".join(map(str, IDS)), "--all")
+        found_exact = llama.logits(tokens)
+    ids = ("--ids", ",".join(map(str, tokens)), "--all")
     fp32, mixed = (logits(bin_folder, path, folder / "ours", *ids, "--weights", weights)["logits"]
                    for weights in ("fp32", "mixed"))
     differences = (differ(found_exact, fp32, SAME), differ(found, fp32, fp32_bounds),

@@ -19,10 +19,15 @@ import subprocess
 import sys
 import weakref
 
-from lm_eval.api.model import LM
-from lm_eval.api.registry import register_model
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
-from tqdm import tqdm
+try:
+    from lm_eval.api.model import LM
+    from lm_eval.api.registry import register_model
+    from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
+    from tqdm import tqdm
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"lm_eval_mamba2.py: the package {error.name} is missing: pip install lm-eval")
 
 BUILT = pathlib.Path(__file__).resolve().parent.parent / "build/release/bin/mamba2-eval"
 BATCH = 64  # requests to a line, at least: those of one context stay together
