@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <mamba2/export.hpp>
 #include <mamba2/io/checkpoint_files.hpp>
 #include <mamba2/io/gguf_metadata.hpp>
 #include <mamba2/io/gguf_value.hpp>

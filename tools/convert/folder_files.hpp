@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <mamba2/export.hpp>
 #include <mamba2/io/eos_tokens.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/tokenizer/tokenizer_file.hpp>
