@@ -10,4 +10,5 @@
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors_writer.hpp"
 #include "mamba2/io/transformers_export.hpp"
+#include "mamba2/io/update_config.hpp"
 #include "mamba2/tokenizer/tokenizer_export.hpp"

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstring>
 #include <mamba2/export.hpp>
-#include <mamba2/io/config_json.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize.hpp>
 #include <memory>

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/json.hpp"
@@ -34,11 +33,6 @@ inline namespace MAMBA2_ISA {
 [[nodiscard]] Result<Config> parse_config(std::string_view json,
                                           std::string_view name = "config.json",
                                           std::vector<std::string>* notes = nullptr);
-
-/// The text of a config.json, which parse_config takes, with what a checkpoint has decided in the
-/// end (Checkpoint::config()) where the text says otherwise: whether the head is the embedding, and
-/// the tokens that end a text.
-[[nodiscard]] std::string update_config(std::string_view json, const Config& config);
 
 namespace detail {
 
@@ -280,26 +274,6 @@ inline Result<Config> parse_config(std::string_view json, std::string_view name,
   if (notes != nullptr) notes->insert(notes->end(), fields.notes().begin(), fields.notes().end());
   return config;
 }
-
-#if MAMBA2_HAS_DEFINITIONS
-
-MAMBA2_FUNCTION std::string update_config(std::string_view json, const Config& config) {
-  const Result<Config> said = parse_config(json);
-  const Result<detail::Json> document = detail::parse_json(json, "config.json");
-  auto text = detail::parse_ordered_json(json);
-  if (!said || !document || !text.is_object()) return std::string(json);
-  if (said->tie_embeddings != config.tie_embeddings) {
-    const detail::JsonFields fields(*document, "config.json");
-    const bool of_transformers = detail::config_reader(fields) == detail::read_transformers;
-    text[of_transformers ? "tie_word_embeddings" : "tie_embeddings"] = config.tie_embeddings;
-  }
-  if (said->eos_token_ids != config.eos_token_ids) {
-    text[std::string(detail::kEosKey)] = detail::eos_json(config.eos_token_ids);
-  }
-  return text.dump(2) + "\n";
-}
-
-#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -32,12 +32,6 @@ struct SpecialTokens {
 
 namespace detail {
 
-/// Whether a tensor is one of the large matrices, which may be stored with less precision.
-[[nodiscard]] inline bool is_matrix(std::string_view canonical) {
-  return canonical.ends_with("_proj.weight") || canonical == "embedding.weight" ||
-         canonical == "lm_head.weight";
-}
-
 /// Collects why a model cannot be what it shall become: only the first reason is kept.
 class ExportCheck {
  public:

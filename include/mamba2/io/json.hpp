@@ -128,9 +128,6 @@ class JsonBuilder : public JsonEvents {
 /// range, a key twice in one object, more than 64 levels of nesting. `name` is the file's.
 [[nodiscard]] Result<Json> parse_json(std::string_view text, std::string_view name);
 
-/// The same of a text that parse_json() takes, with its keys in their order.
-[[nodiscard]] nlohmann::ordered_json parse_ordered_json(std::string_view text);
-
 #if MAMBA2_HAS_DEFINITIONS
 
 MAMBA2_FUNCTION bool read_json(std::string_view text, JsonEvents& events) {
@@ -180,10 +177,6 @@ MAMBA2_FUNCTION Result<Json> parse_json(std::string_view text, std::string_view 
   JsonBuilder builder(text, name);
   if (!read_json(text, builder)) return Error{ErrorCode::malformed, std::move(builder.error)};
   return std::move(builder.document);
-}
-
-MAMBA2_FUNCTION nlohmann::ordered_json parse_ordered_json(std::string_view text) {
-  return nlohmann::ordered_json::parse(spell_out_bare_floats(text), nullptr, false);
 }
 
 #endif

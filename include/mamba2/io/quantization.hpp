@@ -40,10 +40,10 @@
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/formats/scaled_codes.hpp"
-#include "mamba2/io/export.hpp"
 #include "mamba2/io/foreign_quantization.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
+#include "mamba2/io/tensor_names.hpp"
 #endif
 
 namespace mamba2 {
@@ -67,9 +67,6 @@ inline constexpr std::size_t kMaxRotation = 256;
 /// file's, for messages. Errors: malformed, unsupported (another method or version).
 [[nodiscard]] Result<Quantization> parse_quantization(std::string_view json,
                                                       std::string_view name = "config.json");
-
-/// The text of a config.json, which parse_config takes, with this quantization_config.
-[[nodiscard]] std::string set_quantization(std::string_view json, const Quantization& quantization);
 
 /// Joins the tensors of quantized matrices: X.weight gets its type of codes, its shape as a matrix,
 /// the data of X.weight_scale and its rotation. Errors: mismatch (a tensor is missing, or of
@@ -190,23 +187,6 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
     if (of_matrix.error()) return *of_matrix.error();
   }
   return quantization;
-}
-
-MAMBA2_FUNCTION std::string set_quantization(std::string_view json,
-                                             const Quantization& quantization) {
-  using Ordered = nlohmann::ordered_json;
-  Ordered matrices = Ordered::object();
-  for (const auto& [matrix, format] : quantization) {
-    Ordered entry = {{"bits", format.dtype == DType::INT8 ? 8 : 4}};
-    if (format.dtype != DType::INT8) entry["group"] = dtype_block(format.dtype);
-    if (format.rotation > 1) entry["rotation"] = format.rotation;
-    matrices[matrix] = std::move(entry);
-  }
-  Ordered config = detail::parse_ordered_json(json);
-  config[std::string(detail::kQuantizationKey)] = {{"quant_method", detail::kQuantMethod},
-                                                   {"version", detail::kQuantizationVersion},
-                                                   {"matrices", std::move(matrices)}};
-  return config.dump(2) + "\n";
 }
 
 MAMBA2_FUNCTION Result<TensorTable> join_scales(TensorTable tensors,

@@ -65,6 +65,12 @@ namespace detail {
 
 namespace detail {
 
+/// Whether a tensor is one of the large matrices, which may be stored with less precision.
+[[nodiscard]] inline bool is_matrix(std::string_view canonical) {
+  return canonical.ends_with("_proj.weight") || canonical == "embedding.weight" ||
+         canonical == "lm_head.weight";
+}
+
 /// The tensors of block `layer`.
 [[nodiscard]] inline std::vector<TensorSpec> layer_tensors(const Config& config,
                                                            std::size_t layer) {
