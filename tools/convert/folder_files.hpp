@@ -10,6 +10,7 @@
 #include <mamba2/io/eos_tokens.hpp>
 #include <mamba2/io/json_writer.hpp>
 #include <mamba2/mamba2.hpp>
+#include <mamba2/tokenizer/tokenizer_events.hpp>
 #include <mamba2/tokenizer/tokenizer_file.hpp>
 #include <map>
 #include <optional>

@@ -14,6 +14,7 @@
 
 #include "mamba2/io/json_fields.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
+#include "mamba2/tokenizer/tokenizer_events.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 
 namespace mamba2 {
