@@ -90,8 +90,7 @@ inline void read_dt_limit(JsonFields& fields, std::string_view key, Config& conf
 /// Refuses the file as another kind of model unless `value`, found at `key`, is this text.
 inline void require_text(JsonFields& fields, std::string_view key, const Json& value,
                          std::string_view text) {
-  const auto* found = value.get_ptr<const std::string*>();
-  if (found == nullptr || *found != text) {
+  if (!is_text(value, text)) {
     fields.refuse(key, in_quotes(text), describe(value), ErrorCode::unsupported);
   }
 }
@@ -106,7 +105,8 @@ inline void refuse_other_models(JsonFields& fields, std::string_view model_type)
     if (list == nullptr) return fields.refuse("architectures", "a list", describe(*classes));
     for (const Json& name : *list) {
       // "Mamba2Model" is the same without the head, which is the embedding then.
-      if (name != "Mamba2Model") require_text(fields, "architectures", name, "Mamba2ForCausalLM");
+      if (!is_text(name, "Mamba2Model"))
+        require_text(fields, "architectures", name, "Mamba2ForCausalLM");
     }
   }
 }
@@ -134,7 +134,7 @@ inline void refuse_other_blocks(JsonFields& fields) {
 [[nodiscard]] inline Config read_transformers(JsonFields& fields) {
   refuse_other_models(fields, "mamba2");
   refuse_other_blocks(fields);
-  if (const Json* act = fields.find("hidden_act"); act != nullptr && *act != "swish") {
+  if (const Json* act = fields.find("hidden_act"); act != nullptr && !is_text(*act, "swish")) {
     require_text(fields, "hidden_act", *act, "silu");  // "swish" is another name of it
   }
   Config config;
@@ -208,7 +208,7 @@ inline void read_ssm_cfg(JsonFields& fields, Config& config) {
   config.vocab_size = read_padded_vocab(fields);
   config.tie_embeddings = fields.flag("tie_embeddings", true);
   config.eos_token_ids = read_eos(fields, config.vocab_size, 0);
-  const Json none = Json::object();
+  const Json none(Json::value_t::object);
   const Json* arguments = fields.find("ssm_cfg");
   if (arguments != nullptr && !arguments->is_object()) {
     fields.refuse("ssm_cfg", "an object", describe(*arguments));

@@ -53,8 +53,8 @@ class JsonBuilder : public JsonEvents {
     return place(value) != nullptr;
   }
   bool string(std::string& value) override { return place(std::move(value)) != nullptr; }
-  bool start_object(std::size_t /*unknown*/) override { return descend(Json::object()); }
-  bool start_array(std::size_t /*unknown*/) override { return descend(Json::array()); }
+  bool start_object(std::size_t /*unknown*/) override { return descend(Json::value_t::object); }
+  bool start_array(std::size_t /*unknown*/) override { return descend(Json::value_t::array); }
   bool end_object() override { return ascend(); }
   bool end_array() override { return ascend(); }
 
@@ -102,11 +102,11 @@ class JsonBuilder : public JsonEvents {
     return at;
   }
 
-  bool descend(Json empty) {
+  bool descend(Json::value_t empty) {
     if (open_.size() == kMaxDepth) {
       return fail(concat("expected at most ", kMaxDepth, " levels of nesting, found more"));
     }
-    open_.push_back({place(std::move(empty)), key_});
+    open_.push_back({place(Json(empty)), key_});
     return true;
   }
 

@@ -163,8 +163,7 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
   fields.require({"quant_method", "version", "matrices"});
   if (fields.error()) return *fields.error();
   const detail::Json& method = *fields.find("quant_method");
-  const auto* text = method.get_ptr<const std::string*>();
-  if (text == nullptr || *text != detail::kQuantMethod) {
+  if (!detail::is_text(method, detail::kQuantMethod)) {
     fields.refuse("quant_method", "\"mamba2\"", detail::describe(method), ErrorCode::unsupported);
   }
   if (const std::size_t version = fields.integer("version", 1);
@@ -175,7 +174,7 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
   if (!matrices.is_object()) fields.refuse("matrices", "an object", detail::describe(matrices));
   if (fields.error()) return *fields.error();
 
-  for (const auto& [matrix, entry] : matrices.items()) {
+  for (const auto& [matrix, entry] : detail::JsonFields(matrices, name).entries()) {
     const std::string key = detail::concat("matrices.", detail::in_quotes(matrix));
     if (!detail::is_matrix(matrix + ".weight") || !entry.is_object()) {
       fields.refuse(key, "an object, named like a matrix", detail::describe(entry));
