@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <mamba2/export.hpp>
 #include <mamba2/mamba2.hpp>
 #include <span>
 #include <string>

@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything: include this one.
+// The face: what it takes to run a model. What writes models is in export.hpp, what rounds and
+// packs their weights in quantize.hpp.
 #pragma once
 
 #include "mamba2/core/executor.hpp"
-#include "mamba2/core/hash.hpp"
 #include "mamba2/core/platform.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/core/thread_pool.hpp"
-#include "mamba2/formats/encode.hpp"
-#include "mamba2/io/atomic_file.hpp"
 #include "mamba2/io/checkpoint.hpp"
-#include "mamba2/io/fingerprint.hpp"
-#include "mamba2/io/gguf_export.hpp"
-#include "mamba2/io/gguf_writer.hpp"
-#include "mamba2/io/quantization.hpp"
-#include "mamba2/io/safetensors_writer.hpp"
-#include "mamba2/io/transformers_export.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/linear/floats.hpp"
@@ -30,5 +22,4 @@
 #include "mamba2/sequence/state_file.hpp"
 #include "mamba2/text/generate.hpp"
 #include "mamba2/tokenizer/tokenizer.hpp"
-#include "mamba2/tokenizer/tokenizer_export.hpp"
 #include "mamba2/version.hpp"

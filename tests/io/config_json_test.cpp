@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mamba2/core/mapped_file.hpp"
+#include "mamba2/io/update_config.hpp"
 #include "tests/constants.hpp"
 
 using mamba2::Config;

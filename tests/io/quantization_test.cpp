@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/update_config.hpp"
 #include "tests/io/quantized_model.hpp"
 #include "tests/reference/random_weights.hpp"
 

@@ -13,6 +13,7 @@
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/io/export.hpp"
 #include "mamba2/io/quantization.hpp"
+#include "mamba2/io/update_config.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 #include "mamba2/quantize/quantize_rows.hpp"
 #include "tests/io/safetensors_writer.hpp"

@@ -4,14 +4,15 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <mamba2/export.hpp>
 #include <mamba2/io/checkpoint_files.hpp>
 #include <mamba2/io/gguf_metadata.hpp>
 #include <mamba2/io/gguf_value.hpp>
+#include <mamba2/io/json.hpp>
 #include <mamba2/io/json_fields.hpp>
 #include <mamba2/io/stand_in.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/tokenizer/utf8.hpp>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -127,12 +128,12 @@ template <class Value>
 }
 
 /// As "chat_template" of tokenizer_config.json.
-[[nodiscard]] inline nlohmann::ordered_json templates_json(
+[[nodiscard]] inline mamba2::detail::Json templates_json(
     const std::vector<ChatTemplate>& templates) {
   if (templates.size() == 1 && templates[0].name == ChatTemplate::kDefault) {
     return templates[0].text;
   }
-  auto list = nlohmann::ordered_json::array();
+  auto list = mamba2::detail::Json::array();
   for (const auto& [name, text] : templates) list.push_back({{"name", name}, {"template", text}});
   return list;
 }

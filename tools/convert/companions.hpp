@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <mamba2/export.hpp>
 #include <mamba2/io/checkpoint_files.hpp>
 #include <mamba2/io/gguf_checkpoint.hpp>
 #include <mamba2/io/json.hpp>

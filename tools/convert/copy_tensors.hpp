@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <mamba2/export.hpp>
 #include <mamba2/io/checked_read.hpp>
 #include <mamba2/mamba2.hpp>
 #include <numeric>

@@ -6,11 +6,13 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <mamba2/export.hpp>
 #include <mamba2/io/eos_tokens.hpp>
+#include <mamba2/io/json_writer.hpp>
 #include <mamba2/mamba2.hpp>
+#include <mamba2/tokenizer/tokenizer_events.hpp>
 #include <mamba2/tokenizer/tokenizer_file.hpp>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,10 +67,12 @@ inline constexpr std::array<std::string_view, 6> kFolderFiles = {
                                                   const mamba2::SpecialTokens& special,
                                                   const std::vector<mamba2::Token>& eos,
                                                   const std::vector<ChatTemplate>& templates) {
-  nlohmann::ordered_json json = {{"tokenizer_class", "PreTrainedTokenizerFast"}};
-  const auto name_token = [&](const char* key, std::optional<mamba2::Token> id) {
+  mamba2::detail::JsonWriter json;
+  json.start_object();
+  json.member("tokenizer_class", "PreTrainedTokenizerFast");
+  const auto name_token = [&](std::string_view key, std::optional<mamba2::Token> id) {
     if (const auto found = id ? texts.find(*id) : texts.end(); found != texts.end()) {
-      json[key] = found->second;
+      json.member(key, found->second);
     }
   };
   name_token("bos_token", special.bos);
@@ -76,19 +80,23 @@ inline constexpr std::array<std::string_view, 6> kFolderFiles = {
   if (end != eos.end()) name_token("eos_token", *end);
   name_token("unk_token", special.unknown);
   name_token("pad_token", special.pad);
-  json["clean_up_tokenization_spaces"] = false;  // which would change what is decoded
-  if (!templates.empty()) json[std::string(kTemplateKey)] = templates_json(templates);
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  json.member("clean_up_tokenization_spaces", false);  // which would change what is decoded
+  if (!templates.empty()) json.member(kTemplateKey, templates_json(templates));
+  json.end_object();
+  return std::move(json).text() + "\n";
 }
 
 /// The text of a generation_config.json; empty where there is nothing to say.
 [[nodiscard]] inline std::string generation_config(const mamba2::SpecialTokens& special,
                                                    const std::vector<mamba2::Token>& eos) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  if (special.bos) json["bos_token_id"] = *special.bos;
-  if (!eos.empty()) json[std::string(mamba2::detail::kEosKey)] = mamba2::detail::eos_json(eos);
-  if (special.pad) json["pad_token_id"] = *special.pad;
-  return json.empty() ? "" : json.dump(2) + "\n";
+  if (!special.bos && eos.empty() && !special.pad) return "";
+  mamba2::detail::JsonWriter json;
+  json.start_object();
+  if (special.bos) json.member("bos_token_id", *special.bos);
+  if (!eos.empty()) json.member(mamba2::detail::kEosKey, mamba2::detail::eos_json(eos));
+  if (special.pad) json.member("pad_token_id", *special.pad);
+  json.end_object();
+  return std::move(json).text() + "\n";
 }
 
 /// The text of a file that is copied as it is, if it is what its name says. Errors: io, malformed.

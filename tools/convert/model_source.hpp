@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <mamba2/formats/dtype_range.hpp>
 #include <mamba2/io/checked_read.hpp>
 #include <mamba2/mamba2.hpp>
 #include <optional>

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <mamba2/export.hpp>
 #include <mamba2/mamba2.hpp>
 #include <span>
 #include <string>

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <mamba2/io/quantization.hpp>
 #include <mamba2/mamba2.hpp>
 #include <span>
 #include <string>

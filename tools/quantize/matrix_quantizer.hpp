@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <mamba2/formats/dtype_range.hpp>
 #include <mamba2/io/checked_read.hpp>
+#include <mamba2/io/quantization.hpp>
 #include <mamba2/mamba2.hpp>
-#include <mamba2/quantize/quantize_rows.hpp>
+#include <mamba2/quantize.hpp>
 #include <optional>
 #include <span>
 #include <vector>

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <mamba2/io/quantization.hpp>
+#include <mamba2/io/tensor_names.hpp>
 #include <mamba2/kernels/hadamard.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize/quantize_rows.hpp>

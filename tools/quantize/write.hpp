@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <mamba2/io/config_json.hpp>
+#include <mamba2/export.hpp>
 #include <mamba2/mamba2.hpp>
-#include <mamba2/quantize/quantize_rows.hpp>
+#include <mamba2/quantize.hpp>
 #include <memory>
 #include <optional>
 #include <span>

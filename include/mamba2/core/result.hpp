@@ -4,11 +4,11 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "mamba2/core/platform.hpp"
 
@@ -74,10 +74,10 @@ template <class... Parts>
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : outcome_(std::in_place_index<0>, std::move(value)) {}
-  Result(Error error) : outcome_(std::in_place_index<1>, std::move(error)) {}
+  Result(T value) : value_(std::move(value)) {}
+  Result(Error error) : error_(std::move(error)) {}
 
-  [[nodiscard]] bool has_value() const noexcept { return outcome_.index() == 0; }
+  [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
 
   /// The value. On an error: throws std::runtime_error with the message, or, where exceptions are
@@ -90,18 +90,20 @@ class [[nodiscard]] Result {
   }
 
   /// The value; undefined on an error.
-  [[nodiscard]] T& operator*() & noexcept { return *std::get_if<0>(&outcome_); }
-  [[nodiscard]] const T& operator*() const& noexcept { return *std::get_if<0>(&outcome_); }
-  [[nodiscard]] T&& operator*() && noexcept { return std::move(*std::get_if<0>(&outcome_)); }
-  [[nodiscard]] T* operator->() noexcept { return std::get_if<0>(&outcome_); }
-  [[nodiscard]] const T* operator->() const noexcept { return std::get_if<0>(&outcome_); }
+  [[nodiscard]] T& operator*() & noexcept { return *value_; }
+  [[nodiscard]] const T& operator*() const& noexcept { return *value_; }
+  [[nodiscard]] T&& operator*() && noexcept { return *std::move(value_); }
+  [[nodiscard]] T* operator->() noexcept { return &*value_; }
+  [[nodiscard]] const T* operator->() const noexcept { return &*value_; }
 
   /// The error; undefined where there is a value.
-  [[nodiscard]] const Error& error() const& noexcept { return *std::get_if<1>(&outcome_); }
-  [[nodiscard]] Error&& error() && noexcept { return std::move(*std::get_if<1>(&outcome_)); }
+  [[nodiscard]] const Error& error() const& noexcept { return error_; }
+  [[nodiscard]] Error&& error() && noexcept { return std::move(error_); }
 
  private:
-  std::variant<T, Error> outcome_;
+  // Not a std::variant: what that takes to compile is a tenth of the library.
+  std::optional<T> value_;
+  Error error_ = {};
 };
 
 /// Success, or the Error.
@@ -109,19 +111,19 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : outcome_(std::in_place_index<1>, std::move(error)) {}
+  Result(Error error) : error_(std::move(error)) {}
 
-  [[nodiscard]] bool has_value() const noexcept { return outcome_.index() == 0; }
+  [[nodiscard]] bool has_value() const noexcept { return !error_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
 
   void value() const {
     if (!has_value()) detail::raise(error());
   }
-  [[nodiscard]] const Error& error() const& noexcept { return *std::get_if<1>(&outcome_); }
-  [[nodiscard]] Error&& error() && noexcept { return std::move(*std::get_if<1>(&outcome_)); }
+  [[nodiscard]] const Error& error() const& noexcept { return *error_; }
+  [[nodiscard]] Error&& error() && noexcept { return *std::move(error_); }
 
  private:
-  std::variant<std::monostate, Error> outcome_;
+  std::optional<Error> error_;
 };
 
 }  // namespace MAMBA2_ISA

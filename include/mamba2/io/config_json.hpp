@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/json.hpp"
@@ -34,11 +33,6 @@ inline namespace MAMBA2_ISA {
 [[nodiscard]] Result<Config> parse_config(std::string_view json,
                                           std::string_view name = "config.json",
                                           std::vector<std::string>* notes = nullptr);
-
-/// The text of a config.json, which parse_config takes, with what a checkpoint has decided in the
-/// end (Checkpoint::config()) where the text says otherwise: whether the head is the embedding, and
-/// the tokens that end a text.
-[[nodiscard]] std::string update_config(std::string_view json, const Config& config);
 
 namespace detail {
 
@@ -96,8 +90,7 @@ inline void read_dt_limit(JsonFields& fields, std::string_view key, Config& conf
 /// Refuses the file as another kind of model unless `value`, found at `key`, is this text.
 inline void require_text(JsonFields& fields, std::string_view key, const Json& value,
                          std::string_view text) {
-  const auto* found = value.get_ptr<const std::string*>();
-  if (found == nullptr || *found != text) {
+  if (!is_text(value, text)) {
     fields.refuse(key, in_quotes(text), describe(value), ErrorCode::unsupported);
   }
 }
@@ -112,7 +105,8 @@ inline void refuse_other_models(JsonFields& fields, std::string_view model_type)
     if (list == nullptr) return fields.refuse("architectures", "a list", describe(*classes));
     for (const Json& name : *list) {
       // "Mamba2Model" is the same without the head, which is the embedding then.
-      if (name != "Mamba2Model") require_text(fields, "architectures", name, "Mamba2ForCausalLM");
+      if (!is_text(name, "Mamba2Model"))
+        require_text(fields, "architectures", name, "Mamba2ForCausalLM");
     }
   }
 }
@@ -140,7 +134,7 @@ inline void refuse_other_blocks(JsonFields& fields) {
 [[nodiscard]] inline Config read_transformers(JsonFields& fields) {
   refuse_other_models(fields, "mamba2");
   refuse_other_blocks(fields);
-  if (const Json* act = fields.find("hidden_act"); act != nullptr && *act != "swish") {
+  if (const Json* act = fields.find("hidden_act"); act != nullptr && !is_text(*act, "swish")) {
     require_text(fields, "hidden_act", *act, "silu");  // "swish" is another name of it
   }
   Config config;
@@ -214,7 +208,7 @@ inline void read_ssm_cfg(JsonFields& fields, Config& config) {
   config.vocab_size = read_padded_vocab(fields);
   config.tie_embeddings = fields.flag("tie_embeddings", true);
   config.eos_token_ids = read_eos(fields, config.vocab_size, 0);
-  const Json none = Json::object();
+  const Json none(Json::value_t::object);
   const Json* arguments = fields.find("ssm_cfg");
   if (arguments != nullptr && !arguments->is_object()) {
     fields.refuse("ssm_cfg", "an object", describe(*arguments));
@@ -280,26 +274,6 @@ inline Result<Config> parse_config(std::string_view json, std::string_view name,
   if (notes != nullptr) notes->insert(notes->end(), fields.notes().begin(), fields.notes().end());
   return config;
 }
-
-#if MAMBA2_HAS_DEFINITIONS
-
-MAMBA2_FUNCTION std::string update_config(std::string_view json, const Config& config) {
-  const Result<Config> said = parse_config(json);
-  const Result<detail::Json> document = detail::parse_json(json, "config.json");
-  auto text = detail::parse_ordered_json(json);
-  if (!said || !document || !text.is_object()) return std::string(json);
-  if (said->tie_embeddings != config.tie_embeddings) {
-    const detail::JsonFields fields(*document, "config.json");
-    const bool of_transformers = detail::config_reader(fields) == detail::read_transformers;
-    text[of_transformers ? "tie_word_embeddings" : "tie_embeddings"] = config.tie_embeddings;
-  }
-  if (said->eos_token_ids != config.eos_token_ids) {
-    text[std::string(detail::kEosKey)] = detail::eos_json(config.eos_token_ids);
-  }
-  return text.dump(2) + "\n";
-}
-
-#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -91,7 +91,7 @@ class EosTokens {
 };
 
 /// Such a key of a config.json: one id, a list of several, or null.
-[[nodiscard]] inline nlohmann::ordered_json eos_json(const std::vector<Token>& ids) {
+[[nodiscard]] inline Json eos_json(const std::vector<Token>& ids) {
   if (ids.empty()) return nullptr;
   if (ids.size() == 1) return ids[0];
   return ids;

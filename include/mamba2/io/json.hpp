@@ -53,8 +53,8 @@ class JsonBuilder : public JsonEvents {
     return place(value) != nullptr;
   }
   bool string(std::string& value) override { return place(std::move(value)) != nullptr; }
-  bool start_object(std::size_t /*unknown*/) override { return descend(Json::object()); }
-  bool start_array(std::size_t /*unknown*/) override { return descend(Json::array()); }
+  bool start_object(std::size_t /*unknown*/) override { return descend(Json::value_t::object); }
+  bool start_array(std::size_t /*unknown*/) override { return descend(Json::value_t::array); }
   bool end_object() override { return ascend(); }
   bool end_array() override { return ascend(); }
 
@@ -102,11 +102,11 @@ class JsonBuilder : public JsonEvents {
     return at;
   }
 
-  bool descend(Json empty) {
+  bool descend(Json::value_t empty) {
     if (open_.size() == kMaxDepth) {
       return fail(concat("expected at most ", kMaxDepth, " levels of nesting, found more"));
     }
-    open_.push_back({place(std::move(empty)), key_});
+    open_.push_back({place(Json(empty)), key_});
     return true;
   }
 
@@ -127,9 +127,6 @@ class JsonBuilder : public JsonEvents {
 /// {"__float__": "Infinity"}. Error malformed, with the line: a syntax error, a number out of
 /// range, a key twice in one object, more than 64 levels of nesting. `name` is the file's.
 [[nodiscard]] Result<Json> parse_json(std::string_view text, std::string_view name);
-
-/// The same of a text that parse_json() takes, with its keys in their order.
-[[nodiscard]] nlohmann::ordered_json parse_ordered_json(std::string_view text);
 
 #if MAMBA2_HAS_DEFINITIONS
 
@@ -180,10 +177,6 @@ MAMBA2_FUNCTION Result<Json> parse_json(std::string_view text, std::string_view 
   JsonBuilder builder(text, name);
   if (!read_json(text, builder)) return Error{ErrorCode::malformed, std::move(builder.error)};
   return std::move(builder.document);
-}
-
-MAMBA2_FUNCTION nlohmann::ordered_json parse_ordered_json(std::string_view text) {
-  return nlohmann::ordered_json::parse(spell_out_bare_floats(text), nullptr, false);
 }
 
 #endif

@@ -40,6 +40,12 @@ namespace detail {
   return std::nullopt;
 }
 
+/// Whether a value is this text. (Comparing Json with a literal takes the compiler much longer.)
+[[nodiscard]] inline bool is_text(const Json& value, std::string_view text) {
+  const auto* found = value.get_ptr<const std::string*>();
+  return found != nullptr && *found == text;
+}
+
 /// What a JSON value is, for the "found" of a message.
 [[nodiscard]] inline std::string describe(const Json& value) {
   if (const auto* text = value.get_ptr<const std::string*>()) return in_quotes(*text);

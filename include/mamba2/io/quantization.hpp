@@ -41,7 +41,6 @@
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/formats/scaled_codes.hpp"
-#include "mamba2/io/export.hpp"
 #include "mamba2/io/foreign_quantization.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
@@ -75,9 +74,6 @@ inline constexpr std::size_t kMaxRotation = 256;
 /// be. `name` is that of config.json, for messages. Errors: mismatch, malformed.
 [[nodiscard]] Result<void> check_quantization(const Quantization& quantization,
                                               const Config& config, std::string_view name);
-
-/// The text of a config.json, which parse_config takes, with this quantization_config.
-[[nodiscard]] std::string set_quantization(std::string_view json, const Quantization& quantization);
 
 /// Joins the tensors of quantized matrices: X.weight gets its type of codes, its shape as a matrix,
 /// the data of X.weight_scale and its rotation. Errors: mismatch (a tensor is missing, or of
@@ -172,8 +168,7 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
   fields.require({"quant_method", "version", "matrices"});
   if (fields.error()) return *fields.error();
   const detail::Json& method = *fields.find("quant_method");
-  const auto* text = method.get_ptr<const std::string*>();
-  if (text == nullptr || *text != detail::kQuantMethod) {
+  if (!detail::is_text(method, detail::kQuantMethod)) {
     fields.refuse("quant_method", "\"mamba2\"", detail::describe(method), ErrorCode::unsupported);
   }
   if (const std::size_t version = fields.integer("version", 1);
@@ -184,7 +179,7 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
   if (!matrices.is_object()) fields.refuse("matrices", "an object", detail::describe(matrices));
   if (fields.error()) return *fields.error();
 
-  for (const auto& [matrix, entry] : matrices.items()) {
+  for (const auto& [matrix, entry] : detail::JsonFields(matrices, name).entries()) {
     const std::string key = detail::concat("matrices.", detail::in_quotes(matrix));
     if (!entry.is_object()) {
       fields.refuse(key, "an object", detail::describe(entry));
@@ -218,23 +213,6 @@ MAMBA2_FUNCTION Result<void> check_quantization(const Quantization& quantization
     }
   }
   return {};
-}
-
-MAMBA2_FUNCTION std::string set_quantization(std::string_view json,
-                                             const Quantization& quantization) {
-  using Ordered = nlohmann::ordered_json;
-  Ordered matrices = Ordered::object();
-  for (const auto& [matrix, format] : quantization) {
-    Ordered entry = {{"bits", format.dtype == DType::INT8 ? 8 : 4}};
-    if (format.dtype != DType::INT8) entry["group"] = dtype_block(format.dtype);
-    if (format.rotation > 1) entry["rotation"] = format.rotation;
-    matrices[matrix] = std::move(entry);
-  }
-  Ordered config = detail::parse_ordered_json(json);
-  config[std::string(detail::kQuantizationKey)] = {{"quant_method", detail::kQuantMethod},
-                                                   {"version", detail::kQuantizationVersion},
-                                                   {"matrices", std::move(matrices)}};
-  return config.dump(2) + "\n";
 }
 
 MAMBA2_FUNCTION Result<TensorTable> join_scales(TensorTable tensors,

@@ -18,8 +18,7 @@
 #include "mamba2/io/tensor_stream.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
-#include <nlohmann/json.hpp>
-
+#include "mamba2/io/json_writer.hpp"
 #include "mamba2/io/printable.hpp"
 #endif
 
@@ -77,13 +76,22 @@ MAMBA2_FUNCTION Result<void> SafetensorsWriter::add_tensor(std::string_view name
 }
 
 MAMBA2_FUNCTION Result<void> SafetensorsWriter::start(ByteSink sink) {
-  nlohmann::ordered_json header = {{"__metadata__", {{"format", "pt"}}}};
+  detail::JsonWriter header(-1);
+  header.start_object();
+  header.key("__metadata__");
+  header.start_object();
+  header.member("format", "pt");
+  header.end_object();
   for (const Entry& entry : entries_) {
-    header[entry.name] = {{"dtype", dtype_name(entry.dtype)},
-                          {"shape", entry.shape},
-                          {"data_offsets", {entry.begin, entry.end}}};
+    header.key(entry.name);
+    header.start_object();
+    header.member("dtype", dtype_name(entry.dtype));
+    header.member("shape", entry.shape);
+    header.member("data_offsets", {entry.begin, entry.end});
+    header.end_object();
   }
-  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  header.end_object();
+  std::string text = std::move(header).text();
   text.resize(detail::round_up(text.size(), 8), ' ');  // so that data is aligned
   const std::uint64_t length = text.size();
   std::vector<std::byte> bytes(sizeof length + text.size());

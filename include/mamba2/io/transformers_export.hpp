@@ -17,9 +17,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "mamba2/io/eos_tokens.hpp"
+#include "mamba2/io/json.hpp"
+#include "mamba2/io/json_fields.hpp"
+#include "mamba2/io/json_writer.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #endif
 
@@ -43,7 +46,7 @@ inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// `expand`, from which transformers computes int(expand * hidden_size).
-[[nodiscard]] inline nlohmann::ordered_json expand_factor(const Config& c) {
+[[nodiscard]] inline Json expand_factor(const Config& c) {
   if (c.d_inner % c.d_model == 0) return c.d_inner / c.d_model;
   const auto d_model = static_cast<double>(c.d_model);
   double expand = static_cast<double>(c.d_inner) / d_model;
@@ -55,7 +58,7 @@ namespace detail {
 
 /// A float as the number that people wrote: 1e-05, not 9.99999975e-06.
 [[nodiscard]] inline double shortest(float value) {
-  return nlohmann::json::parse(concat(value)).get<double>();
+  return *number_of(*parse_json(concat(value), "a float"));
 }
 
 }  // namespace detail
@@ -68,39 +71,42 @@ MAMBA2_FUNCTION Result<void> check_transformers_export(const Config& config) {
 
 MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTokens& special,
                                                 DType matrices) {
-  nlohmann::ordered_json json = {{"architectures", {"Mamba2ForCausalLM"}},
-                                 {"model_type", "mamba2"},
-                                 {"hidden_size", c.d_model},
-                                 {"num_hidden_layers", c.n_layer},
-                                 {"vocab_size", c.vocab_size},
-                                 {"expand", detail::expand_factor(c)},
-                                 {"head_dim", c.headdim},
-                                 {"num_heads", c.nheads()},
-                                 {"state_size", c.d_state},
-                                 {"n_groups", c.ngroups},
-                                 {"conv_kernel", c.d_conv},
-                                 {"chunk_size", 256},
-                                 {"use_bias", c.bias},
-                                 {"use_conv_bias", c.conv_bias},
-                                 {"hidden_act", "silu"},
-                                 {"layer_norm_epsilon", detail::shortest(c.norm_eps)},
-                                 {"rms_norm", true},
-                                 {"residual_in_fp32", true},
-                                 {"tie_word_embeddings", c.tie_embeddings}};
+  detail::JsonWriter json;
+  json.start_object();
+  json.member("architectures", detail::Json::array({"Mamba2ForCausalLM"}));
+  json.member("model_type", "mamba2");
+  json.member("hidden_size", c.d_model);
+  json.member("num_hidden_layers", c.n_layer);
+  json.member("vocab_size", c.vocab_size);
+  json.member("expand", detail::expand_factor(c));
+  json.member("head_dim", c.headdim);
+  json.member("num_heads", c.nheads());
+  json.member("state_size", c.d_state);
+  json.member("n_groups", c.ngroups);
+  json.member("conv_kernel", c.d_conv);
+  json.member("chunk_size", 256);
+  json.member("use_bias", c.bias);
+  json.member("use_conv_bias", c.conv_bias);
+  json.member("hidden_act", "silu");
+  json.member("layer_norm_epsilon", detail::shortest(c.norm_eps));
+  json.member("rms_norm", true);
+  json.member("residual_in_fp32", true);
+  json.member("tie_word_embeddings", c.tie_embeddings);
   if (c.dt_min > 0.0F || !std::isinf(c.dt_max)) {  // else the default; JSON has no infinity
     const float most = std::min(c.dt_max, std::numeric_limits<float>::max());
-    json["time_step_limit"] = {detail::shortest(c.dt_min), detail::shortest(most)};
+    json.member("time_step_limit", {detail::shortest(c.dt_min), detail::shortest(most)});
   }
-  const auto set_token = [&json](std::string_view key, std::optional<Token> id) {
-    json[std::string(key)] = id ? nlohmann::ordered_json(*id) : nlohmann::ordered_json();
+  const auto token = [](std::optional<Token> id) {
+    return id ? detail::Json(*id) : detail::Json();
   };
-  set_token("bos_token_id", special.bos);
-  set_token("pad_token_id", special.pad);
-  json[std::string(detail::kEosKey)] = detail::eos_json(c.eos_token_ids);
-  json["torch_dtype"] = matrices == DType::F16    ? "float16"
-                        : matrices == DType::BF16 ? "bfloat16"
-                                                  : "float32";
-  return json.dump(2) + "\n";
+  json.member("bos_token_id", token(special.bos));
+  json.member("pad_token_id", token(special.pad));
+  json.member(detail::kEosKey, detail::eos_json(c.eos_token_ids));
+  json.member("torch_dtype", matrices == DType::F16    ? "float16"
+                             : matrices == DType::BF16 ? "bfloat16"
+                                                       : "float32");
+  json.end_object();
+  return std::move(json).text() + "\n";
 }
 
 MAMBA2_FUNCTION std::vector<ExportedTensor> transformers_export(const Config& config,

@@ -17,6 +17,8 @@
 #if MAMBA2_HAS_DEFINITIONS
 #include <cstdint>
 
+#include "mamba2/io/json.hpp"
+#include "mamba2/io/printable.hpp"
 #include "mamba2/tokenizer/tokenizer_gguf.hpp"
 #endif
 

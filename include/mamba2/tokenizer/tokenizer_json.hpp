@@ -14,6 +14,7 @@
 
 #include "mamba2/io/json_fields.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
+#include "mamba2/tokenizer/tokenizer_events.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 
 namespace mamba2 {
@@ -190,7 +191,7 @@ inline Result<void> read_model(JsonFields& root, TokenizerFile& file) {
     return text != nullptr && text->empty();
   };
   const Json* type = model.find_value("type");  // files of early versions have none
-  expect("type", "\"BPE\"", type != nullptr && *type == "BPE");
+  expect("type", "\"BPE\"", type != nullptr && is_text(*type, "BPE"));
   const Json* dropout = model.find_value("dropout");
   expect("dropout", "null or 0", dropout != nullptr && number_of(*dropout) == 0.0);
   for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mamba2/tokenizer/tokenizer_file.hpp"
+#include "mamba2/tokenizer/tokenizer_events.hpp"
 
 #include <doctest/doctest.h>
 
