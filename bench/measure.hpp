@@ -66,7 +66,9 @@ class Measurement {
     auto weights = request_.random ? random_weights_of_shape() : weights_of_file();
     if (!weights) return std::move(weights).error();
     packed_ = {weights->arena.data(), weights->arena.size()};
-    in_proj_ = weights->layers.front().mixer.in_proj.format;
+    mamba2::all_matrices(*weights, [&](const mamba2::Slot& slot, const mamba2::Matrix& m) {
+      if (slot.role == mamba2::Role::matrix) format_ = m.format;
+    });
     head_bytes_ = weights->lm_head.bytes();
     model_ = mamba2::AnyModel::from_weights(*std::move(weights));
     return {};
@@ -164,7 +166,7 @@ class Measurement {
   [[nodiscard]] mamba2::Result<Row> decode_batch(std::size_t sequences, const Threads& threads) {
     auto batch = model_->batch({.tokens = sequences, .workers = {.executor = threads.executor}});
     if (!batch) return std::move(batch).error();
-    auto empty = mamba2::State::create(model_->config(), request_.state);
+    auto empty = mamba2::State::create(model_->config(), {.precision = request_.state});
     if (!empty) return std::move(empty).error();
     std::vector<mamba2::State> states(sequences, *empty);
     const std::vector<mamba2::Token> tokens = random_tokens(sequences);
@@ -277,7 +279,7 @@ class Measurement {
     constexpr double kLeast = 0.01;  // seconds
     const double reading = std::max(kLeast, expected / 4.0);
     const double calculating = std::max(kLeast, expected / 8.0);
-    const double matrix = operations.matrix / matrix_peak(*in_proj_, threads, calculating);
+    const double matrix = operations.matrix / matrix_peak(*format_, threads, calculating);
     const double ssm = operations.ssm / peak<FmaUnit>(threads, calculating);
     return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + ssm)};
   }
@@ -299,7 +301,7 @@ class Measurement {
     row.baseline_rss = baseline_rss_;
     row.memory_required = memory_required_;
     row.weight_bytes = model_->weight_bytes();
-    row.state_bytes = mamba2::State::bytes(model_->config(), request_.state);
+    row.state_bytes = mamba2::State::bytes(model_->config(), {.precision = request_.state});
     return row;
   }
 
@@ -327,8 +329,8 @@ class Measurement {
   const Request& request_;
   const mamba2::Plan& plan_;
   std::optional<mamba2::AnyModel> model_;
-  std::span<const std::byte> packed_;  // the model's weights
-  const mamba2::Format* in_proj_ = nullptr;
+  std::span<const std::byte> packed_;       // the model's weights
+  const mamba2::Format* format_ = nullptr;  // of the layers' matrices
   std::size_t head_bytes_ = 0;
   double load_s_ = 0.0;
   std::size_t baseline_rss_ = 0;

@@ -69,8 +69,8 @@ double difference(const Config& config) {
   weights.embedding = dequantized(packed.embedding);
   if (!config.tie_embeddings) weights.lm_head = dequantized(packed.lm_head);
   for (std::size_t i = 0; i < config.n_layer; ++i) {
-    weights.blocks[i].in_proj = dequantized(packed.layers[i].mixer.in_proj);
-    weights.blocks[i].out_proj = dequantized(packed.layers[i].mixer.out_proj);
+    weights.blocks[i].in_proj = dequantized(packed.layers[i].mamba2().in_proj);
+    weights.blocks[i].out_proj = dequantized(packed.layers[i].mamba2().out_proj);
   }
   const auto tokens = reference::Random(12).tokens(70, config.vocab_size);
   const auto expected = reference::forward(config, weights, tokens);

@@ -100,9 +100,10 @@ void check_packed_alike(const Config& config, DType blocks) {
   CHECK(same_bands(found.embedding, original.embedding));
   CHECK(same_bands(found.lm_head, original.lm_head));
   for (std::size_t i = 0; i < config.n_layer; ++i) {
-    CHECK(found.layers[i].mixer.out_proj.rotation == original.layers[i].mixer.out_proj.rotation);
-    CHECK(same_bands(found.layers[i].mixer.in_proj, original.layers[i].mixer.in_proj));
-    CHECK(same_bands(found.layers[i].mixer.out_proj, original.layers[i].mixer.out_proj));
+    CHECK(found.layers[i].mamba2().out_proj.rotation ==
+          original.layers[i].mamba2().out_proj.rotation);
+    CHECK(same_bands(found.layers[i].mamba2().in_proj, original.layers[i].mamba2().in_proj));
+    CHECK(same_bands(found.layers[i].mamba2().out_proj, original.layers[i].mamba2().out_proj));
   }
 }
 
@@ -175,12 +176,13 @@ TEST_CASE("quantized checkpoints: Mixed models are those of the policies, to the
   const QuantizedModel groups = quantized(groups_config(), DType::INT4_G32, 256);
   CHECK(quantized_logits<Mixed>(groups) == quantized_logits<mamba2::Int4>(groups));
   CHECK(quantized_logits<Mixed>(groups, 3) == quantized_logits<Mixed>(groups));
-  CHECK(weights_of<Mixed>(groups).layers[0].mixer.out_proj.format ==
+  CHECK(weights_of<Mixed>(groups).layers[0].mamba2().out_proj.format ==
         &mamba2::kFormat<mamba2::Int4Groups<32>>);
-  CHECK(weights_of<Mixed>(groups).layers[1].mixer.out_proj.rotation == 64);
+  CHECK(weights_of<Mixed>(groups).layers[1].mamba2().out_proj.rotation == 64);
   CHECK(weights_of<Mixed>(quantized(groups_config(), DType::INT8, 1))
             .layers[1]
-            .mixer.out_proj.rotation == 1);
+            .mamba2()
+            .out_proj.rotation == 1);
 }
 
 TEST_CASE("quantized checkpoints: every other policy has their values, rotated as it rotates") {
@@ -190,12 +192,12 @@ TEST_CASE("quantized checkpoints: every other policy has their values, rotated a
     const auto exact = weights_of<mamba2::Fp32>(model);
     const auto mixed = weights_of<Mixed>(model);
     const auto int8 = weights_of<mamba2::Int8>(model);
-    CHECK(exact.layers[0].mixer.out_proj.rotation == 1);
-    CHECK(mixed.layers[0].mixer.out_proj.rotation == rotation);
-    CHECK(int8.layers[0].mixer.out_proj.rotation == 256);
+    CHECK(exact.layers[0].mamba2().out_proj.rotation == 1);
+    CHECK(mixed.layers[0].mamba2().out_proj.rotation == rotation);
+    CHECK(int8.layers[0].mamba2().out_proj.rotation == 256);
     CHECK(row_error(exact.embedding, mixed.embedding) == 0.0);
-    CHECK(row_error(exact.layers[1].mixer.in_proj, mixed.layers[1].mixer.in_proj) == 0.0);
-    CHECK(row_error(exact.layers[1].mixer.in_proj, int8.layers[1].mixer.in_proj) <
+    CHECK(row_error(exact.layers[1].mamba2().in_proj, mixed.layers[1].mamba2().in_proj) == 0.0);
+    CHECK(row_error(exact.layers[1].mamba2().in_proj, int8.layers[1].mamba2().in_proj) <
           0.5 / 127.0 + 1e-6);
     // Models that differ in the rounding of activations only, and of weights once more.
     const auto exact_logits = quantized_logits<mamba2::Fp32>(model);
@@ -223,10 +225,10 @@ TEST_CASE("quantized checkpoints: matrices of all kinds in one, the memory foret
           Model::load(*checkpoint).value().weight_bytes());
   });
   const auto weights = weights_of<Mixed>(model);
-  CHECK(weights.layers[0].mixer.in_proj.format == &mamba2::kFormat<mamba2::Fp32>);
-  CHECK(weights.layers[0].mixer.out_proj.rotation == 128);
-  CHECK(weights.layers[1].mixer.in_proj.format == &mamba2::kFormat<mamba2::Int4Groups<128>>);
-  CHECK(weights.layers[1].mixer.out_proj.rotation == 1);
+  CHECK(weights.layers[0].mamba2().in_proj.format == &mamba2::kFormat<mamba2::Fp32>);
+  CHECK(weights.layers[0].mamba2().out_proj.rotation == 128);
+  CHECK(weights.layers[1].mamba2().in_proj.format == &mamba2::kFormat<mamba2::Int4Groups<128>>);
+  CHECK(weights.layers[1].mamba2().out_proj.rotation == 1);
   const auto exact_logits = quantized_logits<mamba2::Fp32>(model);
   const std::vector<double> expected(exact_logits.begin(), exact_logits.end());
   const auto found = quantized_logits<Mixed>(model);
@@ -246,8 +248,8 @@ TEST_CASE("quantized checkpoints: a file of version 1 is the model that it was m
   for (std::size_t i = 0; i < 2; ++i) {
     // Half a step, of which there are eight to the largest weight of a group, or what the search
     // has cut off that one; rotated, several of such errors.
-    CHECK(row_error(expected.layers[i].mixer.in_proj, found.layers[i].mixer.in_proj) < 0.12);
-    CHECK(row_error(expected.layers[i].mixer.out_proj, found.layers[i].mixer.out_proj) < 0.2);
+    CHECK(row_error(expected.layers[i].mamba2().in_proj, found.layers[i].mamba2().in_proj) < 0.12);
+    CHECK(row_error(expected.layers[i].mamba2().out_proj, found.layers[i].mamba2().out_proj) < 0.2);
   }
 }
 

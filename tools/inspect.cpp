@@ -158,9 +158,9 @@ void print_memory(const Checkpoint& checkpoint) {
     std::printf("  %-8s %10.1f %10.1f %10.1f %10.1f\n", std::string(weights).c_str(),
                 mega(bytes.weights), mega(bytes.state), mega(bytes.scratch), mega(bytes.peak()));
   }
-  std::printf(
-      "with the state in FP16 (half of it) %.1f less\n",
-      mega(mamba2::State::bytes(c) - mamba2::State::bytes(c, mamba2::StatePrecision::fp16)));
+  std::printf("with the state in FP16 (half of it) %.1f less\n",
+              mega(mamba2::State::bytes(c) -
+                   mamba2::State::bytes(c, {.precision = mamba2::StatePrecision::fp16})));
 }
 
 }  // namespace

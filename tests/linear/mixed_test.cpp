@@ -171,8 +171,9 @@ TEST_CASE("Mixed models keep the weights of their files, and agree with the orac
     CHECK(error_of(weights.embedding, model.weights.embedding) <= bound);
     CHECK(error_of(weights.lm_head, model.weights.lm_head) <= bound);
     for (std::size_t i = 0; i < model.config.n_layer; ++i) {
-      CHECK(error_of(weights.layers[i].mixer.in_proj, model.weights.blocks[i].in_proj) <= bound);
-      CHECK(error_of(weights.layers[i].mixer.out_proj, model.weights.blocks[i].out_proj) <= bound);
+      CHECK(error_of(weights.layers[i].mamba2().in_proj, model.weights.blocks[i].in_proj) <= bound);
+      CHECK(error_of(weights.layers[i].mamba2().out_proj, model.weights.blocks[i].out_proj) <=
+            bound);
     }
 
     const auto tokens = reference::Random(12).tokens(40, model.config.vocab_size);
@@ -207,7 +208,7 @@ TEST_CASE("Mixed models have a format for each matrix, the same bits with any nu
   const auto weights = mamba2::load_weights(checkpoint, mamba2::kPlan<Mixed>).value();
   CHECK(weights.embedding.format == &mamba2::kFormat<mamba2::Fp16>);
   CHECK(weights.lm_head.format == &mamba2::kFormat<mamba2::Q6_K>);
-  CHECK(weights.layers[1].mixer.out_proj.format == &mamba2::kFormat<mamba2::Q4_0>);
+  CHECK(weights.layers[1].mamba2().out_proj.format == &mamba2::kFormat<mamba2::Q4_0>);
   for (const auto& stored : {StoredModel(DType::Q4_0, DType::F16, DType::Q6_K),
                              StoredModel(DType::Q4_K, DType::Q8_0, DType::BF16)}) {
     const Checkpoint mixed = stored.checkpoint();

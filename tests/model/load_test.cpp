@@ -146,7 +146,7 @@ TEST_CASE("the largest weights come back as what they were") {
           return mamba2::load_weights(checkpoint.value(), mamba2::kPlan<WeightT>).value();
         });
     std::vector<float> row(rotated_config().d_model);
-    loaded.layers[0].mixer.in_proj.row(0, row.data());
+    loaded.layers[0].mamba2().in_proj.row(0, row.data());
     CHECK(double{row[1]} == doctest::Approx(-value).epsilon(0.08));  // half a step of 1/7
     CHECK(double{row[0]} == doctest::Approx(value).epsilon(0.08));
   };

@@ -150,15 +150,18 @@ TEST_CASE("memory that is too small or not aligned is refused with the numbers")
                        [&](Memory memory) { return model.session(session_in(memory)); });
   check_memory_refused("batch", Model::batch_bytes(config, batch_in({})),
                        [&](Memory memory) { return model.batch(batch_in(memory)); });
-  check_memory_refused(
-      "state", mamba2::State::bytes(config, StatePrecision::fp16),
-      [&](Memory memory) { return mamba2::State::create(config, StatePrecision::fp16, memory); });
+  check_memory_refused("state", mamba2::State::bytes(config, {.precision = StatePrecision::fp16}),
+                       [&](Memory memory) {
+                         return mamba2::State::create(config, {.precision = StatePrecision::fp16},
+                                                      memory);
+                       });
 }
 
 TEST_CASE("a State in the application's memory is a value") {
   const auto config = tests::small_config();
   const Memory memory(mamba2::State::bytes(config));
-  mamba2::State state = mamba2::State::create(config, StatePrecision::fp32, memory.bytes()).value();
+  mamba2::State state =
+      mamba2::State::create(config, {.precision = StatePrecision::fp32}, memory.bytes()).value();
   CHECK(state.conv(0)[0] == 0.0F);
   state.conv(0)[0] = 1.0F;
   mamba2::State fork = state;

@@ -102,6 +102,6 @@ TEST_CASE("the model says how many bytes it holds and a token needs") {
   CHECK(mamba2::Mamba2Model<Fp32>::memory_required(config, {.prefill_batch = 1}).scratch <
         needed.scratch);
   CHECK(mamba2::State::bytes(config) == 4 * (2 * (3 * 32 + 4 * 4 * 4) + 8));
-  CHECK(mamba2::State::bytes(config, mamba2::StatePrecision::fp16) ==
+  CHECK(mamba2::State::bytes(config, {.precision = mamba2::StatePrecision::fp16}) ==
         2 * (4 * 3 * 32 + 2 * 4 * 4 * 4) + 4 * 8);
 }

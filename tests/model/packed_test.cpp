@@ -298,8 +298,9 @@ TEST_CASE("packed files that lie are refused") {
         "file: d_model must be in 1..131072, found 0");
   CHECK(error([](PackedHeader& h) { h.config.vocab_size *= 2; }).find("weights must have ") !=
         std::string::npos);
-  CHECK(error([](PackedHeader& h) { h.config.n_layer = 60000; }).find("formats and 60000 rotations") !=
-        std::string::npos);
+  CHECK(error([](PackedHeader& h) {
+          h.config.n_layer = 60000;
+        }).find("formats and 60000 rotations") != std::string::npos);
   CHECK(error([](PackedHeader& h) {
           h.config.n_layer = 60000;
           h.formats.resize(120002);
@@ -356,7 +357,7 @@ TEST_CASE("packed values that are not finite are refused") {
     return packed_error(file.bytes()).message;
   };
   CHECK(error(weights.norm_f, NAN) == "file: norm_f.weight must have finite values");
-  const mamba2::Mamba2Weights& mixer = weights.layers[1].mixer;
+  const mamba2::Mamba2Weights& mixer = weights.layers[1].mamba2();
   CHECK(error(mixer.ssm.A, 1.0F) ==
         "file: layers.1.mixer.A_log must have finite values, and A at most 0");
   CHECK(error(mixer.conv.weight + 5, INFINITY) ==

@@ -123,8 +123,8 @@ void check_prefill(const mamba2::Mamba2Model<WeightT>& model, std::size_t count,
                    std::size_t threads, StatePrecision precision) {
   const std::size_t vocab_size = model.config().vocab_size;
   const auto texts = prompts(count, vocab_size);
-  std::vector<mamba2::State> states(count,
-                                    mamba2::State::create(model.config(), precision).value());
+  std::vector<mamba2::State> states(
+      count, mamba2::State::create(model.config(), {.precision = precision}).value());
   std::vector<std::vector<float>> logits(count);
   std::vector<Reading> readings;
   for (std::size_t i = 0; i < count; ++i) {

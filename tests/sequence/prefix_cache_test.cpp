@@ -76,9 +76,9 @@ TEST_CASE("the longest prefix is found") {
 
   mamba2::State state = numbered(0);
   CHECK(cache.find(2, Tokens{1, 2, 3, 4}, state) == 0);  // another model
-  auto half =
-      mamba2::State::create(reference::variants().front().config, mamba2::StatePrecision::fp16)
-          .value();
+  auto half = mamba2::State::create(reference::variants().front().config,
+                                    {.precision = mamba2::StatePrecision::fp16})
+                  .value();
   CHECK(cache.find(1, Tokens{1, 2, 3, 4}, half) == 0);
   CHECK(!cache.insert(1, {}, state));
 

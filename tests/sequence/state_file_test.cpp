@@ -138,7 +138,7 @@ TEST_CASE("the bytes of a state file are what the header says, on every machine"
   put(0x40000000U, 4);  // 2
   put(mamba2::Hash::of(expected), 8);
   const std::size_t header = expected.size();
-  auto state = mamba2::State::create(c, StatePrecision::fp16).value();
+  auto state = mamba2::State::create(c, {.precision = StatePrecision::fp16}).value();
   for (std::size_t i = 0; i < conv; ++i) {
     const auto value = static_cast<float>(i + 1);
     state.conv(0)[i] = value;

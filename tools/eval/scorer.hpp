@@ -82,7 +82,7 @@ class Scorer {
                                              std::shared_ptr<mamba2::Executor> executor) {
     auto batch = model.batch({.tokens = 512, .workers = {.executor = executor}});
     if (!batch) return std::move(batch).error();
-    auto empty = mamba2::State::create(model.config(), options.state);
+    auto empty = mamba2::State::create(model.config(), {.precision = options.state});
     if (!empty) return std::move(empty).error();
     return Scorer(*std::move(batch), *std::move(empty), options, std::move(executor));
   }

@@ -14,6 +14,7 @@
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/core/result.hpp"
+#include "mamba2/io/dialects/dialects.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #include "mamba2/io/tensor_view.hpp"
 #include "mamba2/layers/config.hpp"
@@ -54,13 +55,17 @@ class Checkpoint {
   /// meanwhile.
   /// Errors: io (a file is missing or unreadable), malformed, unsupported (another kind of model or
   /// of file), mismatch (tensors that do not fit the config), invalid_argument (the config).
-  [[nodiscard]] static Result<Checkpoint> open(const std::filesystem::path& path);
+  /// dialects: those that a config.json may be in.
+  [[nodiscard]] static Result<Checkpoint> open(
+      const std::filesystem::path& path,
+      std::span<const Dialect* const> dialects = known_dialects());
 
   /// A checkpoint in memory: the text of its config, its safetensors files, which must outlive it,
   /// and the text of its generation_config.json, if there is one. Errors as open.
   [[nodiscard]] static Result<Checkpoint> from_bytes(
       std::string_view config_json, std::span<const std::span<const std::byte>> shards,
-      std::string_view generation_config_json = {});
+      std::string_view generation_config_json = {},
+      std::span<const Dialect* const> dialects = known_dialects());
 
   /// A checkpoint in memory: a GGUF file, which must outlive it. `name` stands for the file in
   /// messages. Errors as open.
@@ -191,12 +196,14 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const Ten
 
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
     std::string_view config_json, std::span<const std::span<const std::byte>> shards,
-    std::string_view generation_config_json) {
+    std::string_view generation_config_json, std::span<const Dialect* const> dialects) {
   std::vector<std::string> notes;
-  Result<Config> config = parse_config(config_json, "config.json", &notes);
-  if (!config) return config.error();
+  Result<detail::ConfigRead> read =
+      detail::read_config(config_json, "config.json", &notes, dialects);
+  if (!read) return std::move(read).error();
+  Config& config = read->config;
   if (!generation_config_json.empty()) {
-    detail::add_generation_config(generation_config_json, "generation_config.json", *config, notes);
+    detail::add_generation_config(generation_config_json, "generation_config.json", config, notes);
   }
   const Result<Quantization> quantization = parse_quantization(config_json);
   if (!quantization) return quantization.error();
@@ -210,24 +217,27 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
     file_bytes += bytes.size();
   }
   const Result<TensorTable> tensors =
-      detail::merge_shards(parsed, *config, *quantization, "config.json", notes);
+      detail::merge_shards(parsed, *read->dialect, config, *quantization, "config.json", notes);
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint =
-      assemble(*std::move(config), *tensors, "checkpoint", std::move(notes));
+      assemble(std::move(config), *tensors, "checkpoint", std::move(notes));
   if (checkpoint) checkpoint->file_bytes_ = file_bytes;
   return checkpoint;
 }
 
-MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path,
+                                                    std::span<const Dialect* const> dialects) {
   const Result<detail::CheckpointFiles> files = detail::locate_checkpoint(path);
   if (!files) return files.error();
   if (files->is_single) return open_gguf(path);
   const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
   if (!text) return text.error();
   std::vector<std::string> notes = files->notes;
-  Result<Config> config = parse_config(*text, files->config.native(), &notes);
-  if (!config) return config.error();
-  detail::add_generation_config_beside(files->config, *config, notes);
+  Result<detail::ConfigRead> read =
+      detail::read_config(*text, files->config.native(), &notes, dialects);
+  if (!read) return std::move(read).error();
+  Config& config = read->config;
+  detail::add_generation_config_beside(files->config, config, notes);
   // Before the weights, whose types may be unknown: it says why.
   const Result<Quantization> quantization = parse_quantization(*text, files->config.native());
   if (!quantization) return quantization.error();
@@ -249,11 +259,11 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
         detail::check_shards(*files->index, parsed, files->index_file.native());
     if (!consistent) return consistent.error();
   }
-  const Result<TensorTable> tensors =
-      detail::merge_shards(parsed, *config, *quantization, files->config.native(), notes);
+  const Result<TensorTable> tensors = detail::merge_shards(
+      parsed, *read->dialect, config, *quantization, files->config.native(), notes);
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint =
-      assemble(*std::move(config), *tensors, path.native(), std::move(notes), mapped);
+      assemble(std::move(config), *tensors, path.native(), std::move(notes), mapped);
   if (checkpoint) {
     checkpoint->files_ = std::move(mapped);
     checkpoint->file_bytes_ = file_bytes;

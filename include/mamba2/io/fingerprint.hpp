@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -24,18 +25,23 @@ inline void add_text(Hash& hash, std::string_view text) {
   hash.add(std::as_bytes(std::span(text)));
 }
 
-/// All that a model computes with; not the tokens that end a text.
+/// All that a model computes with; not the tokens that end a text. What only hybrids have does not
+/// count in other models, whose fingerprints are those of times before.
 inline void add_config(Hash& hash, const Config& c) {
-  fields(c, [&hash]<class Member>(std::string_view, const Member& member) {
+  const auto add = [&hash]<class Member>(std::string_view, const Member& member) {
     if constexpr (std::is_same_v<Member, float>) {
       hash.add(std::bit_cast<std::uint32_t>(member));
     } else if constexpr (std::is_integral_v<Member>) {
       hash.add(std::uint64_t{member});
+    } else if constexpr (std::is_same_v<Member, std::string>) {
+      add_text(hash, member);
     } else {
       static_assert(std::is_same_v<Member, std::vector<Token>>,
                     "eos_token_ids, which does not count");
     }
-  });
+  };
+  fields(c, add);
+  if (c.is_hybrid()) hybrid_fields(c, add);
 }
 
 /// All bytes where they are few, else pieces from the first to the last: so that the time does not

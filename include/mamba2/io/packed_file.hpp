@@ -33,7 +33,7 @@ inline namespace MAMBA2_ISA {
 /// What a packed file says before the weights. All numbers are little-endian:
 ///
 ///     0   8 bytes "MAMBA2PK"
-///     8   uint32  version, 2
+///     8   uint32  version, 2; of a hybrid 3
 ///    12   uint32  size of the header, N bytes
 ///    16   uint64  XXH64 of the N - 24 bytes that follow, up to the end of the header:
 ///    24   the members below in their order. Numbers and bools have the size of their types,
@@ -42,9 +42,9 @@ inline namespace MAMBA2_ISA {
 /// The weights follow at weights_offset, a multiple of 64, as Weights::carve lays them out for the
 /// Config; then the text of a tokenizer.json, or nothing.
 struct PackedHeader {
-  std::string layout;             ///< of bands: layouts::Native::name
-  std::string policy;             ///< WeightT::name
-  Config config;                  ///< its members in the order of fields()
+  std::string layout;  ///< of bands: layouts::Native::name
+  std::string policy;  ///< WeightT::name
+  Config config;  ///< its members in the order of fields(), in version 3 also of hybrid_fields()
   std::uint64_t fingerprint = 0;  ///< Weights::fingerprint
   /// Of embedding, lm_head and the matrices of the layers, in their order: which of Plan::numbered
   /// they have; 0 where that is empty.
@@ -90,15 +90,18 @@ static_assert(std::endian::native == std::endian::little, "packed files are litt
 
 inline constexpr std::string_view kPackedMagic = "MAMBA2PK";
 inline constexpr std::uint32_t kPackedVersion = 2;
+inline constexpr std::uint32_t kPackedHybrid = 3;
 inline constexpr std::size_t kPackedPrefix = 24;
 inline constexpr std::size_t kPackedAlignment = 64;
 
 /// Calls each(member) for all members that are in the file, in their order there.
 template <class Fields, class Header>
-void for_each_packed_field(Fields& each, Header& h) {
+void for_each_packed_field(Fields& each, Header& h, std::uint32_t version) {
   const auto all = [&each](auto&... members) { (each(members), ...); };
+  const auto one = [&each](std::string_view, auto& member) { each(member); };
   all(h.layout, h.policy);
-  mamba2::fields(h.config, [&all](std::string_view, auto& member) { all(member); });
+  mamba2::fields(h.config, one);
+  if (version == kPackedHybrid) hybrid_fields(h.config, one);
   all(h.fingerprint, h.formats, h.rotations);
   all(h.weights_offset, h.weights_bytes, h.weights_hash);
   all(h.tokenizer_offset, h.tokenizer_bytes, h.tokenizer_hash);
@@ -172,8 +175,8 @@ struct PackedMatrices {
   std::size_t rotations = 0;
 
   explicit PackedMatrices(const Config& c) {
-    LayerWeights layer(c);
     for (std::size_t i = 0; i < c.n_layer; ++i) {
+      LayerWeights layer(c, c.kind(i));
       layer_tensors(c, i, layer, [&](const Slot& slot, const auto&) {
         formats += is_matrix(slot.role) ? 1U : 0U;
         rotations += slot.may_rotate ? 1U : 0U;
@@ -211,16 +214,19 @@ struct PackedMatrices {
     return malformed("the file ends inside the header: found ", file.size(), " bytes of ",
                      std::max<std::size_t>(size, kPackedPrefix));
   }
-  if (version != kPackedVersion) {
-    return Error{ErrorCode::unsupported, concat(name, ": version of a packed model must be ",
-                                                kPackedVersion, ", found ", version)};
+  if (version != kPackedVersion && version != kPackedHybrid) {
+    return Error{ErrorCode::unsupported,
+                 concat(name, ": version of a packed model must be ", kPackedVersion, " or ",
+                        kPackedHybrid, ", found ", version)};
   }
   const auto members = file.subspan(kPackedPrefix, size - kPackedPrefix);
   if (Hash::of(members) != hash) return malformed("the header is damaged: its hash does not fit");
   PackedHeader header;
   PackedFieldReader reader(members);
-  for_each_packed_field(reader, header);
-  if (!reader.complete()) return malformed("the header is not one of version ", kPackedVersion);
+  for_each_packed_field(reader, header, version);
+  if (!reader.complete() || header.config.is_hybrid() != (version == kPackedHybrid)) {
+    return malformed("the header is not one of version ", version);
+  }
   if (const auto valid = header.config.validate(); !valid) {
     return malformed(valid.error().message);
   }
@@ -274,10 +280,12 @@ MAMBA2_FUNCTION Result<PackedFile> PackedFile::parse(std::span<const std::byte> 
 }
 
 MAMBA2_FUNCTION std::vector<std::byte> packed_header_bytes(PackedHeader& header) {
-  const auto write = [&header] {
+  const std::uint32_t version =
+      header.config.is_hybrid() ? detail::kPackedHybrid : detail::kPackedVersion;
+  const auto write = [&header, version] {
     std::vector<std::byte> bytes(detail::kPackedPrefix);
     detail::PackedFieldWriter fields(bytes);
-    detail::for_each_packed_field(fields, std::as_const(header));
+    detail::for_each_packed_field(fields, std::as_const(header), version);
     return bytes;
   };
   // Offsets have the same size whatever they are. A page: so that a mapped file's weights begin on
@@ -289,7 +297,7 @@ MAMBA2_FUNCTION std::vector<std::byte> packed_header_bytes(PackedHeader& header)
   std::vector<std::byte> prefix;
   detail::PackedFieldWriter fields(prefix);
   for (const char c : detail::kPackedMagic) fields(c);
-  fields(detail::kPackedVersion);
+  fields(version);
   fields(static_cast<std::uint32_t>(bytes.size()));
   fields(Hash::of(std::span(bytes).subspan(detail::kPackedPrefix)));
   std::copy(prefix.begin(), prefix.end(), bytes.begin());

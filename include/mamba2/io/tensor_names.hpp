@@ -95,7 +95,7 @@ namespace detail {
   std::size_t index = 0;
   const auto [rest, error] = std::from_chars(name.data() + kLayers.size(), end, index);
   if (error != std::errc() || index >= config.n_layer) return spec;
-  LayerWeights layer(config);
+  LayerWeights layer(config, config.kind(index));
   layer_tensors(config, index, layer, visit);
   return spec;
 }
@@ -118,8 +118,8 @@ template <class Visit>
     });
   };
   visit_outer(true);
-  LayerWeights layer(config);
   for (std::size_t i = 0; result && i < config.n_layer; ++i) {
+    LayerWeights layer(config, config.kind(i));
     layer_tensors(config, i, layer, [&](const Slot& slot, const auto&) { visit_slot(slot); });
   }
   visit_outer(false);

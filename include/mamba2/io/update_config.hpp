@@ -140,8 +140,7 @@ MAMBA2_FUNCTION std::string update_config(std::string_view json, const Config& c
   detail::JsonMembers members;
   if (said->tie_embeddings != config.tie_embeddings) {
     const detail::JsonFields fields(*document, "config.json");
-    const bool of_transformers = detail::config_reader(fields) == detail::read_transformers;
-    members.push_back({of_transformers ? "tie_word_embeddings" : "tie_embeddings",
+    members.push_back({std::string(detail::dialect_of(fields, known_dialects())->tie_key),
                        detail::json_text(config.tie_embeddings)});
   }
   if (said->eos_token_ids != config.eos_token_ids) {

@@ -20,7 +20,8 @@ struct Conv1d {
   const float* weight;  ///< (d_conv, conv_dim): tap by tap; the last tap meets the current input
   const float* bias;    ///< (conv_dim), zeros where the model has none
   std::size_t conv_dim;
-  std::size_t d_conv;  ///< at most kMaxTaps
+  std::size_t d_conv;    ///< at most kMaxTaps
+  bool has_silu = true;  ///< silu() of the sums; otherwise these themselves
 };
 
 /// Asks for what causal_conv1d() is going to need of weights and state for these channels: short
@@ -38,7 +39,7 @@ inline void prefetch(const Conv1d& conv, std::size_t first, std::size_t channels
 
 /// The convolution with kTaps taps for a register of channels, x[t][c ...] with the first of them
 /// at `channel` of the convolution: filter and inputs of an output are in registers.
-template <std::size_t kTaps, class Lanes>
+template <std::size_t kTaps, bool kSilu, class Lanes>
 MAMBA2_INLINE inline void convolve_in_registers(const Conv1d& conv, std::size_t channel,
                                                 MutableRows x, std::size_t c, const Lanes& lanes,
                                                 float* state) noexcept {
@@ -54,7 +55,7 @@ MAMBA2_INLINE inline void convolve_in_registers(const Conv1d& conv, std::size_t 
     input[kTaps - 1] = lanes.load(x[t] + c);
     Floats sum = bias;
     unroll<kTaps>([&](auto k) MAMBA2_INLINE { sum = multiply_add(weight[k], input[k], sum); });
-    lanes.store(silu(sum), x[t] + c);
+    lanes.store(kSilu ? silu(sum) : sum, x[t] + c);
   }
   unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE {
     lanes.store(input[k + 1], state + k * conv.conv_dim + channel);
@@ -78,7 +79,7 @@ void convolve_channels(const Conv1d& conv, std::size_t channel, MutableRows x, s
     for (std::size_t k = 0; k <= past; ++k) {
       sum = multiply_add(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
     }
-    lanes.store(silu(sum), x[t] + c);
+    lanes.store(conv.has_silu ? silu(sum) : sum, x[t] + c);
   }
   for (std::size_t k = 0; k < past; ++k) {
     lanes.store(remembered[k], state + k * conv.conv_dim + channel);
@@ -92,9 +93,13 @@ void convolve_channels(const Conv1d& conv, std::size_t channel, MutableRows x, s
 [[gnu::flatten]] inline void causal_conv1d(const Conv1d& conv, std::size_t first, MutableRows x,
                                            float* state) noexcept {
   constexpr std::size_t kUsualTaps = 4;  // of every published model
-  if (conv.d_conv == kUsualTaps) {
+  if (conv.d_conv == kUsualTaps && conv.has_silu) {
     for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
-      convolve_in_registers<kUsualTaps>(conv, first + c, x, c, lanes, state);
+      convolve_in_registers<kUsualTaps, true>(conv, first + c, x, c, lanes, state);
+    });
+  } else if (conv.d_conv == kUsualTaps) {
+    for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
+      convolve_in_registers<kUsualTaps, false>(conv, first + c, x, c, lanes, state);
     });
   } else {
     for_each_vector(x.cols, [&](std::size_t c, auto lanes) {

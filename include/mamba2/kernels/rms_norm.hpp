@@ -19,6 +19,20 @@ inline void add(const float* x, std::size_t n, float* to) noexcept {
   });
 }
 
+/// to += factor * x. x, to (n).
+inline void add_times(float factor, const float* x, std::size_t n, float* to) noexcept {
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(multiply_add(Floats(factor), lanes.load(x + i), lanes.load(to + i)), to + i);
+  });
+}
+
+/// x *= factor. x (n).
+inline void times(float factor, float* x, std::size_t n) noexcept {
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(Floats(factor) * lanes.load(x + i), x + i);
+  });
+}
+
 /// Sum of x^2 over n values.
 [[nodiscard]] inline float sum_of_squares(const float* x, std::size_t n) noexcept {
   Floats squares(0.0F);

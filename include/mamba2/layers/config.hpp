@@ -2,10 +2,12 @@
 // The hyper-parameters of a Mamba-2 language model.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -18,11 +20,43 @@ inline namespace MAMBA2_ISA {
 /// The id of a token: a row of the embedding.
 using Token = std::int32_t;
 
+/// What a layer computes of its normed input; its character in Config::pattern.
+enum class LayerKind : char { mamba2 = 'M', attention = '*', mlp = '-' };
+
+/// Of all attention layers, under the names of the original implementation's attn_cfg.
+struct AttentionConfig {
+  std::size_t num_heads = 0;
+  std::size_t num_heads_kv = 0;  ///< a divisor of num_heads: query head h reads keys and values of
+                                 ///< head h / (num_heads / num_heads_kv)
+  std::size_t head_dim = 0;
+  std::size_t d_conv = 0;          ///< taps of a convolution over queries, keys and values; 0: none
+  std::size_t rotary_emb_dim = 0;  ///< channels of a head that RoPE turns, in halves; 0: none
+  float rotary_emb_base = 10000.0F;
+  float softmax_scale = 1.0F;  ///< of the products of queries and keys
+  bool qkv_proj_bias = false;
+  bool out_proj_bias = false;
+
+  [[nodiscard]] std::size_t q_dim() const noexcept { return num_heads * head_dim; }
+  [[nodiscard]] std::size_t kv_dim() const noexcept { return num_heads_kv * head_dim; }
+  /// Queries, keys and values side by side.
+  [[nodiscard]] std::size_t qkv_dim() const noexcept { return q_dim() + 2 * kv_dim(); }
+
+  [[nodiscard]] bool operator==(const AttentionConfig&) const = default;
+};
+
+/// Of all MLP layers, which are SwiGLU: down_proj(silu(gate_proj u) * up_proj u).
+struct MlpConfig {
+  std::size_t d_intermediate = 0;
+  bool bias = false;
+
+  [[nodiscard]] bool operator==(const MlpConfig&) const = default;
+};
+
 /// Hyper-parameters under the names of the original implementation (state-spaces/mamba); the
 /// defaults are the defaults of its Mamba2 module at the sizes of mamba2-2.7b.
 struct Config {
   std::size_t d_model = 2560;      ///< width of the residual stream
-  std::size_t n_layer = 64;        ///< number of blocks
+  std::size_t n_layer = 64;        ///< number of layers: residual += mixer(norm(residual))
   std::size_t vocab_size = 50288;  ///< rows of the embedding and the head, padding rows included
   std::size_t d_inner = 5120;      ///< expand * d_model
   std::size_t d_ssm = 5120;   ///< channels that pass the SSM; the rest of d_inner is gated only
@@ -30,6 +64,8 @@ struct Config {
   std::size_t d_state = 128;  ///< state size N of one channel
   std::size_t ngroups = 1;    ///< groups of heads that share B and C, and of the gated norm
   std::size_t d_conv = 4;     ///< taps of the causal convolution
+
+  static constexpr std::size_t kMaxLayers = std::size_t{1} << 16;  ///< far beyond any model
 
   float norm_eps = 1e-5F;  ///< epsilon of every RMSNorm, inside the square root
   float dt_min = 0.0F;     ///< dt_limit: bounds of the step size after softplus
@@ -43,6 +79,37 @@ struct Config {
   bool tie_embeddings = true;     ///< the head is the embedding
 
   std::vector<Token> eos_token_ids = {0};  ///< tokens that end a text; may be empty
+
+  /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H; what others call a
+  /// layer, a mixer and an MLP, is two here. Empty: all are Mamba-2.
+  std::string pattern;
+  float embedding_multiplier = 1.0F;  ///< of rows of the embedding, where they enter
+  float residual_multiplier = 1.0F;   ///< of what a layer adds
+  float logits_multiplier = 1.0F;
+  std::size_t max_position_embeddings = 0;  ///< tokens that attention was made for; 0: not said
+  AttentionConfig attention;
+  MlpConfig mlp;
+
+  /// Whether there are other layers than Mamba-2.
+  [[nodiscard]] bool is_hybrid() const noexcept { return !pattern.empty(); }
+  [[nodiscard]] LayerKind kind(std::size_t layer) const noexcept {
+    return pattern.empty() ? LayerKind::mamba2 : static_cast<LayerKind>(pattern[layer]);
+  }
+  /// How many layers of a kind there are.
+  [[nodiscard]] std::size_t count(LayerKind kind) const noexcept {
+    if (pattern.empty()) return kind == LayerKind::mamba2 ? n_layer : 0;
+    return static_cast<std::size_t>(
+        std::count(pattern.begin(), pattern.end(), static_cast<char>(kind)));
+  }
+  [[nodiscard]] bool has(LayerKind kind) const noexcept { return count(kind) > 0; }
+  /// Tokens that a sequence has room for unless it is asked for more (SessionOptions::context):
+  /// 4096, or max_position_embeddings where that is less; 0 without attention, where there is no
+  /// limit.
+  [[nodiscard]] std::size_t default_context() const noexcept {
+    constexpr std::size_t kUsual = 4096;
+    if (!has(LayerKind::attention)) return 0;
+    return max_position_embeddings == 0 ? kUsual : std::min(kUsual, max_position_embeddings);
+  }
 
   [[nodiscard]] std::size_t nheads() const noexcept { return d_ssm / headdim; }
   [[nodiscard]] std::size_t d_mlp() const noexcept { return d_inner - d_ssm; }
@@ -59,8 +126,9 @@ struct Config {
   [[nodiscard]] Result<void> validate() const;
 };
 
-/// Calls visit(name, member) for every member of a Config, const or not: the one list of them. Its
-/// order is that of packed files and of fingerprints.
+/// Calls visit(name, member) for every member of a Config, const or not, that a model of Mamba-2
+/// layers alone has; hybrid_fields() is the rest: the one list of them. Its order is that of packed
+/// files and of fingerprints.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
 void fields(AnyConfig& c, Visit&& visit) {
@@ -85,64 +153,29 @@ void fields(AnyConfig& c, Visit&& visit) {
   visit("eos_token_ids", c.eos_token_ids);
 }
 
-namespace detail {
-
-inline Error config_error(std::string_view key, std::string_view expected, auto found) {
-  return {ErrorCode::invalid_argument, concat(key, " must be ", expected, ", found ", found)};
-}
-
-}  // namespace detail
-
-inline Result<void> Config::validate() const {
-  // Far beyond any model. 2^17 columns of products of INT8 codes add up to less than 2^31.
-  constexpr std::size_t kMaxWidth = std::size_t{1} << 17;
-  constexpr std::size_t kMaxVocabulary = std::size_t{1} << 24;
-  constexpr std::size_t kMaxLayers = std::size_t{1} << 16;
-  constexpr std::size_t kMaxStates = std::size_t{1} << 16;
-  constexpr std::size_t kMaxTaps = 64;
-  struct Range {
-    std::string_view key;
-    std::size_t value;
-    std::size_t max;
-  };
-  for (const Range& range :
-       {Range{"d_model", d_model, kMaxWidth}, Range{"n_layer", n_layer, kMaxLayers},
-        Range{"vocab_size", vocab_size, kMaxVocabulary}, Range{"d_inner", d_inner, kMaxWidth},
-        Range{"d_ssm", d_ssm, kMaxWidth}, Range{"headdim", headdim, kMaxWidth},
-        Range{"d_state", d_state, kMaxStates}, Range{"ngroups", ngroups, kMaxWidth},
-        Range{"d_conv", d_conv, kMaxTaps}}) {
-    if (range.value < 1 || range.value > range.max) {
-      return detail::config_error(range.key, detail::concat("in 1..", range.max), range.value);
-    }
-  }
-  if (d_ssm > d_inner) {
-    return detail::config_error("d_ssm", detail::concat("at most d_inner ", d_inner), d_ssm);
-  }
-  if (d_ssm % headdim != 0) {
-    return detail::config_error("headdim", detail::concat("a divisor of d_ssm ", d_ssm), headdim);
-  }
-  if (nheads() % ngroups != 0) {
-    return detail::config_error("ngroups", detail::concat("a divisor of nheads ", nheads()),
-                                ngroups);
-  }
-  if (ngroups * d_state > kMaxWidth) {
-    return detail::config_error(
-        "d_state", detail::concat("at most ", kMaxWidth, " / ngroups ", ngroups), d_state);
-  }
-  if (!(norm_eps >= 0.0F && norm_eps < 1.0F)) {
-    return detail::config_error("norm_eps", "in [0, 1)", norm_eps);
-  }
-  if (!(dt_min >= 0.0F && dt_min <= dt_max)) {
-    return detail::config_error("dt_limit", "0 <= min <= max",
-                                detail::concat(dt_min, "..", dt_max));
-  }
-  for (const Token id : eos_token_ids) {
-    if (id < 0 || static_cast<std::size_t>(id) >= vocab_size) {
-      return detail::config_error("eos_token_id", detail::concat("in 0..", vocab_size - 1), id);
-    }
-  }
-  return {};
+/// The members besides, which are at their defaults in a model of Mamba-2 layers alone.
+template <class AnyConfig, class Visit>
+requires std::same_as<std::remove_const_t<AnyConfig>, Config>
+void hybrid_fields(AnyConfig& c, Visit&& visit) {
+  visit("pattern", c.pattern);
+  visit("embedding_multiplier", c.embedding_multiplier);
+  visit("residual_multiplier", c.residual_multiplier);
+  visit("logits_multiplier", c.logits_multiplier);
+  visit("max_position_embeddings", c.max_position_embeddings);
+  visit("attention.num_heads", c.attention.num_heads);
+  visit("attention.num_heads_kv", c.attention.num_heads_kv);
+  visit("attention.head_dim", c.attention.head_dim);
+  visit("attention.d_conv", c.attention.d_conv);
+  visit("attention.rotary_emb_dim", c.attention.rotary_emb_dim);
+  visit("attention.rotary_emb_base", c.attention.rotary_emb_base);
+  visit("attention.softmax_scale", c.attention.softmax_scale);
+  visit("attention.qkv_proj_bias", c.attention.qkv_proj_bias);
+  visit("attention.out_proj_bias", c.attention.out_proj_bias);
+  visit("mlp.d_intermediate", c.mlp.d_intermediate);
+  visit("mlp.bias", c.mlp.bias);
 }
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2
+
+#include "mamba2/layers/validate_config.hpp"

@@ -2,50 +2,104 @@
 // What a token goes through, layer by layer: the page to read first.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "mamba2/core/arena.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
+#include "mamba2/layers/attention.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/mamba2.hpp"
+#include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/weights.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// What layers need beside weights and states, for so many tokens at a time.
+/// What mixers need beside weights and states: one is at work at a time, so all have the same
+/// memory.
+struct MixerScratch {
+  std::size_t bytes = 0;
+  Mamba2Scratch mamba2;
+  AttentionScratch attention;
+  MlpScratch mlp;
+
+  /// memory: `bytes` of it; nullptr: they are only counted. context, rope_steps: see
+  /// AttentionScratch.
+  MixerScratch(std::byte* memory, const Config& c, std::size_t tokens, std::size_t context,
+               const std::uint64_t* rope_steps)
+      : mamba2(place<Mamba2Scratch>(memory, c, c.has(LayerKind::mamba2) ? tokens : 0)),
+        attention(place<AttentionScratch>(memory, c, c.has(LayerKind::attention) ? tokens : 0,
+                                          context, rope_steps)),
+        mlp(place<MlpScratch>(memory, c, c.has(LayerKind::mlp) ? tokens : 0)) {}
+
+ private:
+  template <class T, class... Sizes>
+  [[nodiscard]] T place(std::byte* memory, const Config& c, Sizes... sizes) {
+    Carver carver(memory);
+    T scratch(carver, c, sizes...);
+    bytes = std::max(bytes, carver.used());
+    return scratch;
+  }
+};
+
+/// What layers need, for so many tokens at a time.
 struct Scratch {
   Activations activations;
-  Mamba2Scratch mamba2;
+  std::uint64_t* rope_steps;  ///< (rotary_emb_dim / 2): of kernels::rope_steps()
+  MixerScratch mixers;
 
-  Scratch(Carver& carver, const Weights& weights, std::size_t tokens)
-      : activations(carver, weights.config, tokens, weights.input_bytes()),
-        mamba2(carver, weights.config, tokens) {}
+  Scratch(Carver& carver, const Weights& weights, std::size_t tokens, std::size_t context)
+      : activations(carver, weights.config, tokens, weights.input_bytes(), weights.most_inputs()),
+        rope_steps(carver.take<std::uint64_t>(weights.config.attention.rotary_emb_dim / 2)),
+        mixers(carver.take<std::byte>(
+                   MixerScratch(nullptr, weights.config, tokens, context, nullptr).bytes),
+               weights.config, tokens, context, rope_steps) {
+    const AttentionConfig& a = weights.config.attention;
+    if (rope_steps == nullptr) return;
+    kernels::rope_steps(static_cast<double>(a.rotary_emb_base), a.rotary_emb_dim, rope_steps);
+  }
 
   /// The same memory for fewer tokens.
   [[nodiscard]] Scratch first(std::size_t tokens) const {
     Scratch part = *this;
     part.activations = activations.first(tokens);
-    part.mamba2 = mamba2.first(tokens);
+    part.mixers.mamba2 = mixers.mamba2.first(tokens);
+    part.mixers.attention = mixers.attention.first(tokens);
+    part.mixers.mlp = mixers.mlp.first(tokens);
     return part;
   }
 };
 
-/// residual += mixer(rms_norm(residual)), of the index'th layer.
-inline void forward(const LayerWeights& layer, std::size_t index, const Scratch& scratch,
-                    const Pass& pass) {
+inline Mamba2Mixer mixer_of(const Mamba2Weights& w, std::size_t index, const Scratch& scratch,
+                            const Pass& pass) {
+  return {w, index, scratch.mixers.mamba2, pass};
+}
+inline AttentionMixer mixer_of(const AttentionWeights& w, std::size_t index, const Scratch& scratch,
+                               const Pass& pass) {
+  return {w, index, scratch.mixers.attention, pass};
+}
+inline MlpMixer mixer_of(const MlpWeights& w, std::size_t, const Scratch& scratch,
+                         const Pass& pass) {
+  return {w, scratch.mixers.mlp, pass};
+}
+
+/// residual += residual_multiplier * mixer(rms_norm(residual)).
+inline void forward(const LayerWeights& layer, const Scratch& scratch, const Pass& pass) {
   const Config& c = pass.config;
   const Activations& a = pass.a;
-  const Mamba2Mixer mixer(layer.mixer, index, scratch.mamba2, pass);
-  pass.each_token([&](std::size_t t) {
-    kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
-    mixer.prepare(t);
-  });
-  mixer.mix([&](std::size_t first, std::size_t count) {
-    for (std::size_t t = 0; t < a.tokens(); ++t) {
-      kernels::add(a.u[t] + first, count, a.residual[t] + first);
-    }
+  with_mixer(layer.mixer, [&](const auto& weights) {
+    const auto mixer = mixer_of(weights, layer.index, scratch, pass);
+    pass.each_token([&](std::size_t t) {
+      kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
+      mixer.prepare(t);
+    });
+    mixer.mix([&](std::size_t first, std::size_t count) {
+      for (std::size_t t = 0; t < a.tokens(); ++t) {
+        kernels::add_times(c.residual_multiplier, a.u[t] + first, count, a.residual[t] + first);
+      }
+    });
   });
 }
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "mamba2/core/arena.hpp"
 #include "mamba2/core/views.hpp"
@@ -39,8 +41,9 @@ struct Mamba2Weights {
 
 /// The tensors of the mixer, in the order in which a token meets them; see Slot. w: Mamba2Weights,
 /// const or not.
-template <class Weights, class Visit>
-void mamba2_tensors(const Config& c, Weights& w, Visit&& visit) {
+template <class AnyWeights, class Visit>
+requires std::same_as<std::remove_const_t<AnyWeights>, Mamba2Weights>
+void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
   visit(Slot{"mixer.in_proj.weight", Role::matrix, c.d_in_proj(), c.d_model}, w.in_proj);
   if (c.bias) visit(Slot{"mixer.in_proj.bias", Role::bias, c.d_in_proj()}, w.in_proj_bias);
   visit(Slot{"mixer.conv1d.weight", Role::taps, c.conv_dim(), c.d_conv}, w.conv.weight);
@@ -63,6 +66,9 @@ void mamba2_tensors(const Config& c, Weights& w, Visit&& visit) {
         w.out_proj);
   if (c.bias) visit(Slot{"mixer.out_proj.bias", Role::bias, c.d_model}, w.out_proj_bias);
 }
+
+/// Ways in which an input of the mixer is made ready.
+[[nodiscard]] inline std::size_t input_count(const Mamba2Weights&) { return 1; }
 
 /// What a batch of tokens is on its way through the mixer. A row to a token.
 struct Mamba2Scratch {
@@ -117,9 +123,10 @@ struct Mamba2Scratch {
 /// many, after the products of chunks and the norms as well.
 class Mamba2Mixer {
  public:
-  Mamba2Mixer(const Mamba2Weights& weights, std::size_t layer, const Mamba2Scratch& scratch,
+  /// index: of the layer among the Mamba-2 layers.
+  Mamba2Mixer(const Mamba2Weights& weights, std::size_t index, const Mamba2Scratch& scratch,
               const Pass& pass)
-      : c_(pass.config), w_(weights), s_(scratch), pass_(pass), layer_(layer) {}
+      : c_(pass.config), w_(weights), s_(scratch), pass_(pass), index_(index) {}
 
   /// What comes first, for each token alone: makes u ready for in_proj.
   void prepare(std::size_t token) const { pass_.prepare(w_.in_proj, pass_.a.u[token], token); }
@@ -160,12 +167,6 @@ class Mamba2Mixer {
   }
 
  private:
-  /// y += bias, for y's columns from the first'th row of the matrix on.
-  static void add_bias(const float* bias, MutableRows y, std::size_t first) {
-    if (bias == nullptr) return;
-    for (std::size_t t = 0; t < y.rows; ++t) kernels::add(bias + first, y.cols, y[t]);
-  }
-
   /// Calls body(i, count) if the rows [first, first + count) of in_proj overlap the columns `part`
   /// of zxbcdt: at its columns [i, i + count).
   template <class Body>
@@ -179,7 +180,7 @@ class Mamba2Mixer {
   /// The convolution of the channels [first, first + count) of a part's xBC.
   void convolve(const Part& part, std::size_t first, std::size_t count) const {
     const MutableRows xBC = s_.xBC.middle(part.first, part.count);
-    kernels::causal_conv1d(w_.conv, first, xBC.columns(first, count), part.state->conv(layer_));
+    kernels::causal_conv1d(w_.conv, first, xBC.columns(first, count), part.state->conv(index_));
   }
 
   /// What the heads share where parts are scanned in chunks.
@@ -207,12 +208,12 @@ class Mamba2Mixer {
   void scan_and_gate(const Part& part, std::size_t head) const {
     const std::size_t x = head * c_.headdim;
     // Of the next head.
-    kernels::prefetch(w_.conv, x + c_.headdim, c_.headdim, part.state->conv(layer_));
+    kernels::prefetch(w_.conv, x + c_.headdim, c_.headdim, part.state->conv(index_));
     convolve(part, x, c_.headdim);
     if (part.state->precision() == StatePrecision::fp32) {
-      scan(part, head, part.state->ssm<float>(layer_));
+      scan(part, head, part.state->ssm<float>(index_));
     } else {
-      scan(part, head, part.state->ssm<std::uint16_t>(layer_));
+      scan(part, head, part.state->ssm<std::uint16_t>(index_));
     }
     for (std::size_t t = part.first; t < part.first + part.count; ++t) {
       s_.squares[t][head] = kernels::gate_head(w_.gated_norm, s_.x[t] + x, s_.z[t] + x);
@@ -238,7 +239,7 @@ class Mamba2Mixer {
   const Mamba2Weights& w_;
   const Mamba2Scratch& s_;
   const Pass& pass_;
-  std::size_t layer_;
+  std::size_t index_;
 };
 
 }  // namespace MAMBA2_ISA

@@ -3,15 +3,18 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 
 #include "mamba2/core/arena.hpp"
 #include "mamba2/core/executor.hpp"
 #include "mamba2/core/views.hpp"
+#include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/linear/matrix.hpp"
+#include "mamba2/linear/product.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -25,15 +28,19 @@ struct Part {
 
 /// What all layers read and write. A row to a token.
 struct Activations {
+  /// Matrices that one input is made ready for at most, each in a way of its own.
+  static constexpr std::size_t kMostInputs = 3;
+
   MutableRows residual;  ///< (tokens, d_model): the running sum that layers add to
   MutableRows u;         ///< (tokens, d_model): its norm; later what a mixer makes of it
-  std::byte* input;      ///< (tokens, input_bytes): the input of a product, made ready
+  std::byte* input;      ///< (inputs, tokens, input_bytes): the inputs of products, made ready
   std::size_t input_bytes;
 
-  Activations(Carver& carver, const Config& c, std::size_t tokens, std::size_t bytes_per_input)
+  Activations(Carver& carver, const Config& c, std::size_t tokens, std::size_t bytes_per_input,
+              std::size_t inputs)
       : residual(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
         u(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
-        input(carver.take<std::byte>(tokens * bytes_per_input)),
+        input(carver.take<std::byte>(inputs * tokens * bytes_per_input)),
         input_bytes(bytes_per_input) {}
 
   /// The same memory for fewer tokens.
@@ -44,7 +51,27 @@ struct Activations {
   }
 
   [[nodiscard]] std::size_t tokens() const { return residual.rows; }
-  [[nodiscard]] Inputs inputs() const { return {input, tokens(), input_bytes}; }
+  /// The index'th inputs of all tokens.
+  [[nodiscard]] Inputs inputs(std::size_t index = 0) const {
+    return {input + index * tokens() * input_bytes, tokens(), input_bytes};
+  }
+};
+
+/// Which of some matrices that read one input share it, made ready: the number of the input for
+/// each, in the order of the matrices.
+template <std::size_t kMatrices>
+struct SharedInputs {
+  static_assert(kMatrices <= Activations::kMostInputs);
+  std::array<std::size_t, kMatrices> number{};
+  std::size_t count = 0;
+
+  explicit SharedInputs(const std::array<const Matrix*, kMatrices>& matrices) {
+    for (std::size_t i = 0; i < kMatrices; ++i) {
+      std::size_t same = 0;
+      while (matrices[same]->format->prepare != matrices[i]->format->prepare) ++same;
+      number[i] = same < i ? number[same] : count++;
+    }
+  }
 };
 
 /// A batch: parts of one sequence or of several, which follow each other and cover the tokens. Each
@@ -66,12 +93,33 @@ struct Pass {
     });
   }
 
-  /// Makes a token's input of a product ready. x (m.cols) is rotated if m is.
-  void prepare(const Matrix& m, float* x, std::size_t token) const {
+  /// Makes a token's input of a product ready, as the index'th. x (m.cols) is rotated if m is.
+  void prepare(const Matrix& m, float* x, std::size_t token, std::size_t index = 0) const {
     m.rotate(x);
-    m.prepare(x, a.input + token * a.input_bytes);
+    m.prepare(x, a.input + (index * a.tokens() + token) * a.input_bytes);
+  }
+  /// The same for matrices that share x and are not rotated.
+  template <std::size_t kMatrices>
+  void prepare(const std::array<const Matrix*, kMatrices>& matrices, const float* x,
+               std::size_t token) const {
+    const SharedInputs<kMatrices> shared(matrices);
+    std::size_t done = 0;
+    for (std::size_t i = 0; i < kMatrices; ++i) {
+      if (shared.number[i] < done) continue;
+      matrices[i]->prepare(x, a.input + (done++ * a.tokens() + token) * a.input_bytes);
+    }
+  }
+  /// The product of a matrix with the index'th inputs.
+  [[nodiscard]] Product product(const Matrix& m, MutableRows y, std::size_t index = 0) const {
+    return {m, a.inputs(index), y};
   }
 };
+
+/// y += bias, for y's columns from the first'th row of the matrix on; nullptr: none.
+inline void add_bias(const float* bias, MutableRows y, std::size_t first) {
+  if (bias == nullptr) return;
+  for (std::size_t t = 0; t < y.rows; ++t) kernels::add(bias + first, y.cols, y[t]);
+}
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

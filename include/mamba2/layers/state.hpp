@@ -2,6 +2,7 @@
 // The memory of one sequence, as a value.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -9,31 +10,27 @@
 #include <utility>
 
 #include "mamba2/core/arena.hpp"
-#include "mamba2/core/views.hpp"
+#include "mamba2/kernels/kv_cache.hpp"
 #include "mamba2/layers/config.hpp"
+#include "mamba2/layers/state_layout.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// How the SSM state is stored. Arithmetic is FP32 either way.
-enum class StatePrecision : std::uint8_t {
-  fp32,
-  fp16,  ///< half the memory and the traffic; values beyond 65504 are kept at that
-};
-
 /// All that a model remembers of the tokens it has read, and what the logits of the next one are
-/// made of: its size does not depend on their number. Copying a State forks the sequence. A new
-/// State is that of an empty sequence: zeros.
+/// made of. Its size does not depend on their number: where there is attention, there is room for
+/// StateOptions::context tokens. Copying a State forks the sequence; what a copy writes are the
+/// tokens that there are, not the room for more. A new State is that of an empty sequence: zeros.
 class State {
  public:
   /// memory: for it, of the application's: bytes() that start on a multiple of 64 and outlive it.
   /// Errors: out_of_memory; invalid_argument, for memory that is too small or not aligned.
-  [[nodiscard]] static Result<State> create(const Config& config,
-                                            StatePrecision precision = StatePrecision::fp32,
+  [[nodiscard]] static Result<State> create(const Config& config, const StateOptions& options = {},
                                             std::span<std::byte> memory = {}) {
-    Result<Arena> arena = Arena::create(bytes(config, precision), memory, "state");
+    const StateLayout layout(config, options);
+    Result<Arena> arena = Arena::create(layout.bytes(), memory, "state");
     if (!arena) return std::move(arena).error();
-    return State(config, precision, *std::move(arena));
+    return State(layout, *std::move(arena));
   }
 
   State(State&&) noexcept = default;
@@ -43,9 +40,7 @@ class State {
   /// Allocates nothing if both are of the same shape.
   State& operator=(const State& other) {
     if (!same_shape(other)) return *this = State(other);
-    if (this != &other) std::memcpy(arena_.data(), other.arena_.data(), arena_.size());
-    tokens_ = other.tokens_;
-    has_last_ = other.has_last_;
+    if (this != &other) take(other);
     return *this;
   }
   ~State() = default;
@@ -56,28 +51,59 @@ class State {
     return State(*this, *std::move(arena));
   }
 
-  /// (d_conv - 1, conv_dim): the last raw inputs of a layer's convolution, oldest first.
-  [[nodiscard]] float* conv(std::size_t layer) noexcept {
-    return reinterpret_cast<float*>(arena_.data()) + layer * conv_size_;
+  /// (d_conv - 1, conv_dim): the last raw inputs of the convolution of the index'th of the Mamba-2
+  /// layers, oldest first.
+  [[nodiscard]] float* conv(std::size_t index) noexcept {
+    return reinterpret_cast<float*>(arena_.data()) + index * layout_.conv_size();
   }
-  [[nodiscard]] const float* conv(std::size_t layer) const noexcept {
-    return reinterpret_cast<const float*>(arena_.data()) + layer * conv_size_;
+  [[nodiscard]] const float* conv(std::size_t index) const noexcept {
+    return reinterpret_cast<const float*>(arena_.data()) + index * layout_.conv_size();
   }
-  /// (nheads, d_state, headdim): a layer's SSM state. Element is float, or std::uint16_t for the
-  /// bits of FP16: whatever precision() says.
+  /// (nheads, d_state, headdim): the SSM state of the index'th of the Mamba-2 layers. Element is
+  /// float, or std::uint16_t for the bits of FP16: whatever precision() says.
   template <class Element = float>
-  [[nodiscard]] Element* ssm(std::size_t layer) noexcept {
-    return reinterpret_cast<Element*>(arena_.data() + ssm_offset_) + layer * ssm_size_;
+  [[nodiscard]] Element* ssm(std::size_t index) noexcept {
+    return at<Element>(layout_.ssm_offset()) + index * layout_.ssm_size();
   }
   template <class Element = float>
-  [[nodiscard]] const Element* ssm(std::size_t layer) const noexcept {
-    return reinterpret_cast<const Element*>(arena_.data() + ssm_offset_) + layer * ssm_size_;
+  [[nodiscard]] const Element* ssm(std::size_t index) const noexcept {
+    return at<Element>(layout_.ssm_offset()) + index * layout_.ssm_size();
+  }
+  /// (d_conv - 1, qkv_dim): the last raw inputs of the convolution of the index'th of the attention
+  /// layers, oldest first.
+  [[nodiscard]] float* qkv_conv(std::size_t index) noexcept {
+    return at<float>(layout_.qkv_conv_offset()) + index * layout_.qkv_conv_size();
+  }
+  /// The keys and values of the index'th of the attention layers: see layout().kv().
+  [[nodiscard]] std::byte* kv(std::size_t index) noexcept {
+    return at<std::byte>(layout_.kv_offset(index));
+  }
+  [[nodiscard]] const std::byte* kv(std::size_t index) const noexcept {
+    return at<std::byte>(layout_.kv_offset(index));
   }
 
-  [[nodiscard]] StatePrecision precision() const noexcept { return precision_; }
+  /// Calls visit(std::span<std::byte>) for the parts that hold what layers remember of so many
+  /// tokens, in the order of StateLayout::for_parts().
+  template <class Visit>
+  void for_parts(std::size_t tokens, Visit visit) {
+    layout_.for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
+      visit(std::span(arena_.data() + offset, bytes));
+    });
+  }
+  template <class Visit>
+  void for_parts(std::size_t tokens, Visit visit) const {
+    layout_.for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
+      visit(std::span<const std::byte>(arena_.data() + offset, bytes));
+    });
+  }
+
+  [[nodiscard]] const StateLayout& layout() const noexcept { return layout_; }
+  [[nodiscard]] StatePrecision precision() const noexcept { return layout_.options().precision; }
 
   /// Tokens read so far.
   [[nodiscard]] std::uint64_t tokens() const noexcept { return tokens_; }
+  /// Tokens that there is room for, all together; 0: without limit, as there is no attention.
+  [[nodiscard]] std::size_t context() const noexcept { return layout_.options().context; }
   /// So many more were read: last() is not known until new_last() has been written.
   void count(std::size_t tokens) noexcept {
     tokens_ += tokens;
@@ -88,85 +114,76 @@ class State {
   /// Empty where it is not known: nothing was read yet, or by no model (count()), or the state
   /// comes from a state file of version 1.
   [[nodiscard]] std::span<const float> last() const noexcept {
-    return {reinterpret_cast<const float*>(arena_.data() + last_offset_),
-            has_last_ ? last_size_ : 0};
+    return {at<float>(layout_.last_offset()), has_last_ ? layout_.last_size() : 0};
   }
   /// The same, to be written: from now on it is known.
   [[nodiscard]] std::span<float> new_last() noexcept {
     has_last_ = true;
-    return {reinterpret_cast<float*>(arena_.data() + last_offset_), last_size_};
+    return {at<float>(layout_.last_offset()), layout_.last_size()};
   }
 
   /// Back to the empty sequence.
   void reset() noexcept {
-    std::memset(arena_.data(), 0, arena_.size());
+    std::memset(arena_.data(), 0, layout_.fixed_bytes());
+    forget_tokens(0);
     tokens_ = 0;
     has_last_ = false;
   }
 
   /// Whether both belong to models of the same shape, and are stored alike.
   [[nodiscard]] bool same_shape(const State& other) const noexcept {
-    return conv_size_ == other.conv_size_ && ssm_size_ == other.ssm_size_ &&
-           ssm_offset_ == other.ssm_offset_ && precision_ == other.precision_ &&
-           arena_.size() == other.arena_.size();
+    return layout_ == other.layout_;
   }
 
   /// Whether it belongs to a model of this shape.
   [[nodiscard]] bool fits(const Config& config) const noexcept {
-    return conv_size_ == conv_size(config) && ssm_size_ == config.d_ssm * config.d_state &&
-           ssm_offset_ == ssm_offset(config) && arena_.size() == bytes(config, precision_);
+    return layout_ == StateLayout(config, layout_.options());
   }
 
   /// Bytes of memory that it takes.
   [[nodiscard]] std::size_t bytes() const noexcept { return arena_.size(); }
+  /// Of these, the bytes that tokens are in.
+  [[nodiscard]] std::size_t used_bytes() const noexcept {
+    return layout_.used_bytes(static_cast<std::size_t>(tokens_));
+  }
   /// Bytes of a State for a model of this shape.
   [[nodiscard]] static std::size_t bytes(const Config& config,
-                                         StatePrecision precision = StatePrecision::fp32) noexcept {
-    return last_offset(config, precision) + config.d_model * sizeof(float);
+                                         const StateOptions& options = {}) noexcept {
+    return StateLayout(config, options).bytes();
   }
 
  private:
-  State(const Config& config, StatePrecision precision, Arena arena)
-      : arena_(std::move(arena)),
-        conv_size_(conv_size(config)),
-        ssm_size_(config.d_ssm * config.d_state),
-        last_size_(config.d_model),
-        ssm_offset_(ssm_offset(config)),
-        last_offset_(last_offset(config, precision)),
-        precision_(precision) {}
-  State(const State& other, Arena arena)
-      : arena_(std::move(arena)),
-        conv_size_(other.conv_size_),
-        ssm_size_(other.ssm_size_),
-        last_size_(other.last_size_),
-        ssm_offset_(other.ssm_offset_),
-        last_offset_(other.last_offset_),
-        precision_(other.precision_),
-        has_last_(other.has_last_),
-        tokens_(other.tokens_) {
-    std::memcpy(arena_.data(), other.arena_.data(), arena_.size());
+  State(const StateLayout& layout, Arena arena) : arena_(std::move(arena)), layout_(layout) {}
+  State(const State& other, Arena arena) : State(other.layout_, std::move(arena)) { take(other); }
+
+  template <class T>
+  [[nodiscard]] T* at(std::size_t offset) const noexcept {
+    return reinterpret_cast<T*>(arena_.data() + offset);
   }
 
-  [[nodiscard]] static std::size_t conv_size(const Config& config) noexcept {
-    return (config.d_conv - 1) * config.conv_dim();
-  }
-  [[nodiscard]] static std::size_t ssm_offset(const Config& config) noexcept {
-    return detail::round_up(config.n_layer * conv_size(config) * sizeof(float), Carver::kAlignment);
-  }
-  [[nodiscard]] static std::size_t last_offset(const Config& config,
-                                               StatePrecision precision) noexcept {
-    const std::size_t element = precision == StatePrecision::fp16 ? 2 : 4;
-    const std::size_t ssm = config.n_layer * config.d_ssm * config.d_state * element;
-    return detail::round_up(ssm_offset(config) + ssm, Carver::kAlignment);
+  /// Becomes what a state of the same shape is.
+  void take(const State& other) noexcept {
+    const auto tokens = static_cast<std::size_t>(other.tokens_);
+    forget_tokens(tokens);
+    std::memcpy(arena_.data(), other.arena_.data(), layout_.fixed_bytes());
+    for (std::size_t i = 0; i < layout_.kv_count(); ++i) {
+      layout_.kv().for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
+        std::memcpy(kv(i) + offset, other.kv(i) + offset, bytes);
+      });
+    }
+    tokens_ = other.tokens_;
+    has_last_ = other.has_last_;
   }
 
-  Arena arena_;  // conv of all layers, then ssm of all layers, then last
-  std::size_t conv_size_;
-  std::size_t ssm_size_;
-  std::size_t last_size_;
-  std::size_t ssm_offset_;
-  std::size_t last_offset_;
-  StatePrecision precision_;
+  /// Keys and values of all tokens but the first `tokens` are gone.
+  void forget_tokens(std::size_t tokens) noexcept {
+    for (std::size_t i = 0; i < layout_.kv_count() && tokens < tokens_; ++i) {
+      kernels::forget(layout_.kv(), kv(i), tokens, static_cast<std::size_t>(tokens_));
+    }
+  }
+
+  Arena arena_;
+  StateLayout layout_;
   bool has_last_ = false;
   std::uint64_t tokens_ = 0;
 };

@@ -3,41 +3,68 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "mamba2/core/arena.hpp"
 #include "mamba2/kernels/hadamard.hpp"
+#include "mamba2/layers/attention.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/mamba2.hpp"
+#include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
+/// What a layer may compute: one file a kind.
+using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights>;
+
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
   const float* norm = nullptr;  ///< (d_model)
-  Mamba2Weights mixer;
+  MixerWeights mixer;
+  std::size_t index = 0;  ///< among the layers of its kind
 
-  explicit LayerWeights(const Config& c) : mixer(c) {}
+  LayerWeights(const Config& c, LayerKind kind) : mixer(mixer_of(c, kind)) {}
+
+  /// The mixer of a Mamba-2 layer.
+  [[nodiscard]] Mamba2Weights& mamba2() { return *std::get_if<Mamba2Weights>(&mixer); }
+  [[nodiscard]] const Mamba2Weights& mamba2() const { return *std::get_if<Mamba2Weights>(&mixer); }
+
+ private:
+  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind) {
+    if (kind == LayerKind::attention) return AttentionWeights(c);
+    if (kind == LayerKind::mlp) return MlpWeights(c);
+    return Mamba2Weights(c);
+  }
 };
 
-/// Lists the tensors of the index'th layer, in the order in which a token meets them; see Slot.
+/// Calls body(mixer) with the mixer of a layer as what it is. mixer: MixerWeights, const or not.
+template <class AnyMixer, class Body>
+void with_mixer(AnyMixer& mixer, Body body) {
+  if (auto* mamba2 = std::get_if<Mamba2Weights>(&mixer)) body(*mamba2);
+  if (auto* attention = std::get_if<AttentionWeights>(&mixer)) body(*attention);
+  if (auto* mlp = std::get_if<MlpWeights>(&mixer)) body(*mlp);
+}
+
+/// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.
 /// w: LayerWeights, const or not.
 template <class AnyWeights, class Visit>
-void layer_tensors(const Config& c, std::size_t index, AnyWeights& w, Visit visit) {
+void layer_tensors(const Config& c, std::size_t number, AnyWeights& w, Visit visit) {
   const auto visit_in_layer = [&](Slot slot, auto& place) {
-    slot.layer = index;
+    slot.layer = number;
     visit(std::as_const(slot), place);
   };
   visit_in_layer(Slot{"norm.weight", Role::norm, c.d_model}, w.norm);
-  mamba2_tensors(c, w.mixer, visit_in_layer);
+  with_mixer(w.mixer, [&](auto& mixer) { mixer_tensors(c, mixer, visit_in_layer); });
 }
 
 /// All weights of a language model.
@@ -68,8 +95,9 @@ struct Weights {
                                 (reinterpret_cast<const std::byte*>(place) - arena.data()));
   }
 
-  /// Bytes of the largest input of a product, made ready.
+  /// Bytes of the largest input of a product, made ready, and how many are made of one at most.
   [[nodiscard]] std::size_t input_bytes() const;
+  [[nodiscard]] std::size_t most_inputs() const;
 };
 
 /// Lists the tensors of no layer; see Slot. w: Weights, const or not. A tied model has no head.
@@ -103,7 +131,12 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
   Weights weights;
   weights.config = c;
   weights.plan = &plan;
-  weights.layers.assign(c.n_layer, LayerWeights(c));
+  weights.layers.reserve(c.n_layer);
+  std::array<std::size_t, std::variant_size_v<MixerWeights>> counts{};
+  for (std::size_t i = 0; i < c.n_layer; ++i) {
+    LayerWeights& layer = weights.layers.emplace_back(c, c.kind(i));
+    layer.index = counts[layer.mixer.index()]++;
+  }
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
     m = {&plan.format(slot.role, DType::F32), nullptr, slot.rows, slot.cols};
     const bool rotated = slot.may_rotate && plan.rotation != kRotationAsStored;
@@ -125,6 +158,14 @@ inline std::size_t Weights::input_bytes() const {
   all_matrices(*this, [&](const Slot& slot, const Matrix& m) {
     if (slot.role != Role::embedding) most = std::max(most, m.input_bytes());
   });
+  return most;
+}
+
+inline std::size_t Weights::most_inputs() const {
+  std::size_t most = 1;
+  for (const LayerWeights& layer : layers) {
+    with_mixer(layer.mixer, [&](const auto& mixer) { most = std::max(most, input_count(mixer)); });
+  }
   return most;
 }
 

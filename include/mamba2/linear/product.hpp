@@ -12,21 +12,31 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Calls body(first, count) for all panels, each a few bands of a matrix. A panel is a task,
-/// whatever the number of threads.
+/// How a matrix is cut into panels, each a few bands: a panel is a task, whatever the number of
+/// threads.
+struct Panels {
+  std::size_t bands;  ///< of a panel
+  std::size_t count;
+
+  explicit Panels(const Matrix& m) {
+    // Large, because between two panels the stream of weights pauses; but many tasks, so that
+    // threads end together; and in the L2 cache there is room for one. An even number of bands, as
+    // kernels may take two at a time.
+    constexpr std::size_t kPanelBytes = std::size_t{192} << 10;
+    constexpr std::size_t kTasks = 64;
+    const std::size_t most = std::min(kPanelBytes / m.band_bytes(), m.band_count() / kTasks);
+    bands = std::max<std::size_t>(2, most / 2 * 2);
+    count = (m.band_count() + bands - 1) / bands;
+  }
+};
+
+/// Calls body(first, count) for all panels, with their bands.
 template <class Body>
 void for_panels(Executor& executor, const Matrix& m, Body body) {
-  // Large, because between two panels the stream of weights pauses; but many tasks, so that threads
-  // end together; and in the L2 cache there is room for one. An even number of bands, as kernels
-  // may take two at a time.
-  constexpr std::size_t kPanelBytes = std::size_t{192} << 10;
-  constexpr std::size_t kTasks = 64;
-  const std::size_t bands = std::min(kPanelBytes / m.band_bytes(), m.band_count() / kTasks);
-  const std::size_t panel = std::max<std::size_t>(2, bands / 2 * 2);
-  const std::size_t panels = (m.band_count() + panel - 1) / panel;
-  executor.run(panels, [&](std::size_t task) {
-    const std::size_t first = task * panel;
-    body(first, std::min(panel, m.band_count() - first));
+  const Panels panels(m);
+  executor.run(panels.count, [&](std::size_t task) {
+    const std::size_t first = task * panels.bands;
+    body(first, std::min(panels.bands, m.band_count() - first));
   });
 }
 
@@ -55,18 +65,42 @@ void for_equals(const Matrix& m, std::span<const Part> parts, const Inputs& x, B
   }
 }
 
-/// y = x m^T, for each part as it is alone: x (tokens, m.cols) made ready, y (tokens, m.rows). A
-/// task ends with then(first, count), which may work on its rows [first, first + count), the
-/// columns of y, while they are in the cache.
+/// y = x m^T: x (tokens, m.cols) made ready, y (tokens, m.rows).
+struct Product {
+  const Matrix& m;
+  Inputs x;
+  MutableRows y;
+};
+
+/// Several products, for each part as it is alone; threads meet once. A task ends with
+/// then(product, first, count), which may work on the rows [first, first + count) of a matrix, the
+/// columns of its y, while they are in the cache.
+template <std::size_t kProducts, class Part, class Then>
+void multiply(Executor& executor, const Product (&products)[kProducts], std::span<const Part> parts,
+              Then then) {
+  std::size_t ends[kProducts];  // of the tasks of each
+  std::size_t tasks = 0;
+  for (std::size_t i = 0; i < kProducts; ++i) ends[i] = tasks += Panels(products[i].m).count;
+  executor.run(tasks, [&](std::size_t task) {
+    std::size_t i = 0;
+    while (task >= ends[i]) ++i;
+    const auto& [m, x, y] = products[i];
+    const Panels panels(m);
+    const std::size_t first = (task - (ends[i] - panels.count)) * panels.bands;
+    const std::size_t count = std::min(panels.bands, m.band_count() - first);
+    for_equals(m, parts, x, [&, &matrix = m, &rows = y](const Inputs& some, std::size_t token) {
+      matrix.multiply(first, count, some, rows.middle(token, some.tokens));
+    });
+    then(i, first * m.format->band_rows, m.rows_in(first, count));
+  });
+}
+
+/// One product.
 template <class Part, class Then>
 void multiply(Executor& executor, const Matrix& m, std::span<const Part> parts, const Inputs& x,
               MutableRows y, Then then) {
-  for_panels(executor, m, [&](std::size_t first, std::size_t count) {
-    for_equals(m, parts, x, [&](const Inputs& some, std::size_t token) {
-      m.multiply(first, count, some, y.middle(token, some.tokens));
-    });
-    then(first * m.format->band_rows, m.rows_in(first, count));
-  });
+  multiply(executor, {{m, x, y}}, parts,
+           [&](std::size_t, std::size_t first, std::size_t count) { then(first, count); });
 }
 
 /// For multiply(): nothing to do at the end of a task.

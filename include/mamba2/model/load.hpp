@@ -115,7 +115,10 @@ class WeightsLoader {
         to[i % slot.cols * slot.rows + i / slot.cols] = rows_[i];
       }
     } else {
-      for (std::size_t i = 0; i < slot.count(); ++i) to[i] = rows_[i / slot.repeats];
+      // Of norm_f: logits are linear in it.
+      const bool is_last = slot.role == Role::norm && slot.layer == Slot::kNoLayer;
+      const float factor = is_last ? weights_.config.logits_multiplier : 1.0F;
+      for (std::size_t i = 0; i < slot.count(); ++i) to[i] = factor * rows_[i / slot.repeats];
     }
   }
 

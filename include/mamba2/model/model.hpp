@@ -64,7 +64,8 @@ class AnyModel {
 
   /// Bytes of memory that session() takes with these options.
   [[nodiscard]] std::size_t session_bytes(const SessionOptions& options = {}) const {
-    return AnySession::scratch_bytes(*weights_, options) + State::bytes(config(), options.state);
+    return AnySession::scratch_bytes(*weights_, options) +
+           State::bytes(config(), options.state_options());
   }
 
   /// What reads tokens of many sequences at a time. Errors: invalid_argument, out_of_memory.
@@ -92,11 +93,14 @@ class AnyModel {
   [[nodiscard]] std::size_t weight_bytes() const noexcept { return weights_->arena.size(); }
 
   /// Bytes of memory that decoding one token needs: the weights once (of an embedding that is not
-  /// the head one row, which does not count), the state read and written.
-  [[nodiscard]] std::size_t bytes_per_token(
-      StatePrecision state = StatePrecision::fp32) const noexcept {
+  /// the head one row, which does not count), the parts of the state that do not depend on the
+  /// context read and written, keys and values of `tokens` tokens before it read.
+  [[nodiscard]] std::size_t bytes_per_token(StatePrecision state = StatePrecision::fp32,
+                                            KvPrecision kv = KvPrecision::fp16,
+                                            std::size_t tokens = 0) const {
     const std::size_t unread = config().tie_embeddings ? 0 : weights_->embedding.bytes();
-    return weight_bytes() - unread + 2 * State::bytes(config(), state);
+    const StateLayout layout(config(), {state, kv, StateOptions::kMaxContext});
+    return weight_bytes() - unread + layout.fixed_bytes() + layout.used_bytes(tokens);
   }
 
  private:
@@ -108,7 +112,7 @@ class AnyModel {
 /// The memory that a model with these planned weights will take.
 [[nodiscard]] inline MemoryRequired memory_required(Weights planned,
                                                     const SessionOptions& options) {
-  return {planned.carve(nullptr), State::bytes(planned.config, options.state),
+  return {planned.carve(nullptr), State::bytes(planned.config, options.state_options()),
           AnySession::scratch_bytes(planned, options), loading_bytes(planned)};
 }
 

@@ -76,7 +76,8 @@ class AnyBatch {
     Reading* readings;  // (tokens)
 
     Scratch(Carver&& carver, const Weights& weights, const BatchOptions& options)
-        : reader(carver, weights, options.tokens, options.prefill_batch),
+        : reader(carver, weights, options.tokens, options.prefill_batch,
+                 weights.config.default_context()),
           readings(carver.take<Reading>(options.tokens)),
           bytes(carver.used()) {}
     std::size_t bytes;
@@ -95,7 +96,8 @@ class AnyBatch {
     return Error{ErrorCode::invalid_argument, detail::concat("batch: ", parts...)};
   }
   /// The tokens of the i-th sequence.
-  [[nodiscard]] Result<void> check(std::size_t i, std::span<const Token> tokens) const;
+  [[nodiscard]] Result<void> check(std::size_t i, const State& state,
+                                   std::span<const Token> tokens) const;
   [[nodiscard]] Result<void> check(std::size_t i, const Reading& reading) const;
 
   std::shared_ptr<const Weights> weights_;
@@ -120,21 +122,22 @@ MAMBA2_FUNCTION Result<AnyBatch> AnyBatch::create(std::shared_ptr<const Weights>
   return AnyBatch(std::move(weights), *std::move(executor), *std::move(arena), options);
 }
 
-MAMBA2_FUNCTION Result<void> AnyBatch::check(std::size_t i, std::span<const Token> tokens) const {
-  const Result<void> checked = scratch_.reader.check(tokens);
+MAMBA2_FUNCTION Result<void> AnyBatch::check(std::size_t i, const State& state,
+                                             std::span<const Token> tokens) const {
+  const Result<void> checked = scratch_.reader.check(state, tokens);
   if (!checked) return invalid("sequence ", i, ": ", checked.error().message);
   return {};
 }
 
 MAMBA2_FUNCTION Result<void> AnyBatch::check(std::size_t i, const Reading& reading) const {
   const std::size_t vocab_size = config().vocab_size;
-  if (Result<void> checked = check(i, reading.tokens); !checked) return checked;
   if (reading.state == nullptr) return invalid("sequence ", i, ": has no state");
   if (!reading.state->fits(config())) {
     return Error{
         ErrorCode::mismatch,
         detail::concat("batch: sequence ", i, ": the state belongs to a model of another shape")};
   }
+  if (Result<void> checked = check(i, *reading.state, reading.tokens); !checked) return checked;
   if (reading.logits.size() % vocab_size != 0 ||
       reading.logits.size() / vocab_size > reading.tokens.size()) {
     return invalid("sequence ", i, ": logits must hold n x ", vocab_size,
@@ -153,10 +156,11 @@ MAMBA2_FUNCTION Result<void> AnyBatch::decode(std::span<AnySession* const> sessi
                    " logits, found ", tokens.size(), " and ", logits.size());
   }
   for (std::size_t i = 0; i < sessions.size(); ++i) {
-    if (Result<void> checked = check(i, tokens.subspan(i, 1)); !checked) return checked;
     if (sessions[i] == nullptr || sessions[i]->weights_ != weights_) {
       return invalid("sequence ", i, ": must be a session of the same model");
     }
+    const Result<void> checked = check(i, sessions[i]->state_, tokens.subspan(i, 1));
+    if (!checked) return checked;
     const auto before = sessions.first(i);
     if (std::ranges::find(before, sessions[i]) != before.end()) {
       return invalid("sequence ", i, ": is there twice");

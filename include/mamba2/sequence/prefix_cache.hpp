@@ -77,7 +77,7 @@ class PrefixCache {
   };
 
   [[nodiscard]] static std::size_t bytes_of(std::size_t tokens, const State& state) {
-    return sizeof(Entry) + tokens * sizeof(Token) + state.bytes();
+    return sizeof(Entry) + tokens * sizeof(Token) + state.used_bytes();
   }
 
   /// Calls use(state) with what find() finds, which is of the shape of `like`.
@@ -140,7 +140,10 @@ inline Result<std::span<const float>> PrefixCache::prefill(AnySession& session,
   const auto is_unknown = [rows = session.config().vocab_size](Token token) {
     return token < 0 || static_cast<std::size_t>(token) >= rows;
   };
-  if (tokens.empty() || std::ranges::any_of(tokens, is_unknown)) return session.prefill(tokens);
+  const std::size_t context = session.state().context();
+  const bool is_refused = tokens.empty() || std::ranges::any_of(tokens, is_unknown) ||
+                          (context > 0 && tokens.size() > context);
+  if (is_refused) return session.prefill(tokens);  // which says why
 
   Result<void> set;
   const std::size_t known = find(session.fingerprint(), tokens, session.state(),

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "mamba2/core/linkage.hpp"
@@ -31,16 +32,19 @@ class Reader {
   /// Past this size nothing is gained, and sizes could overflow.
   static constexpr std::size_t kMaxTokens = 4096;
 
-  /// Takes scratch for passes of so many tokens, of one sequence at most `piece`.
-  Reader(Carver& carver, const Weights& weights, std::size_t tokens, std::size_t piece)
+  /// Takes scratch for passes of so many tokens, of one sequence at most `piece`. context: of the
+  /// sequences, as a rule.
+  Reader(Carver& carver, const Weights& weights, std::size_t tokens, std::size_t piece,
+         std::size_t context)
       : weights_(&weights),
-        scratch_(carver, weights, tokens),
+        scratch_(carver, weights, tokens, context),
         parts_(carver.take<Part>(tokens)),
         outputs_(carver.take<Output>(tokens)),
         piece_(std::min(piece, tokens)) {}
 
-  /// Error: invalid_argument for no token at all, or an id out of range.
-  [[nodiscard]] Result<void> check(std::span<const Token> tokens) const;
+  /// Error: invalid_argument for no token at all, an id out of range, or more tokens than the state
+  /// has room for. The state is of this model's shape.
+  [[nodiscard]] Result<void> check(const State& state, std::span<const Token> tokens) const;
 
   /// What has been checked. The states are of this model's shape, and all different.
   void read(std::span<const Reading> readings, Executor& executor);
@@ -92,7 +96,8 @@ class Reader {
 
 #if MAMBA2_HAS_DEFINITIONS
 
-MAMBA2_FUNCTION Result<void> Reader::check(std::span<const Token> tokens) const {
+MAMBA2_FUNCTION Result<void> Reader::check(const State& state,
+                                           std::span<const Token> tokens) const {
   const auto invalid = [](auto... parts) {
     return Error{ErrorCode::invalid_argument, concat(parts...)};
   };
@@ -102,6 +107,11 @@ MAMBA2_FUNCTION Result<void> Reader::check(std::span<const Token> tokens) const 
     if (tokens[i] < 0 || static_cast<std::size_t>(tokens[i]) >= vocab_size) {
       return invalid("token ", i, " must be in 0..", vocab_size - 1, ", found ", tokens[i]);
     }
+  }
+  const std::uint64_t all = state.tokens() + tokens.size();
+  if (state.context() > 0 && all > state.context()) {
+    return invalid("the context is full: ", tokens.size(), " tokens after ", state.tokens(),
+                   " need one of ", all, ", found ", state.context());
   }
   return {};
 }
@@ -138,7 +148,10 @@ MAMBA2_FUNCTION void Reader::read(std::span<const Reading> readings, Executor& e
 MAMBA2_FUNCTION void Reader::add(const Reading& reading, const Piece& piece) {
   for (std::size_t i = 0; i < piece.count; ++i) {
     const auto token = static_cast<std::size_t>(reading.tokens[piece.first + i]);
-    weights_->embedding.row(token, scratch_.activations.residual[tokens_ + i]);
+    float* residual = scratch_.activations.residual[tokens_ + i];
+    const Config& c = weights_->config;
+    weights_->embedding.row(token, residual);
+    if (c.embedding_multiplier != 1.0F) kernels::times(c.embedding_multiplier, residual, c.d_model);
   }
   const std::size_t vocab_size = weights_->config.vocab_size;
   const std::size_t silent = reading.tokens.size() - reading.logits.size() / vocab_size;
@@ -158,9 +171,7 @@ MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
   const Scratch scratch = scratch_.first(tokens_);
   const Activations& a = scratch.activations;
   const Pass pass = {weights_->config, a, parts, executor};
-  for (std::size_t i = 0; i < weights_->layers.size(); ++i) {
-    forward(weights_->layers[i], i, scratch, pass);
-  }
+  for (const LayerWeights& layer : weights_->layers) forward(layer, scratch, pass);
   executor.run(part_count_, [&](std::size_t i) {
     const Part& part = parts[i];
     part.state->count(part.count);

@@ -25,10 +25,16 @@ struct SessionOptions {
   /// more scratch memory (Session::scratch_bytes). In 1..4096.
   std::size_t prefill_batch = 192;
   StatePrecision state = StatePrecision::fp32;
+  /// Of models with attention: how keys and values are stored, and the tokens that there is room
+  /// for (0: Config::default_context()): what is more is refused.
+  KvPrecision kv = KvPrecision::fp16;
+  std::size_t context = 0;
   Workers workers = {};
   /// For state and scratch, instead of memory from the system: MemoryRequired::session() bytes that
   /// start on a multiple of 64 and outlive the Session.
   std::span<std::byte> memory = {};
+
+  [[nodiscard]] StateOptions state_options() const noexcept { return {state, kv, context}; }
 };
 
 /// One sequence of tokens, of a model with weights of any policy. Made by Mamba2Model::session();
@@ -41,14 +47,16 @@ class AnySession {
                                                  const SessionOptions& options);
 
   /// Reads one token and returns the logits of the next, (vocab_size), valid until the next call.
-  /// Error: invalid_argument for an id that is not in 0..vocab_size-1; nothing has changed then.
+  /// Error: invalid_argument for an id that is not in 0..vocab_size-1, or where the context is
+  /// full; nothing has changed then.
   [[nodiscard]] Result<std::span<const float>> decode(Token token) {
     return read_checked("decode: ", std::span(&token, 1));
   }
 
   /// Reads tokens and returns the logits after the last, (vocab_size), valid until the next call.
   /// May be called again and again: a text split anywhere gives the same result to rounding.
-  /// Errors: invalid_argument for no token at all, or an id out of range; nothing has changed then.
+  /// Errors: invalid_argument for no token at all, an id out of range, or more tokens than the
+  /// context has room for; nothing has changed then.
   [[nodiscard]] Result<std::span<const float>> prefill(std::span<const Token> tokens) {
     return read_checked("prefill: ", tokens);
   }
@@ -65,7 +73,9 @@ class AnySession {
   /// weights: planned, at least.
   [[nodiscard]] static std::size_t scratch_bytes(const Weights& weights,
                                                  const SessionOptions& options) {
-    return Scratch(Carver(), weights, std::min(options.prefill_batch, Reader::kMaxTokens)).bytes;
+    SessionOptions possible = options;
+    possible.prefill_batch = std::min(options.prefill_batch, Reader::kMaxTokens);
+    return Scratch(Carver(), weights, possible).bytes;
   }
 
   /// The logits of the next token, (vocab_size), valid until the next call: the bits that decode(),
@@ -97,15 +107,16 @@ class AnySession {
         executor_(std::move(executor)),
         state_(std::move(state)),
         arena_(std::move(arena)),
-        scratch_(Carver(arena_.data()), *weights_, options.prefill_batch) {}
+        scratch_(Carver(arena_.data()), *weights_, options) {}
 
   /// What a Session needs besides the state.
   struct Scratch {
     Reader reader;
     float* logits;  // (vocab_size)
 
-    Scratch(Carver&& carver, const Weights& weights, std::size_t prefill_batch)
-        : reader(carver, weights, prefill_batch, prefill_batch),
+    Scratch(Carver&& carver, const Weights& weights, const SessionOptions& options)
+        : reader(carver, weights, options.prefill_batch, options.prefill_batch,
+                 StateLayout(weights.config, options.state_options()).options().context),
           logits(carver.take<float>(weights.config.vocab_size)),
           bytes(carver.used()) {}
     std::size_t bytes;
@@ -126,13 +137,14 @@ class AnySession {
   }
   /// Takes up what a state file has, whose parts have the right sizes; last and logits may be
   /// missing.
-  void restore(std::uint64_t tokens, std::span<const std::byte> conv,
-               std::span<const std::byte> ssm, std::span<const std::byte> last,
-               std::span<const std::byte> logits) noexcept {
+  void restore(std::uint64_t tokens, std::span<const std::byte> parts,
+               std::span<const std::byte> last, std::span<const std::byte> logits) noexcept {
     state_.reset();
     state_.count(static_cast<std::size_t>(tokens));
-    if (!conv.empty()) std::memcpy(state_.conv(0), conv.data(), conv.size());
-    std::memcpy(state_.ssm<std::byte>(0), ssm.data(), ssm.size());
+    state_.for_parts(static_cast<std::size_t>(tokens), [&parts](std::span<std::byte> part) {
+      if (!part.empty()) std::memcpy(part.data(), parts.data(), part.size());
+      parts = parts.subspan(part.size());
+    });
     if (!last.empty()) std::memcpy(state_.new_last().data(), last.data(), last.size());
     has_logits_ = !logits.empty();
     if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
@@ -155,17 +167,22 @@ MAMBA2_FUNCTION Result<AnySession> AnySession::create(std::shared_ptr<const Weig
                  detail::concat("session: prefill_batch must be in 1..", Reader::kMaxTokens,
                                 ", found ", options.prefill_batch)};
   }
+  if (options.context > StateOptions::kMaxContext) {
+    return Error{ErrorCode::invalid_argument,
+                 detail::concat("session: context must be in 0..", StateOptions::kMaxContext,
+                                ", found ", options.context)};
+  }
   // Scratch first: its size is a multiple of the alignment.
   const std::size_t scratch = scratch_bytes(*weights, options);
   std::span<std::byte> memory = options.memory;
   if (memory.data() != nullptr) {
-    const std::size_t bytes = scratch + State::bytes(weights->config, options.state);
+    const std::size_t bytes = scratch + State::bytes(weights->config, options.state_options());
     if (auto fits = Arena::check(bytes, memory, "session"); !fits) return fits.error();
   }
   Result<Arena> arena = Arena::create(scratch, memory, "session");
   if (!arena) return std::move(arena).error();
   if (memory.data() != nullptr) memory = memory.subspan(scratch);
-  Result<State> state = State::create(weights->config, options.state, memory);
+  Result<State> state = State::create(weights->config, options.state_options(), memory);
   if (!state) return std::move(state).error();
   Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return std::move(executor).error();
@@ -184,7 +201,7 @@ MAMBA2_FUNCTION std::span<const float> AnySession::logits() {
 
 MAMBA2_FUNCTION Result<void> AnySession::check(std::string_view call,
                                                std::span<const Token> tokens) const {
-  const Result<void> checked = scratch_.reader.check(tokens);
+  const Result<void> checked = scratch_.reader.check(state_, tokens);
   if (checked) return {};
   return Error{checked.error().code, detail::concat(call, checked.error().message)};
 }

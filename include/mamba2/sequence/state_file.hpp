@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -89,16 +88,6 @@ class StateFile {
   [[nodiscard]] StateHeader header() const;
   [[nodiscard]] Result<void> check(const StateHeader& header, std::string_view name) const;
 
-  /// Bytes of the parts behind the header.
-  [[nodiscard]] std::size_t conv_bytes() const {
-    const Config& c = session_.config();
-    return c.n_layer * (c.d_conv - 1) * c.conv_dim() * sizeof(float);
-  }
-  [[nodiscard]] std::size_t ssm_bytes() const {
-    const Config& c = session_.config();
-    const bool half = session_.state().precision() == StatePrecision::fp16;
-    return c.n_layer * c.d_ssm * c.d_state * (half ? 2 : 4);
-  }
   [[nodiscard]] static std::size_t next_bytes(const StateHeader& h) {
     return h.next * sizeof(float);
   }
@@ -114,8 +103,9 @@ class StateFile {
     return (std::size_t{h.sampler_tokens} + 7) / 8;
   }
   [[nodiscard]] std::size_t file_bytes(const StateHeader& h) const {
-    return sizeof h + conv_bytes() + ssm_bytes() + next_bytes(h) + seen_bytes(h) +
-           sizeof(std::uint64_t);
+    const auto tokens = static_cast<std::size_t>(h.tokens);
+    return sizeof h + session_.state().layout().saved_bytes(tokens) + next_bytes(h) +
+           seen_bytes(h) + sizeof(std::uint64_t);
   }
 
   AnySession& session_;
@@ -147,7 +137,8 @@ namespace detail {
 inline StateHeader StateFile::header() const {
   StateHeader h;
   if (has_logits_alone()) h.version = StateHeader::kWithLogits;
-  h.precision = static_cast<std::uint32_t>(session_.state().precision());
+  if (session_.config().is_hybrid()) h.version = StateHeader::kHybrid;
+  h.precision = StateHeader::precision_of(session_.state().layout());
   h.fingerprint = session_.fingerprint();
   h.set_weights(session_.weights_->plan->name);
   h.tokens = session_.state().tokens();
@@ -174,13 +165,13 @@ Result<detail::StateMark> StateFile::write_marked(Sink& sink) const {
   if (sampler_ != nullptr) seen = detail::to_bits(sampler_->seen());
   Result<void> result = sink(std::as_bytes(std::span(&h, 1)));
   Hash hash;
-  for (const std::span<const std::byte> part :
-       {std::as_bytes(std::span(state.conv(0), conv_bytes() / sizeof(float))),
-        std::span(state.ssm<std::byte>(0), ssm_bytes()), std::as_bytes(next()),
-        std::span<const std::byte>(seen)}) {
+  const auto add = [&](std::span<const std::byte> part) {
     hash.add(part);
     if (result && !part.empty()) result = sink(part);
-  }
+  };
+  state.for_parts(static_cast<std::size_t>(state.tokens()), add);
+  add(std::as_bytes(next()));
+  add(seen);
   const detail::StateMark mark = {h.checksum, hash.value()};
   if (result) result = sink(std::as_bytes(std::span(&mark.rest, 1)));
   if (!result) return std::move(result).error();
@@ -208,7 +199,6 @@ inline Result<void> StateFile::check(const StateHeader& h, std::string_view name
     return Error{ErrorCode::mismatch,
                  detail::concat(name, ": ", what, " must be ", expected, ", found ", found)};
   };
-  const std::string_view half[] = {"fp32", "fp16"};
   const StateHeader own = header();
   if (h.weights != own.weights) {
     return mismatch("the weights of the session that was saved", own.weights_name(),
@@ -218,8 +208,11 @@ inline Result<void> StateFile::check(const StateHeader& h, std::string_view name
     return mismatch("the fingerprint of the model", own.fingerprint, h.fingerprint);
   }
   if (h.precision != own.precision) {
-    return mismatch("the precision of the state", half[own.precision],
-                    h.precision < std::size(half) ? half[h.precision] : "something else");
+    return mismatch("the precision of the state", own.precision_name(), h.precision_name());
+  }
+  if (const std::size_t context = session_.state().context(); context > 0 && h.tokens > context) {
+    return mismatch("the tokens of the state, which are to have room in the context,",
+                    detail::concat("at most ", context), h.tokens);
   }
   if (sampler_ != nullptr && h.sampler_tokens != own.sampler_tokens) {
     return mismatch("the number of tokens of the sampler", own.sampler_tokens, h.sampler_tokens);
@@ -243,8 +236,8 @@ inline Result<void> StateFile::read(std::span<const std::byte> file, std::string
     return std::exchange(rest, rest.subspan(bytes)).first(bytes);
   };
   const std::uint64_t computed = Hash::of(rest.first(rest.size() - sizeof(std::uint64_t)));
-  const auto conv = take(conv_bytes());
-  const auto ssm = take(ssm_bytes());
+  const auto parts =
+      take(session_.state().layout().saved_bytes(static_cast<std::size_t>(h->tokens)));
   const auto next = take(next_bytes(*h));
   const auto seen = take(seen_bytes(*h));
   std::uint64_t checksum = 0;
@@ -262,7 +255,7 @@ inline Result<void> StateFile::read(std::span<const std::byte> file, std::string
   }
   const std::span<const std::byte> none;
   const bool has_logits = h->version == StateHeader::kWithLogits;
-  session_.restore(h->tokens, conv, ssm, has_logits ? none : next, has_logits ? next : none);
+  session_.restore(h->tokens, parts, has_logits ? none : next, has_logits ? next : none);
   return {};
 }
 

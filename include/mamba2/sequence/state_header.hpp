@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -23,6 +24,9 @@ inline namespace MAMBA2_ISA {
 /// The first bytes of a state file, little-endian. Behind them:
 ///   conv     (n_layer, d_conv - 1, conv_dim) F32: the last inputs of the convolutions
 ///   ssm      (n_layer, nheads, d_state, headdim) F32 or F16
+///   (in version 3, of a hybrid: the same of its Mamba-2 layers, then of its attention layers
+///   qkv_conv (layers, d_conv - 1, qkv_dim) F32: the last inputs of their convolutions
+///   kv       the parts of KvLayout::for_parts() for `tokens` tokens, layer after layer)
 ///   next     (next) F32: what the logits of the next token are made of, State::last(), if it was
 ///            known; in version 1 these logits themselves
 ///   seen     a bit for each token of the sampler, the lowest of a byte first
@@ -32,10 +36,11 @@ struct StateHeader {
   static constexpr std::array<char, 8> kMagic = {'M', 'A', 'M', 'B', 'A', '2', 'S', 'T'};
   static constexpr std::uint32_t kVersion = 2;
   static constexpr std::uint32_t kWithLogits = 1;  ///< the version that has logits
+  static constexpr std::uint32_t kHybrid = 3;
 
   std::array<char, 8> magic = kMagic;
   std::uint32_t version = kVersion;
-  std::uint32_t precision = 0;       ///< StatePrecision of ssm
+  std::uint32_t precision = 0;       ///< precision_of()
   std::uint64_t fingerprint = 0;     ///< of the model
   std::array<char, 16> weights{};    ///< WeightT::name, filled up with zeros
   std::uint64_t file_bytes = 0;      ///< of the whole file
@@ -50,6 +55,23 @@ struct StateHeader {
   float min_p = 0.0F;
   float repetition_penalty = 0.0F;
   std::uint64_t checksum = 0;  ///< Hash of all bytes before
+
+  /// StatePrecision of ssm; plus 256 (1 + KvPrecision) where there are keys and values.
+  [[nodiscard]] static std::uint32_t precision_of(const StateLayout& layout) {
+    const auto kv = static_cast<std::uint32_t>(layout.options().kv);
+    return static_cast<std::uint32_t>(layout.options().precision) +
+           (layout.kv_count() > 0 ? 256 * (1 + kv) : 0);
+  }
+  /// For messages.
+  [[nodiscard]] std::string precision_name() const {
+    constexpr std::array<std::string_view, 2> kState = {"fp32", "fp16"};
+    constexpr std::array<std::string_view, 4> kKv = {
+        "", ", keys and values fp16", ", keys and values fp32", ", keys and values int8"};
+    const std::uint32_t state = precision % 256;
+    const std::uint32_t kv = precision / 256;
+    if (state >= kState.size() || kv >= kKv.size()) return "something else";
+    return detail::concat(kState[state], kKv[kv]);
+  }
 
   /// Sets weights.
   void set_weights(std::string_view name) {
@@ -96,9 +118,9 @@ inline Result<StateHeader> StateHeader::parse(std::span<const std::byte> file,
     return failure(ErrorCode::malformed, "expected a state file, found something else");
   }
   if (some >= offsetof(StateHeader, precision) && header.version != kVersion &&
-      header.version != kWithLogits) {
-    return failure(ErrorCode::unsupported, "version of the state file must be ", kWithLogits,
-                   " or ", kVersion, ", found ", header.version);
+      header.version != kWithLogits && header.version != kHybrid) {
+    return failure(ErrorCode::unsupported, "version of the state file must be ", kWithLogits, "..",
+                   kHybrid, ", found ", header.version);
   }
   if (some < sizeof header) {
     return failure(ErrorCode::malformed, "must have at least ", sizeof header, " bytes, found ",

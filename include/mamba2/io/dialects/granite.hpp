@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Granite 4.0 (H) without experts, as transformers writes it: model_type granitemoehybrid.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "mamba2/io/dialects/dialect.hpp"
+#include "mamba2/io/dialects/hybrid_keys.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace detail {
+
+/// layer_types, one of "mamba" and "attention" each, in 5.x "linear_attention" and
+/// "full_attention": which attend.
+[[nodiscard]] inline std::vector<bool> read_layer_types(JsonFields& fields) {
+  constexpr std::string_view kKey = "layer_types";
+  const Json* value = fields.find_value(kKey);
+  if (value == nullptr) return std::vector<bool>(read_layer_count(fields, "num_hidden_layers", 32));
+  std::vector<bool> attends;
+  const auto* list = value->get_ptr<const Json::array_t*>();
+  if (list == nullptr) fields.refuse(kKey, "a list", describe(*value));
+  for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    const Json& type = (*list)[i];
+    attends.push_back(is_text(type, "attention") || is_text(type, "full_attention"));
+    if (!attends.back() && !is_text(type, "mamba") && !is_text(type, "linear_attention")) {
+      fields.refuse(kKey, "of \"mamba\" and \"attention\"", describe(type), ErrorCode::unsupported);
+    }
+  }
+  return attends;
+}
+
+[[nodiscard]] inline Config read_granite(JsonFields& fields) {
+  Config config;
+  read_model_keys(fields, config, 1e-6, 2);
+  const std::size_t experts = fields.integer("num_local_experts", 8, 0);
+  if (experts > 0) {
+    fields.refuse("num_local_experts", "0 (experts are not supported)", concat(experts),
+                  ErrorCode::unsupported);
+  }
+  const std::vector<bool> attends = read_layer_types(fields);
+  config.pattern = pattern_of(attends.size(), attends, true);
+  config.n_layer = config.pattern.size();
+  config.mlp.d_intermediate = fields.integer("shared_intermediate_size", 1024);
+  config.embedding_multiplier = static_cast<float>(fields.number("embedding_multiplier", 1.0));
+  config.residual_multiplier = static_cast<float>(fields.number("residual_multiplier", 1.0));
+  config.logits_multiplier = static_cast<float>(1.0 / fields.number("logits_scaling", 1.0));
+  if (config.has(LayerKind::mamba2)) read_mamba_keys(fields, config);
+  if (config.has(LayerKind::attention)) {
+    read_attention_keys(fields, config);
+    AttentionConfig& a = config.attention;
+    a.softmax_scale = static_cast<float>(fields.number("attention_multiplier", 1.0));
+    const Json* position = fields.find_value("position_embedding_type");
+    if (position != nullptr && is_text(*position, "rope")) {
+      a.rotary_emb_dim = a.head_dim;
+      a.rotary_emb_base = read_rope_theta(fields);
+    }
+  }
+  return config;
+}
+
+inline constexpr auto kGraniteOuter = std::to_array<TensorRename>(
+    {{"embed_tokens.weight", "embedding.weight"}, {"norm.weight", "norm_f.weight"}});
+
+inline constexpr auto kGraniteLayers =
+    std::to_array<TensorRename>({{"input_layernorm.", "norm."},
+                                 {"mamba.", "mixer.", 0, LayerKind::mamba2},
+                                 {"self_attn.", "attention.", 0, LayerKind::attention},
+                                 {"post_attention_layernorm.", "norm.", 1},
+                                 {"shared_mlp.input_linear.", "mlp.gate_proj.|mlp.up_proj.", 1},
+                                 {"shared_mlp.output_linear.", "mlp.down_proj.", 1}});
+
+}  // namespace detail
+
+inline constexpr Dialect kGranite = {
+    "granitemoehybrid",
+    [](const detail::JsonFields& c) { return detail::has_model_type(c, "granitemoehybrid"); },
+    detail::read_granite,
+    "tie_word_embeddings",
+    detail::kGraniteOuter,
+    [](const Config&) { return std::size_t{2}; },
+    detail::kGraniteLayers};
+
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2

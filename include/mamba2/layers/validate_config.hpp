@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Config must be: what all else expects of one.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "mamba2/core/result.hpp"
+#include "mamba2/layers/config.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace detail {
+
+inline Error config_error(std::string_view key, std::string_view expected, auto found) {
+  return {ErrorCode::invalid_argument, concat(key, " must be ", expected, ", found ", found)};
+}
+
+/// A member with its bounds.
+struct ConfigRange {
+  std::string_view key;
+  std::size_t value;
+  std::size_t max;
+  std::size_t min = 1;
+};
+
+[[nodiscard]] inline Result<void> check_ranges(std::initializer_list<ConfigRange> ranges) {
+  for (const ConfigRange& range : ranges) {
+    if (range.value < range.min || range.value > range.max) {
+      return config_error(range.key, concat("in ", range.min, "..", range.max), range.value);
+    }
+  }
+  return {};
+}
+
+// Far beyond any model. 2^17 columns of products of INT8 codes add up to less than 2^31.
+inline constexpr std::size_t kMaxWidth = std::size_t{1} << 17;
+inline constexpr std::size_t kMaxTaps = 64;
+
+[[nodiscard]] inline Result<void> check_mamba2(const Config& c) {
+  constexpr std::size_t kMaxStates = std::size_t{1} << 16;
+  Result<void> result = check_ranges({{"d_inner", c.d_inner, kMaxWidth},
+                                      {"d_ssm", c.d_ssm, kMaxWidth},
+                                      {"headdim", c.headdim, kMaxWidth},
+                                      {"d_state", c.d_state, kMaxStates},
+                                      {"ngroups", c.ngroups, kMaxWidth},
+                                      {"d_conv", c.d_conv, kMaxTaps}});
+  if (!result) return result;
+  if (c.d_ssm > c.d_inner) {
+    return config_error("d_ssm", concat("at most d_inner ", c.d_inner), c.d_ssm);
+  }
+  if (c.d_ssm % c.headdim != 0) {
+    return config_error("headdim", concat("a divisor of d_ssm ", c.d_ssm), c.headdim);
+  }
+  if (c.nheads() % c.ngroups != 0) {
+    return config_error("ngroups", concat("a divisor of nheads ", c.nheads()), c.ngroups);
+  }
+  if (c.ngroups * c.d_state > kMaxWidth) {
+    return config_error("d_state", concat("at most ", kMaxWidth, " / ngroups ", c.ngroups),
+                        c.d_state);
+  }
+  if (!(c.dt_min >= 0.0F && c.dt_min <= c.dt_max)) {
+    return config_error("dt_limit", "0 <= min <= max", concat(c.dt_min, "..", c.dt_max));
+  }
+  return {};
+}
+
+[[nodiscard]] inline Result<void> check_attention(const AttentionConfig& a) {
+  Result<void> result =
+      check_ranges({{"attention.num_heads", a.num_heads, kMaxWidth},
+                    {"attention.num_heads_kv", a.num_heads_kv, a.num_heads},
+                    {"attention.head_dim", a.head_dim, kMaxWidth},
+                    {"attention.d_conv", a.d_conv, kMaxTaps, 0},
+                    {"attention.rotary_emb_dim", a.rotary_emb_dim, a.head_dim, 0}});
+  if (!result) return result;
+  if (a.num_heads % a.num_heads_kv != 0) {
+    return config_error("attention.num_heads_kv",
+                        concat("a divisor of attention.num_heads ", a.num_heads), a.num_heads_kv);
+  }
+  if (a.num_heads * a.head_dim > kMaxWidth) {
+    return config_error("attention.head_dim",
+                        concat("at most ", kMaxWidth, " / attention.num_heads ", a.num_heads),
+                        a.head_dim);
+  }
+  if (a.rotary_emb_dim % 2 != 0) {
+    return config_error("attention.rotary_emb_dim", "even", a.rotary_emb_dim);
+  }
+  const auto is_positive = [](float value) { return value > 0.0F && std::isfinite(value); };
+  if (!is_positive(a.rotary_emb_base)) {
+    return config_error("attention.rotary_emb_base", "positive and finite", a.rotary_emb_base);
+  }
+  if (!is_positive(a.softmax_scale)) {
+    return config_error("attention.softmax_scale", "positive and finite", a.softmax_scale);
+  }
+  return {};
+}
+
+/// What only hybrids have.
+[[nodiscard]] inline Result<void> check_hybrid(const Config& c) {
+  if (c.pattern.size() != c.n_layer) {
+    return config_error("pattern", concat("of n_layer ", c.n_layer, " characters"),
+                        c.pattern.size());
+  }
+  if (const auto odd = c.pattern.find_first_not_of("M*-"); odd != std::string::npos) {
+    return config_error("pattern", "of M, * and -", c.pattern.substr(odd, 1));
+  }
+  for (const auto& [key, value] : {std::pair("embedding_multiplier", c.embedding_multiplier),
+                                   std::pair("residual_multiplier", c.residual_multiplier),
+                                   std::pair("logits_multiplier", c.logits_multiplier)}) {
+    if (!std::isfinite(value) || value == 0.0F) {
+      return config_error(key, "finite and not 0", value);
+    }
+  }
+  if (c.has(LayerKind::attention)) {
+    if (Result<void> result = check_attention(c.attention); !result) return result;
+  }
+  if (!c.has(LayerKind::mlp)) return {};
+  return check_ranges({{"mlp.d_intermediate", c.mlp.d_intermediate, kMaxWidth}});
+}
+
+}  // namespace detail
+
+inline Result<void> Config::validate() const {
+  constexpr std::size_t kMaxVocabulary = std::size_t{1} << 24;
+  Result<void> result = detail::check_ranges({{"d_model", d_model, detail::kMaxWidth},
+                                              {"n_layer", n_layer, kMaxLayers},
+                                              {"vocab_size", vocab_size, kMaxVocabulary}});
+  if (result && !pattern.empty()) result = detail::check_hybrid(*this);
+  if (result && has(LayerKind::mamba2)) result = detail::check_mamba2(*this);
+  if (!result) return result;
+  if (!(norm_eps >= 0.0F && norm_eps < 1.0F)) {
+    return detail::config_error("norm_eps", "in [0, 1)", norm_eps);
+  }
+  for (const Token id : eos_token_ids) {
+    if (id < 0 || static_cast<std::size_t>(id) >= vocab_size) {
+      return detail::config_error("eos_token_id", detail::concat("in 0..", vocab_size - 1), id);
+    }
+  }
+  return {};
+}
+
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
