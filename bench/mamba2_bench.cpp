@@ -101,7 +101,7 @@ void add_options(CLI::App& app, Arguments& a) {
 
   app.add_option("MODEL", a.path, cli::kCheckpointHelp);
   app.add_option("--random", a.shape, "Instead of MODEL: random weights in a published shape")
-      ->check(CLI::IsMember(cli::shape_names()));
+      ->check(CLI::IsMember(cli::all_shape_names()));
   app.add_option("-w,--weights", a.weights, "Precisions of the weights: int8,int4; or all of them")
       ->delimiter(',')
       ->allow_extra_args(false)
@@ -123,6 +123,7 @@ void add_options(CLI::App& app, Arguments& a) {
       ->capture_default_str()
       ->transform(cli::whole(0, kMostTokens));
   cli::add_state(app, a.request.state);
+  cli::add_kv(app, a.request.kv);
   app.add_option("--repeat", a.request.repeat,
                  "Slices that decoding is cut into, and times that a prompt is read")
       ->capture_default_str()

@@ -60,7 +60,9 @@ class Measurement {
   using Session = mamba2::AnySession;
   using Tokens = std::span<const mamba2::Token>;
 
-  [[nodiscard]] mamba2::SessionOptions session_options() const { return {.state = request_.state}; }
+  [[nodiscard]] mamba2::SessionOptions session_options() const {
+    return {.state = request_.state, .kv = request_.kv, .context = request_.room()};
+  }
 
   [[nodiscard]] mamba2::Result<void> make_model() {
     auto weights = request_.random ? random_weights_of_shape() : weights_of_file();
@@ -75,7 +77,7 @@ class Measurement {
   }
 
   [[nodiscard]] mamba2::Result<mamba2::Weights> random_weights_of_shape() {
-    const mamba2::Config config = cli::find_shape(request_.model).config();
+    const mamba2::Config config = cli::config_of_shape(request_.model);
     memory_required_ =
         mamba2::memory_required(mamba2::Weights::planned(config, plan_), session_options()).peak();
     return random_weights(config, plan_);
@@ -100,8 +102,8 @@ class Measurement {
   [[nodiscard]] mamba2::Result<void> run_on(std::size_t count, Sink& sink) {
     const auto threads = Threads::create(count, request_.cpus);
     if (!threads) return threads.error();
-    const mamba2::SessionOptions options = {.state = request_.state,
-                                            .workers = {.executor = threads->executor}};
+    mamba2::SessionOptions options = session_options();
+    options.workers = {.executor = threads->executor};
     for (const std::size_t sequences : request_.batch) {
       const auto row = decode_batch(sequences, *threads);
       if (!row) return row.error();
@@ -143,7 +145,8 @@ class Measurement {
     Row row = describe("decode", threads);
     row.tokens = tokens.size();
     row.context = request_.context;
-    const Operations operations = decode_operations(model_->config());
+    const std::size_t seen = request_.context + tokens.size() / 2;  // on average
+    const Operations operations = decode_operations(model_->config(), seen);
     const auto slices = slice(threads, row, operations, expected, [&](std::size_t i) {
       const auto part = [&](std::size_t n) { return tokens.size() * n / request_.repeat; };
       const auto some = Tokens(tokens).subspan(part(i), part(i + 1) - part(i));
@@ -154,7 +157,8 @@ class Measurement {
       return std::pair(time / static_cast<double>(some.size()), finite);
     });
     if (!slices) return slices.error();
-    row.bytes_per_token = static_cast<double>(model_->bytes_per_token(request_.state));
+    row.bytes_per_token =
+        static_cast<double>(model_->bytes_per_token(request_.state, request_.kv, seen));
     summarize(*slices, operations, row);
     row.share = spread(*slices, [&](const Slice& s) {
       return row.bytes_per_token / s.bytes_per_s / s.seconds_per_token;
@@ -166,7 +170,7 @@ class Measurement {
   [[nodiscard]] mamba2::Result<Row> decode_batch(std::size_t sequences, const Threads& threads) {
     auto batch = model_->batch({.tokens = sequences, .workers = {.executor = threads.executor}});
     if (!batch) return std::move(batch).error();
-    auto empty = mamba2::State::create(model_->config(), {.precision = request_.state});
+    auto empty = mamba2::State::create(model_->config(), session_options().state_options());
     if (!empty) return std::move(empty).error();
     std::vector<mamba2::State> states(sequences, *empty);
     const std::vector<mamba2::Token> tokens = random_tokens(sequences);
@@ -189,7 +193,7 @@ class Measurement {
         std::max(memory_required_, row.weight_bytes + sequences * row.state_bytes +
                                        model_->batch_bytes({.tokens = sequences}));
     row.tokens = steps * request_.repeat * sequences;
-    const Operations operations = decode_operations(model_->config());
+    const Operations operations = decode_operations(model_->config(), 0);
     const double expected = once * static_cast<double>(steps);
     const auto slices = slice(threads, row, operations, expected, [&](std::size_t) {
       bool finite = true;
@@ -199,7 +203,8 @@ class Measurement {
       return std::pair(time / static_cast<double>(steps * sequences), finite);
     });
     if (!slices) return slices.error();
-    const auto state = 2.0 * static_cast<double>(row.state_bytes);
+    const mamba2::StateLayout layout(model_->config(), session_options().state_options());
+    const auto state = 2.0 * static_cast<double>(layout.fixed_bytes());
     const auto weights = static_cast<double>(model_->bytes_per_token(request_.state)) - state;
     row.bytes_per_token = weights / static_cast<double>(sequences) + state;
     summarize(*slices, operations, row);
@@ -280,8 +285,8 @@ class Measurement {
     const double reading = std::max(kLeast, expected / 4.0);
     const double calculating = std::max(kLeast, expected / 8.0);
     const double matrix = operations.matrix / matrix_peak(*format_, threads, calculating);
-    const double ssm = operations.ssm / peak<FmaUnit>(threads, calculating);
-    return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + ssm)};
+    const double floats = operations.floats / peak<FmaUnit>(threads, calculating);
+    return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + floats)};
   }
 
   void summarize(const std::vector<Slice>& slices, const Operations& operations, Row& row) const {
@@ -301,7 +306,7 @@ class Measurement {
     row.baseline_rss = baseline_rss_;
     row.memory_required = memory_required_;
     row.weight_bytes = model_->weight_bytes();
-    row.state_bytes = mamba2::State::bytes(model_->config(), {.precision = request_.state});
+    row.state_bytes = mamba2::State::bytes(model_->config(), session_options().state_options());
     return row;
   }
 

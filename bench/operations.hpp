@@ -11,27 +11,44 @@ namespace bench {
 /// Multiplications and additions, each counted, of one token.
 struct Operations {
   double matrix;  ///< products with weight matrices
-  double ssm;     ///< the recurrence; norms, convolution and gates do not count
+  double floats;  ///< recurrence and attention; norms, convolution and gates do not count
 
-  [[nodiscard]] double total() const { return matrix + ssm; }
+  [[nodiscard]] double total() const { return matrix + floats; }
 };
 
 namespace detail {
 
-/// Weights in the projections of all blocks.
+[[nodiscard]] inline double count(const mamba2::Config& c, mamba2::LayerKind kind) {
+  return static_cast<double>(c.count(kind));
+}
+
+/// Weights in the projections of all layers.
 inline double projection_weights(const mamba2::Config& c) {
-  return static_cast<double>(c.n_layer * (c.d_in_proj() + c.d_inner) * c.d_model);
+  using mamba2::LayerKind;
+  const double mamba2 =
+      count(c, LayerKind::mamba2) * static_cast<double>(c.d_in_proj() + c.d_inner);
+  const double attention = count(c, LayerKind::attention) *
+                           static_cast<double>(2 * (c.attention.q_dim() + c.attention.kv_dim()));
+  const double mlp = count(c, LayerKind::mlp) * static_cast<double>(3 * c.mlp.d_intermediate);
+  return (mamba2 + attention + mlp) * static_cast<double>(c.d_model);
 }
 inline double head_weights(const mamba2::Config& c) {
   return static_cast<double>(c.vocab_size * c.d_model);
 }
+/// Of queries with the keys of `tokens` tokens, and of weights with their values.
+inline double attention_operations(const mamba2::Config& c, double tokens) {
+  return count(c, mamba2::LayerKind::attention) * 4.0 * static_cast<double>(c.attention.q_dim()) *
+         tokens;
+}
 
 }  // namespace detail
 
-/// A token by itself: 5 operations for each value of the state.
-inline Operations decode_operations(const mamba2::Config& c) {
+/// A token by itself, after so many others: 5 operations for each value of the state.
+inline Operations decode_operations(const mamba2::Config& c, std::size_t context) {
+  const double state =
+      detail::count(c, mamba2::LayerKind::mamba2) * static_cast<double>(c.d_ssm * c.d_state);
   return {2.0 * (detail::projection_weights(c) + detail::head_weights(c)),
-          5.0 * static_cast<double>(c.n_layer * c.d_ssm * c.d_state)};
+          5.0 * state + detail::attention_operations(c, static_cast<double>(context))};
 }
 
 /// A token's share in a prefill of `tokens` tokens: the head is computed once, and the recurrence
@@ -50,7 +67,8 @@ inline Operations prefill_operations(const mamba2::Config& c, std::size_t tokens
   const double inside = 2.0 * pairs / n * d_ssm;
   const double across = 2.0 * d_ssm * d_state + 2.0 * d_ssm * d_state;  // from and to the state
   return {2.0 * (detail::projection_weights(c) + detail::head_weights(c) / n),
-          static_cast<double>(c.n_layer) * (products + inside + across)};
+          detail::count(c, mamba2::LayerKind::mamba2) * (products + inside + across) +
+              detail::attention_operations(c, (n + 1.0) / 2.0)};
 }
 
 }  // namespace bench

@@ -2,6 +2,7 @@
 // What mamba2-bench is asked for, and what it answers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <mamba2/mamba2.hpp>
 #include <nlohmann/json.hpp>
@@ -24,6 +25,13 @@ struct Request {
   std::size_t context = 0;           ///< tokens that are read before decoding starts
   std::size_t repeat = 5;            ///< slices that a measurement is cut into
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
+  mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
+
+  /// Tokens that sequences have room for.
+  [[nodiscard]] std::size_t room() const {
+    constexpr std::size_t kWarming = 8;
+    return std::max({context + decode + repeat + kWarming, prefill, batch_tokens + kWarming});
+  }
 };
 
 /// What one thing (a rate, a share) was in the slices of a measurement.

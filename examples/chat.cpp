@@ -31,6 +31,8 @@ struct Arguments {
   std::string state;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
+  mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
+  std::size_t context = 0;
   mamba2::GenerateOptions generate;
   cli::SamplingOptions sampling;
 };
@@ -98,6 +100,8 @@ void describe(CLI::App& app, Arguments& a) {
       ->default_str("");
   a.weights.add(app);
   a.workers.add(app);
+  cli::add_kv(app, a.kv);
+  cli::add_context(app, a.context);
   app.add_option(
          "-n,--max-tokens", a.generate.max_tokens,
          "Tokens of an answer at most; where it is not given, a sentence that has begun may end")
@@ -145,6 +149,7 @@ class Chat {
     const bool first = session_.state().tokens() == 0;
     const std::string prompt =
         (first ? system_ + format_.before : format_.next(answer_, line)) + line + format_.between;
+    if (tokenizer_.encode(prompt).size() > session_.state().room()) return note_full_context();
     before_ = session_.state();
     const auto read = generate(prompt, 0);
     if (!read) return read.error();
@@ -154,12 +159,26 @@ class Chat {
     answer_.clear();
     const auto done = generate("", options_.max_tokens);
     if (!done) return done.error();
+    if (done->reason == mamba2::StopReason::context_full) return note_full_context();
     const bool whole =
         done->reason == mamba2::StopReason::eos || done->reason == mamba2::StopReason::max_tokens;
     return whole ? mamba2::Result<void>() : remember_answer();
   }
 
+  /// An empty line.
+  void begin_anew_if_full() {
+    if (is_full_) session_.reset();
+    is_full_ = false;
+  }
+
  private:
+  [[nodiscard]] mamba2::Result<void> note_full_context() {
+    is_full_ = true;
+    std::cerr << "\nthe context of " << session_.state().context()
+              << " tokens is full: an empty line begins anew; --context has room for more\n";
+    return {};
+  }
+
   [[nodiscard]] mamba2::Result<mamba2::Generated> generate(const std::string& prompt,
                                                            std::size_t max_tokens) {
     mamba2::GenerateOptions options = options_;
@@ -190,6 +209,7 @@ class Chat {
   mamba2::GenerateOptions options_;
   mamba2::State before_;
   std::string answer_;
+  bool is_full_ = false;
 };
 
 mamba2::Result<void> talk(const Arguments& a, const mamba2::Plan& plan) {
@@ -200,7 +220,7 @@ mamba2::Result<void> talk(const Arguments& a, const mamba2::Plan& plan) {
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  auto session = model->session({.workers = *workers});
+  auto session = model->session({.kv = a.kv, .context = a.context, .workers = *workers});
   if (!session) return session.error();
   auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
   if (!sampler) return sampler.error();
@@ -223,7 +243,10 @@ mamba2::Result<void> talk(const Arguments& a, const mamba2::Plan& plan) {
   for (;;) {
     if (terminal) std::cout << "> " << std::flush;
     if (!std::getline(std::cin, line)) break;
-    if (line.empty()) continue;
+    if (line.empty()) {
+      chat.begin_anew_if_full();
+      continue;
+    }
     catch_interrupt(true);
     if (auto outcome = chat.turn(line); !outcome) return outcome;
     if (!a.state.empty()) {

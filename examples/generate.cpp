@@ -34,6 +34,8 @@ struct Arguments {
   cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
+  mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
+  std::size_t context = 0;
   mamba2::GenerateOptions generate = {.max_tokens = 1024};
   cli::SamplingOptions sampling;
   std::string load_state;
@@ -70,6 +72,8 @@ void describe(CLI::App& app, Arguments& a) {
   a.weights.add(app);
   a.workers.add(app);
   cli::add_state(app, a.state);
+  cli::add_kv(app, a.kv);
+  cli::add_context(app, a.context);
   app.add_option("-n,--max-tokens", a.generate.max_tokens,
                  "Tokens to generate at most; where it is not given, a sentence that has begun may "
                  "end")
@@ -147,7 +151,10 @@ void print_stats(const mamba2::AnyModel& model, const mamba2::State& state, doub
             << done.prompt_seconds * 1e3 << " ms, "
             << per_second(done.prompt_tokens, done.prompt_seconds) << " tokens/s"
             << "\ntext     " << done.tokens << " tokens, " << speed << " tokens/s, "
-            << speed * static_cast<double>(model.bytes_per_token(state.precision())) / 1e9
+            << speed *
+                   static_cast<double>(model.bytes_per_token(
+                       a.state, a.kv, static_cast<std::size_t>(state.tokens()))) /
+                   1e9
             << " GB/s"
             << "\nmemory   " << static_cast<double>(cli::peak_memory()) / 1e6 << " MB at most"
             << "\nseed     "
@@ -171,7 +178,8 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  auto session = model->session({.state = a.state, .workers = *workers});
+  auto session =
+      model->session({.state = a.state, .kv = a.kv, .context = a.context, .workers = *workers});
   if (!session) return session.error();
   auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
   if (!sampler) return sampler.error();
@@ -203,6 +211,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
                                      });
   if (!done) return done.error();
   std::cout << std::endl;
+  if (done->reason == mamba2::StopReason::context_full) cli::show_full_context(session->state());
   if (a.stats) print_stats(*model, session->state(), load_seconds, prompt_read, *done, a);
   if (a.save_state.empty() || !prompt_read) return {};
   return cli::save_state(file, a.save_state, false);

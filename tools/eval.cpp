@@ -117,7 +117,9 @@ struct Opened {
 Result<Opened> open(const Subject& subject, const Options& o, const mamba2::Workers& workers) {
   auto tokenizer = mamba2::Tokenizer::load(subject.model);
   if (!tokenizer) return std::move(tokenizer).error();
-  auto model = eval::open_model(subject, o.scorer, workers);
+  eval::ScorerOptions options = o.scorer;
+  options.context = o.max_length;
+  auto model = eval::open_model(subject, options, workers);
   if (!model) return std::move(model).error();
   if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, (*model)->config()); !fits) {
     return fits.error();
@@ -203,7 +205,9 @@ Result<void> run(const Options& o, const cli::WorkerOptions& worker_options) {
     report(files, results[i], subjects[i], reports[i], details);
   }
   nlohmann::ordered_json json = reports.front();
-  json.update({{"state", cli::name(o.scorer.state)}, {"max_length", o.max_length}});
+  json.update({{"state", cli::name(o.scorer.state)},
+               {"kv", cli::name(o.scorer.kv)},
+               {"max_length", o.max_length}});
   if (o.compares()) {
     json["compared_with"] = reports.back();
     for (std::size_t i = 0; i < files.size(); ++i) {
@@ -228,6 +232,7 @@ void add_options(CLI::App& app, Options& o) {
       ->check(CLI::IsMember(tasks));
   o.weights.add(app);
   cli::add_state(app, o.scorer.state);
+  cli::add_kv(app, o.scorer.kv);
   app.add_option("--limit", o.limit, "Use so many questions of each file at most, the first")
       ->default_str("all")
       ->transform(cli::whole(1));

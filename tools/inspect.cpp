@@ -64,14 +64,17 @@ Json decimal(float value) {
 
 Json config_json(const Config& config) {
   Json json = Json::object();
-  mamba2::fields(config, [&json]<class Member>(std::string_view name, const Member& member) {
+  const auto set = [&json]<class Member>(std::string_view name, const Member& member) {
     if constexpr (std::is_same_v<Member, float>) {
       json[std::string(name)] = decimal(member);
     } else {
       json[std::string(name)] = member;
     }
-  });
+  };
+  mamba2::fields(config, set);
   json["nheads"] = config.nheads();
+  if (config.is_hybrid()) mamba2::hybrid_fields(config, set);
+  if (config.is_hybrid()) json["context"] = config.default_context();
   return json;
 }
 
@@ -109,7 +112,7 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
 void print_config(const Json& config) {
   std::puts("\nconfig");
   for (const auto& [key, value] : config.items()) {
-    std::printf("  %-18s %s\n", key.c_str(), value.dump().c_str());
+    std::printf("  %-25s %s\n", key.c_str(), value.dump().c_str());
   }
 }
 

@@ -22,6 +22,7 @@ struct Arguments {
   std::string model, text, out;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Fp32::name)};
   cli::WorkerOptions workers;
+  mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
   std::vector<Token> ids;
   bool all = false;
 };
@@ -64,7 +65,7 @@ Result<void> run(const Arguments& a, const mamba2::Plan& plan) {
   const auto tokens = tokens_of(a, model->config());
   if (!tokens) return tokens.error();
   if (tokens->empty()) return mamba2::Error{mamba2::ErrorCode::invalid_argument, "no tokens"};
-  auto session = model->session({.workers = *workers});
+  auto session = model->session({.kv = a.kv, .context = tokens->size(), .workers = *workers});
   if (!session) return session.error();
 
   const std::size_t rows = model->config().vocab_size;
@@ -98,6 +99,7 @@ int main(int argc, char** argv) {
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");
   a.weights.add(app);
   a.workers.add(app);
+  cli::add_kv(app, a.kv);
   app.add_option("--out", a.out, "The file to write")->required();
   app.footer(
       "Example, and how to read the file in Python:\n"

@@ -32,6 +32,7 @@ struct Options {
   cli::WeightsOption weights = {.usual = std::string(mamba2::Fp32::name)};
   std::string reference_weights = std::string(mamba2::Fp32::name);
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
+  mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
   std::size_t context = 0;  ///< 0: the usual one
   bool rolling = false;
   std::size_t windows = std::numeric_limits<std::size_t>::max();
@@ -76,9 +77,12 @@ Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
   if (!text) return std::move(text).error();
   auto tokenizer = mamba2::Tokenizer::load(o.model);
   if (!tokenizer) return std::move(tokenizer).error();
-  auto model =
-      perplexity::open_predictor(o.model, o.weights.of(o.model),
-                                 {.prefill_batch = o.batch, .state = o.state, .workers = workers});
+  auto model = perplexity::open_predictor(o.model, o.weights.of(o.model),
+                                          {.prefill_batch = o.batch,
+                                           .state = o.state,
+                                           .kv = o.kv,
+                                           .context = o.context,
+                                           .workers = workers});
   if (!model) return std::move(model).error();
   const mamba2::Config& config = (*model)->config();
   if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, config); !fits) {
@@ -94,8 +98,9 @@ Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
               .divergence = {}};
   if (Result<void> encoded = encode(o, study); !encoded) return std::move(encoded).error();
   if (o.reference.empty()) return study;
-  auto reference =
-      perplexity::open_predictor(o.reference, o.reference_weights, {.workers = workers});
+  auto reference = perplexity::open_predictor(
+      o.reference, o.reference_weights,
+      {.kv = mamba2::KvPrecision::fp32, .context = o.context, .workers = workers});
   if (!reference) return std::move(reference).error();
   study.reference = *std::move(reference);
   const std::size_t vocab_size = study.reference->config().vocab_size;
@@ -155,6 +160,7 @@ nlohmann::ordered_json report_loss(const Options& o, const Study& study) {
                                  {"text", o.text},
                                  {"weights", o.weights.of(o.model)},
                                  {"state", cli::name(o.state)},
+                                 {"kv", cli::name(o.kv)},
                                  {"context", o.context},
                                  {"batch", o.batch},
                                  {"tokens", loss.tokens()},
@@ -232,6 +238,7 @@ void add_options(CLI::App& app, Options& o) {
       ->excludes(windows);
   o.weights.add(app);
   cli::add_state(app, o.state);
+  cli::add_kv(app, o.kv);
   app.add_option("--batch", o.batch,
                  "Tokens to read at a time; 1: one by one, as text is written. Rounding differs")
       ->capture_default_str()

@@ -40,10 +40,65 @@ inline constexpr std::array<Shape, 5> kShapes = {{{"mamba2-130m", 768, 24},
   return names;
 }
 
+/// A published hybrid: a Mamba-2 or an attention layer and an MLP, `mixers` times; N is 128, G
+/// is 1.
+struct HybridShape {
+  std::string_view name;
+  std::size_t d_model;
+  std::size_t mixers;
+  std::array<std::size_t, 4> attention;  ///< which of them attend; the first again: no more
+  std::size_t num_heads, num_heads_kv, head_dim;
+  std::size_t nheads, headdim;
+  std::size_t d_intermediate;
+  std::size_t vocab_size;
+  bool tie_embeddings;
+
+  [[nodiscard]] mamba2::Config config() const {
+    mamba2::Config config;
+    config.d_model = d_model;
+    config.n_layer = 2 * mixers;
+    config.vocab_size = vocab_size;
+    config.d_inner = config.d_ssm = nheads * headdim;
+    config.headdim = headdim;
+    config.tie_embeddings = tie_embeddings;
+    for (std::size_t i = 0; i < mixers; ++i) {
+      const bool attends = std::find(attention.begin(), attention.end(), i) != attention.end();
+      config.pattern += attends ? "*-" : "M-";
+    }
+    config.attention.num_heads = num_heads;
+    config.attention.num_heads_kv = num_heads_kv;
+    config.attention.head_dim = head_dim;
+    config.attention.softmax_scale = 1.0F / static_cast<float>(head_dim);
+    config.mlp.d_intermediate = d_intermediate;
+    return config;
+  }
+};
+
+inline constexpr std::array<HybridShape, 4> kHybridShapes = {
+    {{"granite-4.0-h-350m", 768, 32, {10, 13, 17, 27}, 12, 4, 64, 48, 32, 2048, 100352, true},
+     {"granite-4.0-h-1b", 1536, 40, {5, 15, 25, 35}, 12, 4, 128, 48, 64, 4096, 100352, true},
+     {"granite-4.0-h-micro", 2048, 40, {5, 15, 25, 35}, 32, 8, 64, 64, 64, 8192, 100352, true},
+     {"bamba-9b", 4096, 32, {9, 18, 27, 9}, 32, 8, 128, 128, 64, 14336, 128256, false}}};
+
+/// The names of all shapes.
+[[nodiscard]] inline std::vector<std::string> all_shape_names() {
+  std::vector<std::string> names = shape_names();
+  for (const HybridShape& shape : kHybridShapes) names.emplace_back(shape.name);
+  return names;
+}
+
 /// The shape of that name, which must be one of them.
 [[nodiscard]] inline const Shape& find_shape(std::string_view name) {
   return *std::find_if(kShapes.begin(), kShapes.end(),
                        [name](const Shape& shape) { return shape.name == name; });
+}
+
+/// The Config of the shape of that name, one of all_shape_names().
+[[nodiscard]] inline mamba2::Config config_of_shape(std::string_view name) {
+  for (const HybridShape& shape : kHybridShapes) {
+    if (shape.name == name) return shape.config();
+  }
+  return find_shape(name).config();
 }
 
 }  // namespace cli

@@ -91,6 +91,47 @@ inline void add_state(CLI::App& app, mamba2::StatePrecision& state) {
       ->check(CLI::IsMember({"fp32", "fp16"}));
 }
 
+[[nodiscard]] inline const char* name(mamba2::KvPrecision kv) {
+  switch (kv) {
+    case mamba2::KvPrecision::fp32:
+      return "fp32";
+    case mamba2::KvPrecision::int8:
+      return "int8";
+    default:
+      return "fp16";
+  }
+}
+
+/// Adds --kv.
+inline void add_kv(CLI::App& app, mamba2::KvPrecision& kv) {
+  app.add_option_function<std::string>(
+         "--kv",
+         [&kv](const std::string& value) {
+           using mamba2::KvPrecision;
+           kv = value == "fp32"   ? KvPrecision::fp32
+                : value == "int8" ? KvPrecision::int8
+                                  : KvPrecision::fp16;
+         },
+         "Precision of attention's keys and values, in models that have some")
+      ->default_str(name(kv))
+      ->check(CLI::IsMember({"fp32", "fp16", "int8"}));
+}
+
+/// Adds --context.
+inline void add_context(CLI::App& app, std::size_t& context) {
+  app.add_option("--context", context,
+                 "Tokens that attention has room for, in models that have some; 0: 4096, or the "
+                 "model's own limit where that is less")
+      ->capture_default_str()
+      ->transform(whole(0, mamba2::StateOptions::kMaxContext));
+}
+
+/// A line where a text has ended because its context is full.
+inline void show_full_context(const mamba2::State& state) {
+  std::cerr << "the context of " << state.context()
+            << " tokens is full; --context has room for more\n";
+}
+
 /// The plan of the policy of that name, one of kWeights.
 [[nodiscard]] inline const mamba2::Plan& plan_named(std::string_view weights) {
   return **std::ranges::find(kPlans, weights, &mamba2::Plan::name);

@@ -55,7 +55,8 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 
 bool same_bits(const mamba2::State& a, const mamba2::State& b, const Config& config) {
   return a.same_shape(b) && a.tokens() == b.tokens() &&
-         std::memcmp(a.conv(0), b.conv(0), mamba2::State::bytes(config, a.precision())) == 0;
+         std::memcmp(a.conv(0), b.conv(0),
+                     mamba2::State::bytes(config, {.precision = a.precision()})) == 0;
 }
 
 /// The options of every session and batch below: small, so that prompts are cut.

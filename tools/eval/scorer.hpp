@@ -69,6 +69,8 @@ struct ScorerOptions {
   std::size_t sequences = 16;  ///< so many contexts at a time, and so many continuations
   bool share = true;           ///< else every text is read by itself and in one piece
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
+  mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
+  std::size_t context = 2048;  ///< tokens of a text at most
 };
 
 /// Reads contexts, each once for all that follow it, and continuations from copies of their states;
@@ -82,7 +84,8 @@ class Scorer {
                                              std::shared_ptr<mamba2::Executor> executor) {
     auto batch = model.batch({.tokens = 512, .workers = {.executor = executor}});
     if (!batch) return std::move(batch).error();
-    auto empty = mamba2::State::create(model.config(), {.precision = options.state});
+    auto empty =
+        mamba2::State::create(model.config(), {options.state, options.kv, options.context});
     if (!empty) return std::move(empty).error();
     return Scorer(*std::move(batch), *std::move(empty), options, std::move(executor));
   }

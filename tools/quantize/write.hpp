@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 #include <mamba2/export.hpp>
+#include <mamba2/io/dialects/dialect.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize.hpp>
 #include <memory>
@@ -195,6 +196,19 @@ class ModelWriter {
   return outcomes;
 }
 
+/// The tensors of a folder: as transformers names them; of a hybrid, which has other matrices
+/// there, under this library's names.
+[[nodiscard]] inline std::vector<mamba2::ExportedTensor> folder_tensors(
+    const mamba2::Config& config) {
+  auto tensors = mamba2::transformers_export(config, DType::F32);
+  for (mamba2::ExportedTensor& tensor : tensors) {
+    if (config.is_hybrid()) {
+      tensor.name = mamba2::detail::concat(mamba2::detail::kOwnNames, tensor.canonical);
+    }
+  }
+  return tensors;
+}
+
 /// Writes a folder. Errors: those of ModelWriter; for a model in GGUF, what config.json cannot say.
 [[nodiscard]] inline mamba2::Result<std::vector<Outcome>> write_folder(const convert::Job& job,
                                                                        const Plan& plan,
@@ -212,8 +226,7 @@ class ModelWriter {
   std::vector<Outcome> outcomes;
   const auto write = [&](mamba2::AtomicFile& file) -> mamba2::Result<void> {
     mamba2::SafetensorsWriter writer;
-    auto tensors = mamba2::transformers_export(config, DType::F32);
-    auto written = ModelWriter(job, plan, method, writer).write(std::move(tensors), file);
+    auto written = ModelWriter(job, plan, method, writer).write(folder_tensors(config), file);
     if (!written) return written.error();
     outcomes = *std::move(written);
     return {};

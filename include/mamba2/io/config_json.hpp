@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mamba2/core/result.hpp"
+#include "mamba2/io/dialects/dialect.hpp"
 #include "mamba2/io/dialects/dialects.hpp"
 #include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/json.hpp"

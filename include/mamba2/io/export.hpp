@@ -10,6 +10,7 @@
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/formats/dtype.hpp"
+#include "mamba2/io/printable.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/linear/plan.hpp"
 
@@ -50,8 +51,9 @@ class ExportCheck {
     require(key, found == expected, text(expected), text(found));
   }
 
-  /// What neither llama.cpp nor transformers has.
+  /// What is not written, or what neither llama.cpp nor transformers has.
   void require_plain_block(const Config& c) {
+    require("the layers", !c.is_hybrid(), "Mamba-2 alone", in_quotes(c.pattern));
     require_flag("norm_before_gate", false, c.norm_before_gate);
     require_flag("rmsnorm", true, c.rmsnorm);
     require_flag("D_has_hdim", false, c.D_has_hdim);

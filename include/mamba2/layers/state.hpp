@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -104,6 +105,11 @@ class State {
   [[nodiscard]] std::uint64_t tokens() const noexcept { return tokens_; }
   /// Tokens that there is room for, all together; 0: without limit, as there is no attention.
   [[nodiscard]] std::size_t context() const noexcept { return layout_.options().context; }
+  /// Tokens that there is still room for.
+  [[nodiscard]] std::size_t room() const noexcept {
+    if (context() == 0) return std::numeric_limits<std::size_t>::max();
+    return context() - static_cast<std::size_t>(tokens_);
+  }
   /// So many more were read: last() is not known until new_last() has been written.
   void count(std::size_t tokens) noexcept {
     tokens_ += tokens;

@@ -108,10 +108,9 @@ MAMBA2_FUNCTION Result<void> Reader::check(const State& state,
       return invalid("token ", i, " must be in 0..", vocab_size - 1, ", found ", tokens[i]);
     }
   }
-  const std::uint64_t all = state.tokens() + tokens.size();
-  if (state.context() > 0 && all > state.context()) {
+  if (tokens.size() > state.room()) {
     return invalid("the context is full: ", tokens.size(), " tokens after ", state.tokens(),
-                   " need one of ", all, ", found ", state.context());
+                   " need one of ", state.tokens() + tokens.size(), ", found ", state.context());
   }
   return {};
 }

@@ -38,7 +38,13 @@ struct GenerateOptions {
 };
 
 /// Why a generation ended.
-enum class StopReason { max_tokens, eos, stop_string, cancelled };
+enum class StopReason {
+  max_tokens,
+  eos,
+  stop_string,
+  cancelled,
+  context_full,  ///< there is no room for another token: SessionOptions::context
+};
 
 struct Generated {
   std::size_t prompt_tokens = 0;  ///< that were read: where on_prompt has stopped it, not all
@@ -73,6 +79,7 @@ inline Result<std::span<const float>> read_prompt(AnySession& session,
   Result<std::span<const float>> logits = std::span<const float>();
   if (prompt.empty()) logits = session.logits();
   if (!logits->empty()) return logits;
+  if (total > session.state().room()) return session.prefill(prompt);  // which says why not
   do {
     const std::size_t piece = std::min(kPiece, prompt.size());
     logits = session.prefill(prompt.first(piece));
@@ -140,7 +147,8 @@ class TextOut {
 /// with what is to follow; without a prompt, as if the call before had not ended, but that a
 /// character which it cut in two has become two U+FFFD. Chooses tokens by `sampler` (make_sampler),
 /// which goes on from call to call; options.sampling does not count. Errors: invalid_argument (an
-/// empty prompt, where nothing was read before), mismatch (a tokenizer of another model, or a
+/// empty prompt, where nothing was read before; a prompt that the context has no room for, of which
+/// nothing is read then), mismatch (a tokenizer of another model, or a
 /// sampler of another), malformed (a model whose logits are not finite).
 template <class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
@@ -171,6 +179,10 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
   bool enough = options.max_tokens == 0;
   while (!enough && text.open()) {
+    if (session.state().room() == 0) {
+      done.reason = StopReason::context_full;
+      break;
+    }
     const Token token = sampler.sample(*logits);
     if (!std::isfinite((*logits)[static_cast<std::size_t>(token)])) {
       return Error{ErrorCode::malformed, detail::concat("the model's logits are not finite after ",

@@ -51,6 +51,10 @@ struct Dialect {
 
 namespace detail {
 
+/// What begins the names of tensors that are canonical ones, in any dialect: files of this library
+/// where that has no names for them, as of matrices that are rows of one in the dialect.
+inline constexpr std::string_view kOwnNames = "mamba2.";
+
 /// A tensor's names here: one, or several for the rows of one below the other.
 [[nodiscard]] inline std::vector<std::string> names_of(std::string_view ours,
                                                        std::string_view prefix,
@@ -69,6 +73,7 @@ namespace detail {
                                                               const Config& config,
                                                               std::string_view name) {
   constexpr std::string_view kLayers = "layers.";
+  if (name.starts_with(kOwnNames)) return {std::string(name.substr(kOwnNames.size()))};
   for (const TensorRename& rename : dialect.outer) {
     if (name == rename.theirs) return names_of(rename.ours, "", "");
   }
