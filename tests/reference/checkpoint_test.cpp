@@ -58,11 +58,11 @@ TEST_CASE("checkpoint: every variant is written with all its tensors") {
   for (const Variant& variant : variants()) {
     CAPTURE(variant.name);
     const Config& config = variant.config;
-    const Weights weights = random_weights(config, 1);
+    const reference::Weights weights = random_weights(config, 1);
     const Checkpoint checkpoint = to_checkpoint(config, weights);
     const auto file = parse_safetensors(checkpoint.safetensors, variant.name);
     REQUIRE(file);
-    Weights read;
+    reference::Weights read;
     read.blocks.resize(config.n_layer);
     std::size_t tensors = 0;
     for_each_tensor(config, read, "backbone.embedding.weight",
@@ -82,7 +82,7 @@ TEST_CASE("checkpoint: the config names what is not the default") {
   const auto ssm = [](const Config& config) {
     const auto json = nlohmann::json::parse(to_checkpoint(config,
                                                           [&] {
-                                                            Weights weights;
+                                                            reference::Weights weights;
                                                             weights.blocks.resize(config.n_layer);
                                                             return weights;
                                                           }())
