@@ -55,7 +55,7 @@ wrong_whole=(1.5 +1 1e3 -0 99999999999999999999 18446744073709551616)
 wrong_float=(NaN inf -nan INFINITY -1e999 1e 1.5.2 ++1)
 # Where 0 means something.
 zero='^(generate|chat) --(max-tokens|temperature|top-k|min-p|seed)$| --threads$|^mamba2-logits --ids$|'
-zero+='^mamba2-bench --context$|^mamba2-soak --growth$'
+zero+='^(generate|chat|mamba2-bench) --context$|^mamba2-soak --growth$'
 if [ ${#emulator[@]} -gt 0 ]; then # slow: what differs from one machine to another
   wrong=(nan '' 12abc) wrong_whole=(99999999999999999999) wrong_float=(1e999)
 fi

@@ -37,16 +37,62 @@ constexpr std::size_t count_members() {
 
 }  // namespace
 
-TEST_CASE("fields() lists every member once") {
+TEST_CASE("fields() and hybrid_fields() list every member once") {
   const Config config;
   std::set<std::string_view> names;
   std::set<const void*> places;
-  mamba2::fields(config, [&](std::string_view name, const auto& member) {
+  const auto visit = [&](std::string_view name, const auto& member) {
     names.insert(name);
     places.insert(&member);
-  });
-  CHECK(names.size() == count_members<Config>());
-  CHECK(places.size() == count_members<Config>());
+  };
+  mamba2::fields(config, visit);
+  mamba2::hybrid_fields(config, visit);
+  const std::size_t members = count_members<Config>() - 2 +
+                              count_members<mamba2::AttentionConfig>() +
+                              count_members<mamba2::MlpConfig>();
+  CHECK(names.size() == members);
+  CHECK(places.size() == members);
+}
+
+TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
+  const auto hybrid = [](auto change) {
+    Config c;
+    c.n_layer = 4;
+    c.pattern = "M-*-";
+    c.attention = {.num_heads = 12, .num_heads_kv = 4, .head_dim = 64, .rotary_emb_dim = 32};
+    c.mlp.d_intermediate = 1000;
+    change(c);
+    const auto outcome = c.validate();
+    return outcome ? std::string("none") : outcome.error().message;
+  };
+  CHECK(hybrid([](Config&) {}) == "none");
+  CHECK(hybrid([](Config& c) { c.pattern = "M-*"; }) ==
+        "pattern must be of n_layer 4 characters, found 3");
+  CHECK(hybrid([](Config& c) { c.pattern = "M-E-"; }) == "pattern must be of M, * and -, found E");
+  CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 5; }) ==
+        "attention.num_heads_kv must be a divisor of attention.num_heads 12, found 5");
+  CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 24; }) ==
+        "attention.num_heads_kv must be in 1..12, found 24");
+  CHECK(hybrid([](Config& c) { c.attention.rotary_emb_dim = 33; }) ==
+        "attention.rotary_emb_dim must be even, found 33");
+  CHECK(hybrid([](Config& c) { c.attention.rotary_emb_dim = 66; }) ==
+        "attention.rotary_emb_dim must be in 0..64, found 66");
+  CHECK(hybrid([](Config& c) { c.attention.head_dim = 1 << 16; }) ==
+        "attention.head_dim must be at most 131072 / attention.num_heads 12, found 65536");
+  CHECK(hybrid([](Config& c) { c.attention.softmax_scale = 0.0F; }) ==
+        "attention.softmax_scale must be positive and finite, found 0");
+  CHECK(hybrid([](Config& c) { c.attention.rotary_emb_base = -1.0F; }) ==
+        "attention.rotary_emb_base must be positive and finite, found -1");
+  CHECK(hybrid([](Config& c) { c.residual_multiplier = 0.0F; }) ==
+        "residual_multiplier must be finite and not 0, found 0");
+  CHECK(hybrid([](Config& c) { c.mlp.d_intermediate = 0; }) ==
+        "mlp.d_intermediate must be in 1..131072, found 0");
+  CHECK(hybrid([](Config& c) { c.ngroups = 7; }) ==
+        "ngroups must be a divisor of nheads 80, found 7");
+  // What there is none of is not looked at.
+  CHECK(hybrid([](Config& c) { c.pattern = "*-*-", c.ngroups = 7; }) == "none");
+  CHECK(hybrid([](Config& c) { c.pattern = "M-M-", c.attention = {}; }) == "none");
+  CHECK(hybrid([](Config& c) { c.pattern = "MM**", c.mlp = {}; }) == "none");
 }
 
 TEST_CASE("the defaults are mamba2-2.7b") {

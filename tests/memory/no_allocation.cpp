@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "mamba2/mamba2.hpp"
+#include "tests/hybrid_models.hpp"
 #include "tests/memory/counted_allocation.hpp"
 #include "tests/memory/small_model.hpp"
 #include "tests/memory/used.hpp"
@@ -41,10 +42,9 @@ mamba2::Mamba2Model<WeightT> model() {
 }
 
 /// All that sequences do, in memory that is there already.
-template <class WeightT>
 class Work {
  public:
-  Work(const mamba2::Mamba2Model<WeightT>& model, std::size_t threads, StatePrecision state)
+  Work(const mamba2::AnyModel& model, std::size_t threads, StatePrecision state)
       : workers_{.executor = mamba2::Workers{.threads = threads}.get().value()},
         one_(model.session({.prefill_batch = 70, .state = state, .workers = workers_}).value()),
         other_(model.session({.state = state, .workers = workers_}).value()),
@@ -73,7 +73,7 @@ class Work {
     done = other_.prefill(prompt).has_value() && done;
     done = one_.set_state(other_.state()).has_value() && done;
     done = !one_.logits().empty() && done;
-    const std::array<mamba2::Session<WeightT>*, 2> both = {&one_, &other_};
+    const std::array<mamba2::AnySession*, 2> both = {&one_, &other_};
     done = batch_.decode(both, prompt.first(2), std::span(logits_).first(2 * vocab_size))
                .has_value() &&
            done;
@@ -83,21 +83,19 @@ class Work {
 
  private:
   mamba2::Workers workers_;
-  mamba2::Session<WeightT> one_, other_;
-  mamba2::Batch<WeightT> batch_;
+  mamba2::AnySession one_, other_;
+  mamba2::AnyBatch batch_;
   mamba2::State fork_;
   std::vector<Token> tokens_;
   std::vector<float> logits_;
 };
 
-template <class WeightT>
-void check_requests(const std::string& name) {
+void check_requests(const std::string& name, const mamba2::AnyModel& loaded) {
   CAPTURE(name);
-  const auto loaded = model<WeightT>();
   for (const std::size_t threads : {std::size_t{1}, std::size_t{3}}) {
     for (const StatePrecision state : {StatePrecision::fp32, StatePrecision::fp16}) {
       CAPTURE(threads);
-      Work<WeightT> work(loaded, threads, state);
+      Work work(loaded, threads, state);
       const std::size_t before = counted::requests;
       const bool done = work.run();
       const std::size_t after = counted::requests;
@@ -105,6 +103,11 @@ void check_requests(const std::string& name) {
       CHECK(after - before == 0);
     }
   }
+}
+
+template <class WeightT>
+void check_requests(const std::string& name) {
+  check_requests(name, model<WeightT>());
 }
 
 /// What is on the heap because of a model whose weights are in the application's memory: a line of
@@ -162,14 +165,15 @@ int in_child(Body body) {
 
 constexpr int kImpossible = 77;
 
-template <class WeightT>
-void check_system_calls(const std::string& name) {
+/// load() -> AnyModel.
+template <class Load>
+void check_system_calls(const std::string& name, Load load) {
   for (const std::size_t threads : {std::size_t{1}, std::size_t{3}}) {
     CAPTURE(name);
     CAPTURE(threads);
-    const int status = in_child([threads] {
-      const auto loaded = model<WeightT>();
-      Work<WeightT> work(loaded, threads, StatePrecision::fp32);
+    const int status = in_child([&] {
+      const mamba2::AnyModel loaded = load();
+      Work work(loaded, threads, StatePrecision::fp32);
       work.meet(threads);
       if (!forbid_system_calls()) return kImpossible;
       ::_exit(work.run() ? 0 : 1);  // destructors do make system calls
@@ -181,6 +185,11 @@ void check_system_calls(const std::string& name) {
       CHECK(status == 0);
     }
   }
+}
+
+template <class WeightT>
+void check_system_calls(const std::string& name) {
+  check_system_calls(name, model<WeightT>);
 }
 
 #define FOR_POLICIES(check)    \
@@ -214,6 +223,16 @@ TEST_CASE("requests for memory are counted") {
 }
 
 TEST_CASE("reading tokens asks for no memory"){FOR_POLICIES(check_requests)}
+
+TEST_CASE("hybrids ask for no memory and nothing of the system either") {
+  for (const reference::Writer writer : tests::kWriters) {
+    const auto hybrid = tests::random_hybrid(writer, 4);
+    for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Fp32>, &mamba2::kPlan<mamba2::Int4>}) {
+      check_requests(std::string(plan->name), hybrid.load(*plan));
+      check_system_calls(std::string(plan->name), [&] { return hybrid.load(*plan); });
+    }
+  }
+}
 
 TEST_CASE("models in the application's memory leave pointers on the heap, and nothing else"){
     FOR_POLICIES(check_loading)}

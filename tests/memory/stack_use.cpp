@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mamba2/mamba2.hpp"
+#include "tests/hybrid_models.hpp"
 #include "tests/memory/small_model.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -56,10 +57,8 @@ std::size_t stack_of(Body body) {
   return static_cast<std::size_t>(run.begin - &*changed);
 }
 
-template <class WeightT>
-void check_stack(const std::string& name) {
-  const auto config = tests::small_config();
-  const auto model = tests::load<WeightT>(config, reference::random_weights(config, 5));
+void check_stack(const std::string& name, const mamba2::AnyModel& model) {
+  const mamba2::Config& config = model.config();
   auto session = model.session({.workers = {.threads = 1}}).value();
   auto batch = model.batch({.workers = {.threads = 1}}).value();
   const auto tokens = reference::Random(6).tokens(150, config.vocab_size);
@@ -82,6 +81,12 @@ void check_stack(const std::string& name) {
   CHECK(decode > 100);  // something was measured
 }
 
+template <class WeightT>
+void check_stack(const std::string& name) {
+  const auto config = tests::small_config();
+  check_stack(name, tests::load<WeightT>(config, reference::random_weights(config, 5)));
+}
+
 }  // namespace
 
 TEST_CASE("a stack that is touched is seen") {
@@ -100,6 +105,14 @@ TEST_CASE("stack for reading tokens") {
   check_stack<mamba2::Int8>("int8");
   check_stack<mamba2::Int4>("int4");
   check_stack<mamba2::Mixed>("mixed");
+}
+
+TEST_CASE("stack for reading tokens, hybrids") {
+  for (const reference::Writer writer : tests::kWriters) {
+    const auto hybrid = tests::random_hybrid(writer, 4);
+    check_stack("fp32", hybrid.load(mamba2::kPlan<mamba2::Fp32>));
+    check_stack("int8", hybrid.load(mamba2::kPlan<mamba2::Int8>));
+  }
 }
 
 TEST_CASE("stack for loading") {

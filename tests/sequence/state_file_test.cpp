@@ -212,10 +212,10 @@ TEST_CASE("state files that do not belong here are refused, by name") {
         "x.state: the header is damaged: its checksum is wrong");
   file = header([](auto& h) { h.version = 7; });
   CHECK(refused_state(saved, file, ErrorCode::unsupported) ==
-        "x.state: version of the state file must be 1 or 2, found 7");
+        "x.state: version of the state file must be 1..3, found 7");
   file = header([](auto& h) { h.version = 0; });
   CHECK(refused_state(saved, file, ErrorCode::unsupported) ==
-        "x.state: version of the state file must be 1 or 2, found 0");
+        "x.state: version of the state file must be 1..3, found 0");
   file.resize(12);  // whatever another version may look like
   CHECK(refused_state(saved, file, ErrorCode::unsupported).find("version") != std::string::npos);
 
