@@ -19,7 +19,7 @@ using mamba2::parse_config;
 namespace {
 
 /// The text of a config with other members in place of some, or more.
-std::string with(const std::string& config, std::string_view more) {
+std::string with_members(const std::string& config, std::string_view more) {
   if (more.empty()) return config;
   auto json = nlohmann::json::parse(config);
   json.update(nlohmann::json::parse("{" + std::string(more) + "}"));
@@ -27,7 +27,7 @@ std::string with(const std::string& config, std::string_view more) {
 }
 
 /// granite-4.0-h-350m as it was published.
-std::string granite(std::string_view more = "") {
+std::string granite_config(std::string_view more = "") {
   std::string layers;
   for (std::size_t i = 0; i < 32; ++i) {
     const bool attends = i == 10 || i == 13 || i == 17 || i == 27;
@@ -46,26 +46,26 @@ std::string granite(std::string_view more = "") {
     "eos_token_id": 100257, "time_step_limit": [0.0, )" +
       std::string(more.empty() ? "Infinity" : "1e30") + R"(], "hidden_act": "silu",
     "max_position_embeddings": 32768})";
-  return with(config, more);
+  return with_members(config, more);
 }
 
-std::string bamba(std::string_view more = "") {
-  return with(R"({"model_type": "bamba", "vocab_size": 128256, "hidden_size": 4096,
+std::string bamba_config(std::string_view more = "") {
+  return with_members(R"({"model_type": "bamba", "vocab_size": 128256, "hidden_size": 4096,
     "num_hidden_layers": 32, "attn_layer_indices": [9, 18, 27], "attn_rotary_emb": 64})",
-              more);
+                      more);
 }
 
-std::string original(std::string_view more = "") {
-  return with(R"({"d_model": 2560, "n_layer": 64, "d_intermediate": 0, "vocab_size": 50277,
+std::string mamba2attn_config(std::string_view more = "") {
+  return with_members(R"({"d_model": 2560, "n_layer": 64, "d_intermediate": 0, "vocab_size": 50277,
     "ssm_cfg": {"layer": "Mamba2"}, "attn_layer_idx": [9, 18, 27, 36, 45, 56],
     "pad_vocab_size_multiple": 16, "tie_embeddings": true, "attn_cfg": {"causal": true,
     "d_conv": 4, "head_dim": 128, "num_heads": 30, "out_proj_bias": false, "qkv_proj_bias": false,
     "rotary_emb_dim": 64}})",
-              more);
+                      more);
 }
 
 /// Refused, in a message with this in it.
-void check_refused(const std::string& json, ErrorCode code, std::string_view part) {
+void check_refused_hybrid(const std::string& json, ErrorCode code, std::string_view part) {
   const auto config = parse_config(json, "config.json");
   CAPTURE(part);
   REQUIRE(!config);
@@ -77,7 +77,7 @@ void check_refused(const std::string& json, ErrorCode code, std::string_view par
 }  // namespace
 
 TEST_CASE("hybrid config: granite-4.0-h-350m") {
-  const Config c = parse_config(granite()).value();
+  const Config c = parse_config(granite_config()).value();
   CHECK(c.n_layer == 64);
   CHECK(c.count(LayerKind::mamba2) == 28);
   CHECK(c.count(LayerKind::attention) == 4);
@@ -98,35 +98,36 @@ TEST_CASE("hybrid config: granite-4.0-h-350m") {
 }
 
 TEST_CASE("hybrid config: granite models of attention alone, or without it") {
-  const Config attention = parse_config(granite(R"("layer_types": ["full_attention", "attention"],
+  const Config attention =
+      parse_config(granite_config(R"("layer_types": ["full_attention", "attention"],
       "position_embedding_type": "rope", "rope_parameters": {"rope_theta": 1e7, "rope_type":
       "default"}, "max_position_embeddings": 1000)"))
-                               .value();
+          .value();
   CHECK(attention.pattern == "*-*-");
   CHECK(attention.attention.rotary_emb_dim == 64);
   CHECK(attention.attention.rotary_emb_base == 1e7F);
   CHECK(attention.default_context() == 1000);
   const Config mamba =
-      parse_config(granite(R"("layer_types": null, "num_hidden_layers": 3)")).value();
+      parse_config(granite_config(R"("layer_types": null, "num_hidden_layers": 3)")).value();
   CHECK(mamba.pattern == "M-M-M-");
   CHECK(mamba.default_context() == 0);
 }
 
 TEST_CASE("hybrid config: bamba and mamba2attn") {
-  const Config b = parse_config(bamba()).value();
+  const Config b = parse_config(bamba_config()).value();
   CHECK(b.count(LayerKind::attention) == 3);
   CHECK(b.attention.num_heads_kv == 8);
   CHECK(b.attention.rotary_emb_dim == 64);
   CHECK(b.attention.softmax_scale == 1.0F / std::sqrt(128.0F));
   CHECK(b.mlp.d_intermediate == 14336);
   CHECK(b.nheads() == 128);
-  const Config o = parse_config(original()).value();
+  const Config o = parse_config(mamba2attn_config()).value();
   CHECK(o.n_layer == 64);
   CHECK(o.kind(9) == LayerKind::attention);
   CHECK(o.attention.qkv_dim() == 3 * 30 * 128);
   CHECK(o.attention.d_conv == 4);
   CHECK(!o.attention.qkv_proj_bias);
-  const Config with_mlps = parse_config(original(R"("d_intermediate": 70)")).value();
+  const Config with_mlps = parse_config(mamba2attn_config(R"("d_intermediate": 70)")).value();
   CHECK(with_mlps.n_layer == 128);
   CHECK(with_mlps.mlp.d_intermediate == 128);
 }
@@ -134,36 +135,46 @@ TEST_CASE("hybrid config: bamba and mamba2attn") {
 TEST_CASE("hybrid config: what is not supported, or wrong, is refused by key") {
   const auto unsupported = ErrorCode::unsupported;
   const auto malformed = ErrorCode::malformed;
-  check_refused(granite(R"("num_local_experts": 62)"), unsupported,
-                "num_local_experts must be 0 (experts are not supported), found 62");
-  check_refused(granite(R"("layer_types": ["conv"])"), unsupported, "layer_types");
-  check_refused(granite(R"("layer_types": 3)"), malformed, "layer_types must be a list");
-  check_refused(granite(R"("layer_types": [])"), ErrorCode::invalid_argument, "n_layer");
-  check_refused(granite(R"("layer_types": null, "num_hidden_layers": 2000000000)"), malformed,
-                "num_hidden_layers must be in 1..65536");
-  check_refused(granite(R"("hidden_act": "gelu")"), unsupported, "hidden_act");
-  check_refused(granite(R"("mamba_n_heads": 47)"), malformed, "mamba_n_heads");
-  check_refused(granite(R"("logits_scaling": 0)"), ErrorCode::invalid_argument,
-                "logits_multiplier must be finite and not 0");
-  check_refused(granite(R"("num_key_value_heads": 5)"), ErrorCode::invalid_argument,
-                "attention.num_heads_kv");
-  check_refused(granite(R"("attention_multiplier": "x")"), malformed, "attention_multiplier");
-  check_refused(granite(R"("position_embedding_type": "rope", "rope_scaling": {"type": "yarn"})"),
-                unsupported, "rope_scaling.type must be \"default\", found \"yarn\"");
-  check_refused(granite(R"("position_embedding_type": "rope", "rope_parameters": 3)"), malformed,
-                "rope_parameters must be an object");
-  check_refused(bamba(R"("attn_layer_indices": [32])"), malformed,
-                "attn_layer_indices must be a list of integers in 0..31, found 32");
-  check_refused(bamba(R"("attn_layer_indices": "9")"), malformed, "attn_layer_indices");
-  check_refused(bamba(R"("num_hidden_layers": 70000)"), malformed, "num_hidden_layers");
-  check_refused(original(R"("attn_layer_idx": [64])"), malformed, "attn_layer_idx");
-  check_refused(original(R"("attn_cfg": null)"), malformed, "attn_cfg must be an object");
-  check_refused(original(R"("attn_cfg": {})"), malformed, "attn_cfg.num_heads must be given");
-  check_refused(original(R"("attn_cfg": {"num_heads": 20, "causal": false})"), unsupported,
-                "attn_cfg.causal");
-  check_refused(original(R"("attn_cfg": {"num_heads": 20, "causal": true, "mlp_dim": 8})"),
-                unsupported, "attn_cfg.mlp_dim");
-  check_refused(original(R"("attn_cfg": {"num_heads": 20, "rotary_emb_interleaved": true})"),
-                unsupported, "attn_cfg.rotary_emb_interleaved");
-  check_refused(original(R"("rms_norm": false)"), unsupported, "rms_norm");
+  check_refused_hybrid(granite_config(R"("num_local_experts": 62)"), unsupported,
+                       "num_local_experts must be 0 (experts are not supported), found 62");
+  check_refused_hybrid(granite_config(R"("layer_types": ["conv"])"), unsupported, "layer_types");
+  check_refused_hybrid(granite_config(R"("layer_types": 3)"), malformed,
+                       "layer_types must be a list");
+  check_refused_hybrid(granite_config(R"("layer_types": [])"), ErrorCode::invalid_argument,
+                       "n_layer");
+  check_refused_hybrid(granite_config(R"("layer_types": null, "num_hidden_layers": 2000000000)"),
+                       malformed, "num_hidden_layers must be in 1..65536");
+  check_refused_hybrid(granite_config(R"("hidden_act": "gelu")"), unsupported, "hidden_act");
+  check_refused_hybrid(granite_config(R"("mamba_n_heads": 47)"), malformed, "mamba_n_heads");
+  check_refused_hybrid(granite_config(R"("logits_scaling": 0)"), ErrorCode::invalid_argument,
+                       "logits_multiplier must be finite and not 0");
+  check_refused_hybrid(granite_config(R"("num_key_value_heads": 5)"), ErrorCode::invalid_argument,
+                       "attention.num_heads_kv");
+  check_refused_hybrid(granite_config(R"("attention_multiplier": "x")"), malformed,
+                       "attention_multiplier");
+  check_refused_hybrid(
+      granite_config(R"("position_embedding_type": "rope", "rope_scaling": {"type": "yarn"})"),
+      unsupported, "rope_scaling.type must be \"default\", found \"yarn\"");
+  check_refused_hybrid(granite_config(R"("position_embedding_type": "rope", "rope_parameters": 3)"),
+                       malformed, "rope_parameters must be an object");
+  check_refused_hybrid(bamba_config(R"("attn_layer_indices": [32])"), malformed,
+                       "attn_layer_indices must be a list of integers in 0..31, found 32");
+  check_refused_hybrid(bamba_config(R"("attn_layer_indices": "9")"), malformed,
+                       "attn_layer_indices");
+  check_refused_hybrid(bamba_config(R"("num_hidden_layers": 70000)"), malformed,
+                       "num_hidden_layers");
+  check_refused_hybrid(mamba2attn_config(R"("attn_layer_idx": [64])"), malformed, "attn_layer_idx");
+  check_refused_hybrid(mamba2attn_config(R"("attn_cfg": null)"), malformed,
+                       "attn_cfg must be an object");
+  check_refused_hybrid(mamba2attn_config(R"("attn_cfg": {})"), malformed,
+                       "attn_cfg.num_heads must be given");
+  check_refused_hybrid(mamba2attn_config(R"("attn_cfg": {"num_heads": 20, "causal": false})"),
+                       unsupported, "attn_cfg.causal");
+  check_refused_hybrid(
+      mamba2attn_config(R"("attn_cfg": {"num_heads": 20, "causal": true, "mlp_dim": 8})"),
+      unsupported, "attn_cfg.mlp_dim");
+  check_refused_hybrid(
+      mamba2attn_config(R"("attn_cfg": {"num_heads": 20, "rotary_emb_interleaved": true})"),
+      unsupported, "attn_cfg.rotary_emb_interleaved");
+  check_refused_hybrid(mamba2attn_config(R"("rms_norm": false)"), unsupported, "rms_norm");
 }

@@ -28,8 +28,9 @@ expect 0 . generate "$model" "The sea" -n 2 --state fp16 --threads 1
 # is that of this program, whatever it was before.
 if [ ${#emulator[@]} -eq 0 ]; then
   yes "The sea was calm." 2>/dev/null | head -c 8000000 >long.txt || true
-  catches_ctrl_c() {
+  catches_ctrl_c() { # the program, and no longer the shell that it begins as
     local caught
+    [[ $(readlink "/proc/$job/exe") == */generate ]] || return 1
     caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$job/status")
     [ $((0x0$caught & 2)) -ne 0 ]
   }
