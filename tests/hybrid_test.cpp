@@ -74,6 +74,70 @@ TEST_CASE("hybrids give the golden logits, in both spellings of the config") {
   CHECK(compared == 8);  // the original implementation has one spelling
 }
 
+TEST_CASE("hybrids in GGUF give the golden logits") {
+  // Of llama.cpp's converter; the logits are llama.cpp's of the same weights in F32, and where half
+  // of a head's channels turn, which llama.cpp computes otherwise, transformers'.
+  for (const std::string name : {"granite-q8_0", "bamba-q8_0", "bamba-half"}) {
+    CAPTURE(name);
+    const std::string folder = MAMBA2_SOURCE_DIR "/tests/golden/hybrids_gguf/" + name + "/";
+    auto expected = reference::load_safetensors(folder + "expected.safetensors").value();
+    std::vector<mamba2::Token> tokens;
+    for (const double id : reference::to_double(expected.tensors.at("ids"))) {
+      tokens.push_back(static_cast<mamba2::Token>(id));
+    }
+    const auto logits = reference::to_double(expected.tensors.at("logits"));
+    const auto load = [&](const mamba2::Plan& plan) {
+      return mamba2::AnyModel::load(folder + "model.gguf", plan).value();
+    };
+    for (const std::vector<std::size_t>& pieces :
+         std::vector<std::vector<std::size_t>>{{1000}, {1}, {5, 17}}) {
+      CHECK(deviation(logits_of(load(kFloats), options(KvPrecision::fp32), tokens, pieces),
+                      logits) < 1e-4);
+    }
+    CHECK(
+        deviation(logits_of(load(mamba2::kPlan<mamba2::Mixed>), options(KvPrecision::fp16), tokens),
+                  logits) < 0.5);  // activations of 8 bits, at a width of 32
+  }
+}
+
+TEST_CASE("damaged hybrids in GGUF are refused, or models all the same") {
+  const std::string golden =
+      reference::read_file(MAMBA2_SOURCE_DIR "/tests/golden/hybrids_gguf/granite-q8_0/model.gguf")
+          .value();
+  const auto open = [](const std::string& file) {
+    return mamba2::Checkpoint::from_gguf(std::as_bytes(std::span(file)), "f.gguf");
+  };
+  CHECK(open(golden));
+  std::size_t refused = 0;
+  reference::Random random(3);
+  const std::size_t directory = golden.find("token_embd.weight") + 4000;
+  for (std::size_t i = 0; i < 3000; ++i) {
+    std::string damaged = golden;
+    damaged[static_cast<std::size_t>(random.uniform(0.0, 1.0) * static_cast<double>(directory))] ^=
+        static_cast<char>(1 << i % 8);
+    const auto checkpoint = open(damaged);
+    if (!checkpoint) {
+      CHECK(!checkpoint.error().message.empty());
+      ++refused;
+    }
+  }
+  CHECK(refused > 1000);
+  // What a key says is said of it.
+  const auto with_byte = [&](const std::string& key, std::size_t after, char value) {
+    std::string changed = golden;
+    changed[changed.find(key) + key.size() + after] = value;
+    const auto checkpoint = open(changed);
+    return checkpoint ? std::string("a model") : checkpoint.error().message;
+  };
+  // Behind a key: the type (4 bytes); of a list that of its elements (4) and their number (8).
+  CHECK(with_byte("granitehybrid.expert_count", 4, 8) ==
+        "f.gguf: granitehybrid.expert_count must be 0 (experts are not supported), found 8");
+  CHECK(with_byte("granitehybrid.attention.head_count_kv", 16, 77)
+            .starts_with("f.gguf: granitehybrid.attention.head_count_kv must be the same number"));
+  CHECK(with_byte("granitehybrid.block_count", 4, 2)
+            .starts_with("f.gguf: granitehybrid.attention.head_count_kv must be a list of 2"));
+}
+
 TEST_CASE("random hybrids agree with the oracle, however their prompts are cut") {
   for (const reference::Writer writer : tests::kWriters) {
     for (std::uint64_t seed = 0; seed < reference::kHybridSeeds; ++seed) {

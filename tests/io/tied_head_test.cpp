@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/fingerprint.hpp"
 #include "tests/io/quantized_model.hpp"
 #include "tests/io/safetensors_writer.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/io/toy_checkpoint.hpp"
-#include "mamba2/io/fingerprint.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
 

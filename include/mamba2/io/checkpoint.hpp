@@ -282,7 +282,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const std::by
   std::vector<std::string> notes;
   Result<Config> config = gguf_config(*parsed, &notes);
   if (!config) return config.error();
-  const Result<TensorTable> tensors = gguf_tensors(*parsed);
+  const Result<TensorTable> tensors = gguf_tensors(*parsed, *config);
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, name, std::move(notes));
   if (checkpoint) checkpoint->file_bytes_ = gguf.size();

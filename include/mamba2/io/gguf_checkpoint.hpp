@@ -12,10 +12,13 @@
 #include <vector>
 
 #include "mamba2/core/result.hpp"
+#include "mamba2/io/dialects/gguf.hpp"
+#include "mamba2/io/dialects/names.hpp"
 #include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_fields.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/io/tensor_names.hpp"
 #include "mamba2/io/tensor_view.hpp"
 #include "mamba2/layers/config.hpp"
 
@@ -34,14 +37,11 @@ inline namespace MAMBA2_ISA {
                                          std::vector<std::string>* notes = nullptr);
 
 /// All tensors under their canonical names, in the shapes that the model needs; the data is the
-/// file's. A_log is there as "A", which is -exp(A_log). Error unsupported: a tensor that Mamba-2
-/// does not have.
-[[nodiscard]] Result<TensorTable> gguf_tensors(const Gguf& gguf);
+/// file's. A_log is there as "A", which is -exp(A_log). Error unsupported: a tensor that the
+/// model does not have. Error malformed: one twice.
+[[nodiscard]] Result<TensorTable> gguf_tensors(const Gguf& gguf, const Config& config);
 
 namespace detail {
-
-inline constexpr std::string_view kGgufEmbedding = "token_embd.weight";
-inline constexpr std::string_view kGgufHead = "output.weight";
 
 inline constexpr std::string_view kGgufBlock = "blk.";
 
@@ -53,76 +53,31 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
   return concat("tokenizer.ggml.", name, "_token_id");
 }
 
-/// A name in GGUF and here; of a tensor of a block without the prefix.
-struct GgufName {
-  std::string_view gguf;
-  std::string_view canonical;
-  bool is_vector = false;  // its shape has other dimensions in files of other times
-};
-
-inline constexpr std::array<GgufName, 3> kGgufNames = {{
-    {kGgufEmbedding, "embedding.weight"},
-    {"output_norm.weight", "norm_f.weight"},
-    {kGgufHead, "lm_head.weight"},
-}};
-
-inline constexpr std::array<GgufName, 9> kGgufBlockNames = {{
-    {"attn_norm.weight", "norm.weight"},
-    {"ssm_in.weight", "mixer.in_proj.weight"},
-    {"ssm_conv1d.weight", "mixer.conv1d.weight"},
-    {"ssm_conv1d.bias", "mixer.conv1d.bias"},
-    {"ssm_dt.bias", "mixer.dt_bias"},
-    {"ssm_a", "mixer.A", true},
-    {"ssm_d", "mixer.D", true},
-    {"ssm_norm.weight", "mixer.norm.weight", true},
-    {"ssm_out.weight", "mixer.out_proj.weight"},
-}};
-
-/// Gives a tensor its canonical name and shape; false if Mamba-2 has none of its name.
-[[nodiscard]] inline bool rename_gguf_tensor(TensorView& tensor) {
-  std::string_view name = tensor.name;
-  for (const GgufName& known : kGgufNames) {
-    if (name == known.gguf) {
-      tensor.name = known.canonical;
-      return true;
-    }
-  }
-  if (!name.starts_with(kGgufBlock)) return false;
-  name.remove_prefix(kGgufBlock.size());
-  const std::size_t dot = name.find('.');
-  if (dot == std::string_view::npos) return false;
-  for (const GgufName& known : kGgufBlockNames) {
-    if (name.substr(dot + 1) == known.gguf) {
-      if (known.is_vector) tensor.shape = {tensor.elements()};
-      tensor.name = concat("layers.", name.substr(0, dot), ".", known.canonical);
-      return true;
-    }
-  }
-  return false;
+/// The name in GGUF of a tensor with this canonical name; empty if GGUF has none.
+[[nodiscard]] inline std::string gguf_name(const Config& config, std::string_view canonical) {
+  constexpr std::string_view kLayers = "layers.";
+  const std::string name = name_in(kGgufNames, config, canonical);
+  return name.starts_with(kLayers) ? concat(kGgufBlock, name.substr(kLayers.size())) : name;
 }
 
-/// The name in GGUF of a tensor with this canonical name; empty if GGUF has none.
-[[nodiscard]] inline std::string gguf_name(std::string_view canonical) {
-  constexpr std::string_view kLayers = "layers.";
-  for (const GgufName& known : kGgufNames) {
-    if (canonical == known.canonical) return std::string(known.gguf);
-  }
-  if (!canonical.starts_with(kLayers)) return {};
-  canonical.remove_prefix(kLayers.size());
-  const std::size_t dot = canonical.find('.');
-  for (const GgufName& known : kGgufBlockNames) {
-    if (canonical.substr(dot + 1) == known.canonical) {
-      return concat(kGgufBlock, canonical.substr(0, dot), ".", known.gguf);
-    }
-  }
-  return {};
+/// Gives a vector the one dimension that it has here: in GGUF it has others, which differ with the
+/// time of the converter. A is there in place of A_log. False: the model has no such tensor.
+[[nodiscard]] inline bool shape_as_expected(TensorView& tensor, const Config& config) {
+  auto spec = expected_tensor(config, tensor.name);
+  if (!spec) spec = expected_tensor(config, tensor.name + "_log");
+  if (!spec) return false;
+  if (!is_matrix(spec->role) && spec->role != Role::taps) tensor.shape = {tensor.elements()};
+  return true;
 }
 
 }  // namespace detail
 
 inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
   detail::GgufFields fields(metadata);
-  fields.require_text("general.architecture", "mamba2");
+  const GgufValue* architecture = fields.find("general.architecture");
+  if (architecture == nullptr || architecture->text() != detail::kGgufGranite) {
+    fields.require_text("general.architecture", detail::kGgufMamba2);
+  }
   for (const std::string_view key : {"mamba2.feed_forward_length", "mamba2.attention.head_count"}) {
     const GgufValue* value = fields.find(key);
     if (value != nullptr && value->integer() != 0) {
@@ -139,22 +94,10 @@ inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
 
 inline Result<Config> gguf_config(const Gguf& gguf, std::vector<std::string>* notes) {
   detail::GgufFields fields(gguf.metadata());
-  Config config;
-  config.d_model = fields.integer("mamba2.embedding_length");
-  config.n_layer = fields.integer("mamba2.block_count");
-  config.d_conv = fields.integer("mamba2.ssm.conv_kernel");
-  config.d_inner = fields.integer("mamba2.ssm.inner_size");
-  config.d_ssm = config.d_inner;
-  config.d_state = fields.integer("mamba2.ssm.state_size");
-  config.ngroups = fields.integer("mamba2.ssm.group_count");
-  config.norm_eps = static_cast<float>(fields.number("mamba2.attention.layer_norm_rms_epsilon"));
-  constexpr std::string_view kHeads = "mamba2.ssm.time_step_rank";
-  const std::size_t nheads = fields.integer(kHeads);
-  config.headdim = config.d_inner / nheads;
-  if (config.headdim * nheads != config.d_inner) {
-    fields.refuse(kHeads, detail::concat("a divisor of mamba2.ssm.inner_size ", config.d_inner),
-                  detail::concat(nheads));
-  }
+  const GgufValue* architecture = fields.find("general.architecture");
+  const bool is_granite = architecture != nullptr && architecture->text() == detail::kGgufGranite;
+  Config config =
+      is_granite ? detail::read_gguf_granite(fields, gguf) : detail::read_gguf_mamba2(fields);
   config.tie_embeddings = gguf.find(detail::kGgufHead) == nullptr;
   if (fields.error()) return *fields.error();
 
@@ -180,15 +123,31 @@ inline Result<Config> gguf_config(const Gguf& gguf, std::vector<std::string>* no
   return config;
 }
 
-inline Result<TensorTable> gguf_tensors(const Gguf& gguf) {
-  std::vector<TensorView> tensors(gguf.tensors().begin(), gguf.tensors().end());
-  for (TensorView& tensor : tensors) {
-    if (detail::rename_gguf_tensor(tensor)) continue;
-    return Error{ErrorCode::unsupported,
-                 detail::concat(tensor.file, ": expected the tensors of Mamba-2 only, found ",
-                                detail::in_quotes(tensor.name))};
+inline Result<TensorTable> gguf_tensors(const Gguf& gguf, const Config& config) {
+  std::vector<TensorView> tensors;
+  for (const TensorView& stored : gguf.tensors()) {
+    TensorView tensor = stored;
+    const std::string_view name = stored.name;
+    if (name.starts_with(detail::kGgufBlock)) {
+      tensor.name = detail::concat("layers.", name.substr(detail::kGgufBlock.size()));
+    }
+    const std::size_t first = tensors.size();
+    const auto added = detail::add_renamed(detail::kGgufNames, config, std::move(tensor), tensors);
+    if (!added) return added.error();
+    for (std::size_t i = first; i < tensors.size(); ++i) {
+      if (detail::shape_as_expected(tensors[i], config) && tensors[i].name != name) continue;
+      return Error{ErrorCode::unsupported,
+                   detail::concat(stored.file, ": expected the tensors of the model only, found ",
+                                  detail::in_quotes(name))};
+    }
   }
-  return TensorTable(std::move(tensors));
+  TensorTable table(std::move(tensors));
+  if (const TensorView* twice = table.duplicate()) {
+    return Error{ErrorCode::malformed,
+                 detail::concat(twice->file, ": tensor ", detail::in_quotes(twice->name),
+                                " must occur once under one of its names, found it twice")};
+  }
+  return table;
 }
 
 }  // namespace MAMBA2_ISA

@@ -72,7 +72,7 @@ namespace detail {
   } else if (spec.role == Role::grouped_norm) {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
-  tensor.name = gguf_name(tensor.canonical);
+  tensor.name = gguf_name(config, tensor.canonical);
   return tensor;
 }
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,49 +77,10 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
   tensors.erase(idle, tensors.end());
 }
 
-/// Adds a tensor of a dialect under its canonical names. Error mismatch: rows of several tensors
-/// that do not add up to its own.
-[[nodiscard]] inline Result<void> add_tensor(const Dialect& dialect, const Config& config,
-                                             TensorView tensor, std::vector<TensorView>& tensors) {
-  tensor.name = canonical_name(tensor.name);
-  const std::vector<std::string> names = canonical_names(dialect, config, tensor.name);
-  if (names.size() == 1) {
-    tensor.name = names.front();
-    normalize_filters(tensor, config);
-    tensors.push_back(std::move(tensor));
-    return {};
-  }
-  std::vector<std::size_t> rows;
-  for (const std::string& name : names) {
-    // Of scales, the rows are those of the matrix.
-    constexpr std::string_view kScale = "_scale";
-    const bool is_scale = name.ends_with(kScale);
-    const auto spec = expected_tensor(
-        config, std::string_view(name).substr(0, name.size() - (is_scale ? kScale.size() : 0)));
-    rows.push_back(spec ? spec->shape.front() : 0);
-  }
-  const std::size_t all = std::accumulate(rows.begin(), rows.end(), std::size_t{0});
-  if (tensor.shape.empty() || tensor.shape.front() != all || all == 0) {
-    return Error{ErrorCode::mismatch,
-                 concat(tensor.file, ": tensor ", in_quotes(tensor.name), " must have ", all,
-                        " rows, found the shape ", shape_text(tensor.shape))};
-  }
-  const std::size_t row_bytes = tensor.data.size() / all;
-  std::size_t first = 0;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    TensorView& part = tensors.emplace_back(tensor);
-    part.name = names[i];
-    part.shape.front() = rows[i];
-    part.data = tensor.data.subspan(first * row_bytes, rows[i] * row_bytes);
-    first += rows[i];
-  }
-  return {};
-}
-
 /// All tensors of all shards under their canonical names, the filters of convolutions in one shape,
 /// quantized matrices as config.json says.
 /// What is passed over is noted. `config_name` is the name of config.json, for messages. Errors:
-/// malformed (two tensors of one name), those of add_tensor, check_quantization and join_scales.
+/// malformed (two tensors of one name), those of add_renamed, check_quantization and join_scales.
 [[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards,
                                                       const Dialect& dialect, const Config& config,
                                                       const Quantization& quantization,
@@ -129,8 +89,11 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
   std::vector<TensorView> tensors;
   for (const Safetensors& shard : shards) {
     for (const TensorView& tensor : shard.tensors()) {
-      const Result<void> added = add_tensor(dialect, config, tensor, tensors);
+      TensorView unwrapped = tensor;
+      unwrapped.name = canonical_name(tensor.name);
+      const Result<void> added = add_renamed(dialect.names, config, std::move(unwrapped), tensors);
       if (!added) return added.error();
+      normalize_filters(tensors.back(), config);
     }
   }
   drop_idle_tensors(tensors, config, notes);

@@ -84,6 +84,7 @@ struct AttentionScratch {
   MutableRows v;               ///< (tokens, kv_dim)
   const std::uint64_t* steps;  ///< (rotary_emb_dim / 2): of kernels::rope_steps()
   MutableRows turns;           ///< (tokens, rotary_emb_dim): of kernels::rope_turns()
+  MutableRows head;            ///< (tokens, head_dim): a head at work
   float* queries;              ///< (tokens, q_dim): as kernels::attend() takes them
   std::size_t running_rows;
   float* running;                 ///< (running_rows, RunningRows::stride)
@@ -102,6 +103,7 @@ struct AttentionScratch {
         steps(rope_steps),
         turns(carver.take<float>(tokens * c.attention.rotary_emb_dim), tokens,
               c.attention.rotary_emb_dim),
+        head(carver.take<float>(tokens * c.attention.head_dim), tokens, c.attention.head_dim),
         queries(carver.take<float>(tokens * c.attention.q_dim())),
         running_rows(kernels::running_rows(heads, tokens, context)),
         running(
@@ -111,7 +113,7 @@ struct AttentionScratch {
   /// The same memory for fewer tokens.
   [[nodiscard]] AttentionScratch first(std::size_t tokens) const {
     AttentionScratch part = *this;
-    for (MutableRows* rows : {&part.qkv, &part.q, &part.k, &part.v, &part.turns}) {
+    for (MutableRows* rows : {&part.qkv, &part.q, &part.k, &part.v, &part.turns, &part.head}) {
       rows->rows = tokens;
     }
     return part;
@@ -145,12 +147,7 @@ class AttentionMixer {
     prepare_tokens(parts);
     kernels::attend(pass_.executor, s_.heads, parts, s_.queries, s_.running, s_.running_rows, s_.q);
     pass_.each_token([&](std::size_t t) { pass_.prepare(w_.o_proj, s_.q[t], t); });
-    const MutableRows u = pass_.a.u;
-    multiply(pass_.executor, w_.o_proj, pass_.parts, pass_.a.inputs(), u,
-             [&](std::size_t first, std::size_t count) {
-               add_bias(w_.o_proj_bias, u.columns(first, count), first);
-               then(first, count);
-             });
+    pass_.multiply_out(w_.o_proj, w_.o_proj_bias, then);
   }
 
  private:
@@ -207,12 +204,28 @@ class AttentionMixer {
   void turn(std::size_t t, std::size_t position) const {
     const std::size_t pairs = c_.rotary_emb_dim / 2;
     if (pairs == 0) return;
+    if (c_.qk_interleaved) {
+      deinterleave(s_.q[t], c_.num_heads, s_.head[t]);
+      deinterleave(s_.k[t], c_.num_heads_kv, s_.head[t]);
+    }
     kernels::rope_turns(s_.steps, pairs, position, s_.turns[t]);
     for (std::size_t h = 0; h < c_.num_heads; ++h) {
       kernels::rope(s_.turns[t], pairs, s_.q[t] + h * c_.head_dim);
     }
     for (std::size_t h = 0; h < c_.num_heads_kv; ++h) {
       kernels::rope(s_.turns[t], pairs, s_.k[t] + h * c_.head_dim);
+    }
+  }
+
+  /// Puts the channels of heads x (heads, head_dim) into their order. room (head_dim).
+  void deinterleave(float* x, std::size_t heads, float* room) const {
+    const std::size_t half = c_.head_dim / 2;
+    for (std::size_t h = 0; h < heads; ++h, x += c_.head_dim) {
+      std::copy_n(x, c_.head_dim, room);
+      for (std::size_t i = 0; i < half; ++i) {
+        x[i] = room[2 * i];
+        x[half + i] = room[2 * i + 1];
+      }
     }
   }
 

@@ -35,6 +35,9 @@ struct AttentionConfig {
   float softmax_scale = 1.0F;  ///< of the products of queries and keys
   bool qkv_proj_bias = false;
   bool out_proj_bias = false;
+  /// The rows of q_proj and k_proj that make a head are interleaved, as llama.cpp writes them: row
+  /// 2 i + j is channel j * head_dim / 2 + i.
+  bool qk_interleaved = false;
 
   [[nodiscard]] std::size_t q_dim() const noexcept { return num_heads * head_dim; }
   [[nodiscard]] std::size_t kv_dim() const noexcept { return num_heads_kv * head_dim; }
@@ -171,6 +174,7 @@ void hybrid_fields(AnyConfig& c, Visit&& visit) {
   visit("attention.softmax_scale", c.attention.softmax_scale);
   visit("attention.qkv_proj_bias", c.attention.qkv_proj_bias);
   visit("attention.out_proj_bias", c.attention.out_proj_bias);
+  visit("attention.qk_interleaved", c.attention.qk_interleaved);
   visit("mlp.d_intermediate", c.mlp.d_intermediate);
   visit("mlp.bias", c.mlp.bias);
 }

@@ -158,12 +158,7 @@ class Mamba2Mixer {
       kernels::gated_norm(w_.gated_norm, s_.squares[t], s_.x[t], s_.z[t]);
       pass_.prepare(w_.out_proj, s_.gated[t], t);
     });
-    const MutableRows u = pass_.a.u;
-    multiply(pass_.executor, w_.out_proj, pass_.parts, pass_.a.inputs(), u,
-             [&](std::size_t first, std::size_t count) {
-               add_bias(w_.out_proj_bias, u.columns(first, count), first);
-               then(first, count);
-             });
+    pass_.multiply_out(w_.out_proj, w_.out_proj_bias, then);
   }
 
  private:

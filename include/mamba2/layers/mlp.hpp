@@ -106,12 +106,7 @@ class MlpMixer {
       kernels::gate(s_.up[t], s_.gate[t], s_.up.cols, s_.up[t]);
       pass_.prepare(w_.down_proj, s_.up[t], t);
     });
-    const MutableRows u = pass_.a.u;
-    multiply(pass_.executor, w_.down_proj, pass_.parts, pass_.a.inputs(), u,
-             [&](std::size_t first, std::size_t count) {
-               add_bias(w_.down_proj_bias, u.columns(first, count), first);
-               then(first, count);
-             });
+    pass_.multiply_out(w_.down_proj, w_.down_proj_bias, then);
   }
 
  private:

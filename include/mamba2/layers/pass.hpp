@@ -74,6 +74,12 @@ struct SharedInputs {
   }
 };
 
+/// y += bias, for y's columns from the first'th row of the matrix on; nullptr: none.
+inline void add_bias(const float* bias, MutableRows y, std::size_t first) {
+  if (bias == nullptr) return;
+  for (std::size_t t = 0; t < y.rows; ++t) kernels::add(bias + first, y.cols, y[t]);
+}
+
 /// A batch: parts of one sequence or of several, which follow each other and cover the tokens. Each
 /// is computed as if it were alone, to the bit.
 struct Pass {
@@ -109,17 +115,20 @@ struct Pass {
       matrices[i]->prepare(x, a.input + (done++ * a.tokens() + token) * a.input_bytes);
     }
   }
+  /// A mixer's last product: u = m x + bias of the first inputs; then(first, count) for its columns
+  /// [first, first + count) as soon as all tokens have them.
+  template <class Then>
+  void multiply_out(const Matrix& m, const float* bias, Then then) const {
+    multiply(executor, m, parts, a.inputs(), a.u, [&](std::size_t first, std::size_t count) {
+      add_bias(bias, a.u.columns(first, count), first);
+      then(first, count);
+    });
+  }
   /// The product of a matrix with the index'th inputs.
   [[nodiscard]] Product product(const Matrix& m, MutableRows y, std::size_t index = 0) const {
     return {m, a.inputs(index), y};
   }
 };
-
-/// y += bias, for y's columns from the first'th row of the matrix on; nullptr: none.
-inline void add_bias(const float* bias, MutableRows y, std::size_t first) {
-  if (bias == nullptr) return;
-  for (std::size_t t = 0; t < y.rows; ++t) kernels::add(bias + first, y.cols, y[t]);
-}
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -86,6 +86,9 @@ inline constexpr std::size_t kMaxTaps = 64;
                         concat("at most ", kMaxWidth, " / attention.num_heads ", a.num_heads),
                         a.head_dim);
   }
+  if (a.qk_interleaved && a.head_dim % 2 != 0) {
+    return config_error("attention.head_dim", "even where rows are interleaved", a.head_dim);
+  }
   if (a.rotary_emb_dim % 2 != 0) {
     return config_error("attention.rotary_emb_dim", "even", a.rotary_emb_dim);
   }

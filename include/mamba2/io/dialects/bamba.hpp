@@ -50,9 +50,7 @@ inline constexpr Dialect kBamba = {
     [](const detail::JsonFields& c) { return detail::has_model_type(c, "bamba"); },
     detail::read_bamba,
     "tie_word_embeddings",
-    detail::kBambaOuter,
-    [](const Config&) { return std::size_t{2}; },
-    detail::kBambaLayers};
+    {detail::kBambaOuter, [](const Config&) { return std::size_t{2}; }, detail::kBambaLayers}};
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -80,9 +80,7 @@ inline constexpr Dialect kGranite = {
     [](const detail::JsonFields& c) { return detail::has_model_type(c, "granitemoehybrid"); },
     detail::read_granite,
     "tie_word_embeddings",
-    detail::kGraniteOuter,
-    [](const Config&) { return std::size_t{2}; },
-    detail::kGraniteLayers};
+    {detail::kGraniteOuter, [](const Config&) { return std::size_t{2}; }, detail::kGraniteLayers}};
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -153,9 +153,9 @@ inline constexpr Dialect kStateSpaces = {
     },
     detail::read_state_spaces,
     "tie_embeddings",
-    {},
-    [](const Config& c) { return std::size_t{c.has(LayerKind::mlp) ? 2U : 1U}; },
-    detail::kStateSpacesLayers};
+    {{},
+     [](const Config& c) { return std::size_t{c.has(LayerKind::mlp) ? 2U : 1U}; },
+     detail::kStateSpacesLayers}};
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2
