@@ -7,6 +7,7 @@
 #include <cstring>
 #include <mamba2/export.hpp>
 #include <mamba2/io/dialects/dialect.hpp>
+#include <mamba2/io/tensor_names.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize.hpp>
 #include <memory>
@@ -214,12 +215,13 @@ class ModelWriter {
 /// there, under this library's names.
 [[nodiscard]] inline std::vector<mamba2::ExportedTensor> folder_tensors(
     const mamba2::Config& config) {
-  auto tensors = mamba2::transformers_export(config, DType::F32);
-  for (mamba2::ExportedTensor& tensor : tensors) {
-    if (config.is_hybrid()) {
-      tensor.name = mamba2::detail::concat(mamba2::detail::kOwnNames, tensor.canonical);
-    }
-  }
+  if (!config.is_hybrid()) return mamba2::transformers_export(config, DType::F32);
+  std::vector<mamba2::ExportedTensor> tensors;
+  (void)mamba2::expected_tensors(config, [&](const mamba2::TensorSpec& spec) {
+    tensors.push_back({mamba2::detail::concat(mamba2::detail::kOwnNames, spec.name), spec.name,
+                       spec.shape, DType::F32, spec.role});
+    return mamba2::Result<void>();
+  });
   return tensors;
 }
 
