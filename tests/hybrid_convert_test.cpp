@@ -215,8 +215,10 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
   folder("d_inner", [](Config& c) { c.d_inner = c.d_ssm = c.d_model + c.d_model / 2; });
   folder("attention.out_proj_bias", [](Config& c) { c.attention.out_proj_bias = true; });
   folder("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 4; });
-  folder("residual_multiplier", [](Config& c) { c.residual_multiplier = 0.5F; }, "bamba");
-  folder("attention.softmax_scale", [](Config& c) { c.attention.softmax_scale = 0.5F; }, "bamba");
+  folder(
+      "residual_multiplier", [](Config& c) { c.residual_multiplier = 0.5F; }, "bamba");
+  folder(
+      "attention.softmax_scale", [](Config& c) { c.attention.softmax_scale = 0.5F; }, "bamba");
 }
 
 }  // namespace hybrid_convert_tests
