@@ -35,10 +35,10 @@ convert 1 'the layers must be a mixer and an MLP in turn' "$goldens/mamba2attn" 
 
 # Rows of queries and keys, in llama.cpp's order in GGUF, are quantized as in any other.
 turning=$source/tests/golden/hybrids_gguf/bamba-q8_0/model.gguf
-convert 0 '^turning/model.safetensors: F16' "$turning" turning
-quantize 0 '^from-folder.gguf: Q4_0' turning from-folder.gguf --type int4
-convert 0 '^turning.gguf: F32' turning turning.gguf --type f32
-quantize 0 '^from-gguf.gguf: Q4_0' turning.gguf from-gguf.gguf --type int4
+convert 0 '^turning/model.safetensors: F16' "$turning" turning --no-tokenizer
+quantize 0 '^from-folder.gguf: int4' turning from-folder.gguf --type int4
+convert 0 '^turning.gguf: F32' turning turning.gguf --type f32 --no-tokenizer
+quantize 0 '^from-gguf.gguf: int4' turning.gguf from-gguf.gguf --type int4
 logits from-folder.gguf mixed from-folder
 logits from-gguf.gguf mixed from-gguf
 cmp from-folder.safetensors from-gguf.safetensors || die "rows of queries and keys"
