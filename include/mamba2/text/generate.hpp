@@ -35,6 +35,10 @@ struct GenerateOptions {
   /// Called while the prompt is read, with the tokens read so far and their number; returning
   /// false stops there.
   std::function<bool(std::size_t done, std::size_t total)> on_prompt = {};
+
+  /// Called with each token that is generated, before its text is given out: also with special
+  /// tokens, whose names are not, and with those that complete a stop string.
+  std::function<void(Token token)> on_token = {};
 };
 
 /// Why a generation ended.
@@ -193,6 +197,7 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
       break;
     }
     ++done.tokens;
+    if (options.on_token) options.on_token(token);
     text.push(token);
     logits = session.decode(token);
     if (!logits) return std::move(logits).error();

@@ -70,7 +70,8 @@ struct ChatStyle {
   SystemPlace system_place = SystemPlace::none;
   bool raw_strings = false;  ///< mistral: strings of tools are not escaped
   bool raw_results = false;  ///< mistral: nor what tools give
-  /// mistral: tools before every text that equals the last user's, and calls without a text
+  /// mistral: tools before every text that equals the last user's, calls without a text, a lead
+  /// before an empty answer
   bool is_of_transformers = false;
 };
 

@@ -192,7 +192,8 @@ class Recogniser {
     ChatStyle style = begin(dates ? "llama-3.1" : "llama-3");
     style.trimmed = trimmed;
     if (!dates) return style;
-    style.dates = *dates;
+    const std::size_t today = std::min(dates->find(kValue), dates->size() - 1);
+    style.dates = dates->substr(0, dates->find_first_of("\x01\x03", today + 1));
     style.date_format = text_.variable("date").value_or("");
     for (const std::string& literal : text_.literals) {
       if (literal.starts_with('%')) style.date_format = literal;

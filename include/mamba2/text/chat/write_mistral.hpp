@@ -119,7 +119,10 @@ class MistralWriter {
     if (!w_.tools.empty() && is_last_user(i)) write_tools();
     w_.out.own(w_.style.before);
     const auto system = w_.system_text();
-    if (has_system_text(i) && system && !system->empty()) w_.out.append(*system).own("\n\n");
+    const bool is_any = w_.style.system_place == SystemPlace::last_message;  // even an empty one
+    if (has_system_text(i) && system && (is_any || !system->empty())) {
+      w_.out.append(*system).own("\n\n");
+    }
     w_.out.append(w_.text_of(w_.messages[i])).own(w_.style.between);
   }
 
@@ -147,8 +150,10 @@ class MistralWriter {
 
   void write_answer(std::size_t i) {
     const ChatMessage& message = w_.messages[i];
-    const bool has_both = has_system_prompt(w_.style) && !w_.style.is_of_transformers;
-    if (!message.text.empty() && (message.calls.empty() || has_both)) {
+    const bool is_strict = w_.style.is_of_transformers;
+    const bool has_both = has_system_prompt(w_.style) && !is_strict;
+    const bool has_text = is_strict || !message.text.empty();
+    if (has_text && (message.calls.empty() || has_both)) {
       const ChatText text = w_.text_of(message);
       w_.out.own(w_.style.lead).append(w_.style.trimmed ? text.stripped() : text);
     }
