@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "../tools/chat_format.hpp"
 #include "../tools/cli.hpp"
@@ -178,6 +179,10 @@ mamba2::Result<std::optional<mamba2::ChatConversation>> choose_conversation(cons
     }
   }
   if (!*form) return Conversation();
+  // What is wrong with the tools is said before the first line.
+  const auto possible =
+      (*form)->render(std::vector<mamba2::ChatMessage>{{mamba2::ChatRole::user, "."}}, options);
+  if (!possible) return possible.error();
   return Conversation(mamba2::ChatConversation(**form, options, cli::unescape(a.system)));
 }
 

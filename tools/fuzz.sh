@@ -92,7 +92,7 @@ fuzz() {
   local until=-max_total_time=$seconds
   [ "$seconds" -gt 0 ] || until=-runs=0 # the fuzzer takes no seconds as no limit
   case $name in
-    gguf | checkpoint | index | tokenizer) largest=131072 ;;
+    gguf | checkpoint | index | tokenizer | chat) largest=131072 ;;
   esac
   case $name in
     # Kernels are inlined whole, and UndefinedBehaviorSanitizer makes them take minutes to compile.

@@ -96,7 +96,7 @@ TEST_CASE("chat forms: thoughts are gone from the history once a user goes on") 
       {ChatRole::user, "1+1?"}, {ChatRole::assistant, "2", "Add them."}, {ChatRole::user, "Sure?"}};
   CHECK(as("nemotron-3", talk) ==
         "<|im_start|>system\n<|im_end|>\n<|im_start|>user\n1+1?<|im_end|>\n"
-        "<|im_start|>assistant\n<think></think>2<|im_end|>\n<|im_start|>user\nSure?<|im_end|>\n"
+        "<|im_start|>assistant\n<think></think>\n2<|im_end|>\n<|im_start|>user\nSure?<|im_end|>\n"
         "<|im_start|>assistant\n<think>\n");
   ChatOptions off;
   off.thinking = false;
