@@ -29,7 +29,11 @@ namespace detail {
 class Recogniser {
  public:
   Recogniser(std::string_view jinja, const ChatTokens& tokens)
-      : text_(TemplateText::parse(jinja)), tokens_(tokens) {}
+      : text_(TemplateText::parse(jinja.size() <= kMaxBytes ? jinja : std::string_view())),
+        tokens_(tokens) {}
+
+  /// Real ones are far shorter; what takes longer than their length to look through stays quick.
+  static constexpr std::size_t kMaxBytes = std::size_t{1} << 17;
 
   [[nodiscard]] std::optional<ChatStyle> find() {
     std::optional<ChatStyle> style;
