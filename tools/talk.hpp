@@ -43,7 +43,9 @@ class Talk {
       }
     }
     if (conversation_ && session.state().tokens() > 0) conversation_->resume();
-    options_.on_token = [this](const mamba2::GeneratedToken& token) { tokens_.push_back(token.token); };
+    options_.on_token = [this](const mamba2::GeneratedToken& token) {
+      tokens_.push_back(token.token);
+    };
   }
   Talk(const Talk&) = delete;
   Talk& operator=(const Talk&) = delete;
