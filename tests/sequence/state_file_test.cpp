@@ -263,16 +263,17 @@ TEST_CASE("a header with a right checksum is not believed either") {
       h.sampler_tokens = tokens;
     })));
   }
-  for (const auto& [member, name] : std::to_array<std::pair<float StateHeader::*, std::string>>(
-           {{&StateHeader::temperature, "temperature"},
-            {&StateHeader::top_p, "top_p"},
-            {&StateHeader::min_p, "min_p"},
-            {&StateHeader::repetition_penalty, "repetition_penalty"}})) {
+  using Member = std::pair<float StateHeader::*, std::string>;
+  for (const Member& wrong :
+       std::to_array<Member>({{&StateHeader::temperature, "temperature"},
+                              {&StateHeader::top_p, "top_p"},
+                              {&StateHeader::min_p, "min_p"},
+                              {&StateHeader::repetition_penalty, "repetition_penalty"}})) {
     constexpr float kInfinite = std::numeric_limits<float>::infinity();
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinite, -1.0F}) {
-      const FileBytes file = with_state_header(before, [&](auto& h) { h.*member = bad; });
+      const FileBytes file = with_state_header(before, [&](auto& h) { h.*(wrong.first) = bad; });
       CHECK(refused_state(saved, file, ErrorCode::malformed)
-                .starts_with("x.state: sampler: " + name + " must be "));
+                .starts_with("x.state: sampler: " + wrong.second + " must be "));
     }
   }
   CHECK(refused_state(saved,
