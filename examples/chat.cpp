@@ -195,7 +195,8 @@ class Chat {
   /// The session has read on, into a stop string, say: back to what was shown.
   [[nodiscard]] mamba2::Result<void> remember_answer() {
     if (auto set = session_.set_state(before_); !set) return set;
-    const std::vector<mamba2::Token> tokens = tokenizer_.encode(answer_);
+    const std::vector<mamba2::Token> tokens =
+        tokenizer_.encode(answer_, {.add_special = false, .special_names = false});
     if (tokens.empty()) return {};
     const auto logits = session_.prefill(tokens);
     return logits ? mamba2::Result<void>() : logits.error();
