@@ -125,7 +125,8 @@ class Decoder {
       if (!made) return std::move(made).error();
       matcher = *std::move(made);
     }
-    if (step.kind == Kind::metaspace && step.drops_prefix) first_differs_ = true;
+    const bool drops = step.kind == Kind::metaspace && step.drops_prefix;
+    first_differs_ = first_differs_ || drops || step.first_only;
     (has_bytes_ ? behind_ : before_).push_back({step, std::move(matcher)});
     return {};
   }
@@ -152,6 +153,7 @@ class Decoder {
                                       });
         break;
       case DecoderStep::Kind::strip:
+        if (step.rule.first_only && !first) return;
         out = stripped(before, step.rule);
         break;
       default: {  // metaspace

@@ -139,27 +139,36 @@ inline void set_sentencepiece_rules(const SentencePieceRules& rules, TokenizerFi
   }
   file.normalizer.push_back(
       {.kind = Normal::replace, .pattern = {" ", false}, .content = kMetaspace});
-  file.decoder = {blank_for_metaspace(),
-                  {.kind = DecoderStep::Kind::byte_fallback, .each_character = true},
-                  {.kind = DecoderStep::Kind::fuse}};
+  file.decoder = {blank_for_metaspace()};
   if (rules.add_dummy_prefix) {
-    file.decoder.push_back({.kind = DecoderStep::Kind::strip, .content = " ", .start = 1});
+    file.decoder.push_back(
+        {.kind = DecoderStep::Kind::strip, .content = " ", .start = 1, .first_only = true});
   }
+  file.decoder.push_back({.kind = DecoderStep::Kind::byte_fallback, .each_character = true});
+}
+
+/// The decoder that a tokenizer.json has in place of that.
+[[nodiscard]] inline std::vector<DecoderStep> sentencepiece_json_decoder(
+    const SentencePieceRules& rules) {
+  std::vector<DecoderStep> steps = {blank_for_metaspace(),
+                                    {.kind = DecoderStep::Kind::byte_fallback},
+                                    {.kind = DecoderStep::Kind::fuse}};
+  if (rules.add_dummy_prefix) {
+    steps.push_back({.kind = DecoderStep::Kind::strip, .content = " ", .start = 1});
+  }
+  return steps;
 }
 
 /// The rules that a tokenizer's steps are, apart from how bytes become characters again.
 [[nodiscard]] inline std::optional<SentencePieceRules> sentencepiece_rules_of(
     const TokenizerFile& file) {
-  std::vector<DecoderStep> decoder = file.decoder;
-  for (DecoderStep& step : decoder) {
-    if (step.kind == DecoderStep::Kind::byte_fallback) step.each_character = true;
-  }
   for (const bool prefix : {true, false}) {
     for (const bool remove : {false, true}) {
       TokenizerFile as_named;
       set_sentencepiece_rules({prefix, remove}, as_named);
-      if (as_named.normalizer == file.normalizer && as_named.decoder == decoder &&
-          file.pre_tokenizer.empty()) {
+      const bool same_decoder = as_named.decoder == file.decoder ||
+                                sentencepiece_json_decoder({prefix, remove}) == file.decoder;
+      if (as_named.normalizer == file.normalizer && same_decoder && file.pre_tokenizer.empty()) {
         return SentencePieceRules{prefix, remove};
       }
     }

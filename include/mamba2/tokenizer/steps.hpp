@@ -76,6 +76,7 @@ struct DecoderStep {
   TextPattern pattern = {};              // replace
   std::string content = {};              // replace; strip: one character
   std::size_t start = 0, stop = 0;       // strip: how many at the ends
+  bool first_only = false;               // strip: from the first token, and not from a byte
   std::string replacement = kMetaspace;  // metaspace
   bool drops_prefix = true;              // metaspace: from the first token
   // byte_fallback: whether a character stands as soon as it is whole, as SentencePiece has it; or

@@ -107,27 +107,30 @@ MAMBA2_FUNCTION Result<std::string> tokenizer_json(const TokenizerFile& file,
                      {"normalized", token.normalized},
                      {"special", token.special}});
   }
+  const auto llama = sentencepiece_rules_of(file);
   Json vocab = Json::object();
   for (const auto& entry : file.vocab) vocab[entry.text] = entry.id;
-  const Json json = {{"version", "1.0"},
-                     {"truncation", nullptr},
-                     {"padding", nullptr},
-                     {"added_tokens", std::move(added)},
-                     {"normalizer", steps_json(file.normalizer, "normalizers")},
-                     {"pre_tokenizer", steps_json(file.pre_tokenizer, "pretokenizers")},
-                     {"post_processor", template_json(file)},
-                     {"decoder", steps_json(file.decoder, "decoders")},
-                     {"model",
-                      {{"type", "BPE"},
-                       {"dropout", nullptr},
-                       {"unk_token", file.unk_token ? Json(*file.unk_token) : Json()},
-                       {"continuing_subword_prefix", nullptr},
-                       {"end_of_word_suffix", nullptr},
-                       {"fuse_unk", file.fuse_unk},
-                       {"byte_fallback", file.byte_fallback},
-                       {"ignore_merges", file.ignore_merges},
-                       {"vocab", std::move(vocab)},
-                       {"merges", *std::move(merges)}}}};
+  const Json json = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", std::move(added)},
+      {"normalizer", steps_json(file.normalizer, "normalizers")},
+      {"pre_tokenizer", steps_json(file.pre_tokenizer, "pretokenizers")},
+      {"post_processor", template_json(file)},
+      {"decoder",
+       steps_json(llama ? sentencepiece_json_decoder(*llama) : file.decoder, "decoders")},
+      {"model",
+       {{"type", "BPE"},
+        {"dropout", nullptr},
+        {"unk_token", file.unk_token ? Json(*file.unk_token) : Json()},
+        {"continuing_subword_prefix", nullptr},
+        {"end_of_word_suffix", nullptr},
+        {"fuse_unk", file.fuse_unk},
+        {"byte_fallback", file.byte_fallback},
+        {"ignore_merges", file.ignore_merges},
+        {"vocab", std::move(vocab)},
+        {"merges", *std::move(merges)}}}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
