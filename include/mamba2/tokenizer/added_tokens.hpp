@@ -16,7 +16,8 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/tokenizer/normalizer.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/tokenizer/word_chars.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -92,8 +93,7 @@ class AddedTokens {
   }
 
  private:
-  [[nodiscard]] static bool within_word(std::string_view text, std::size_t begin,
-                                        std::size_t end) noexcept {
+  [[nodiscard]] static bool within_word(std::string_view text, std::size_t begin, std::size_t end) {
     return (begin > 0 && is_word_char(last_code_point(text.substr(0, begin)))) ||
            (end < text.size() && is_word_char(first_code_point(text.substr(end)).value));
   }

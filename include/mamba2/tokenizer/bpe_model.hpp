@@ -15,8 +15,8 @@
 #include "mamba2/tokenizer/byte_map.hpp"
 #include "mamba2/tokenizer/merges.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

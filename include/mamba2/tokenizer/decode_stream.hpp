@@ -11,8 +11,8 @@
 
 #include "mamba2/layers/config.hpp"
 #include "mamba2/tokenizer/decoder.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

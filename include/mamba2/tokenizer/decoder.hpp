@@ -14,7 +14,7 @@
 #include "mamba2/tokenizer/byte_map.hpp"
 #include "mamba2/tokenizer/matcher.hpp"
 #include "mamba2/tokenizer/steps.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -14,8 +14,8 @@
 #include "mamba2/tokenizer/bpe_model.hpp"
 #include "mamba2/tokenizer/normalizer.hpp"
 #include "mamba2/tokenizer/pre_tokenizer.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/printable.hpp"
+#include "mamba2/regex/regex.hpp"
 #include "mamba2/tokenizer/patterns.hpp"
 #include "mamba2/tokenizer/pretokenize.hpp"
 #include "mamba2/tokenizer/steps.hpp"
@@ -26,10 +28,6 @@ struct StepScratch {
 
 class Matcher {
  public:
-  struct Match {
-    std::size_t begin, end;
-  };
-
   Matcher() = default;
 
   /// `key` names the pattern in messages. Errors: malformed, unsupported.
@@ -42,35 +40,35 @@ class Matcher {
       if (pattern.text == known.pattern) matcher.rules_ = known.rules;
     }
     if (matcher.rules_) return matcher;
-    return Error{
-        ErrorCode::unsupported,
-        concat(name, ": ", key, " must be one that is known, found ", in_quotes(pattern.text))};
-  }
-
-  /// The first place at `from` or behind it.
-  /// @param text valid UTF-8
-  [[nodiscard]] std::optional<Match> find(std::string_view text, std::size_t from,
-                                          StepScratch& scratch) const {
-    if (rules_) {
-      if (from >= text.size()) return std::nullopt;
-      return Match{from, from + scratch.scanner.first_piece(text.substr(from), *rules_)};
+    Result<Regex> regex = Regex::compile(pattern.text);
+    if (!regex) {
+      return Error{regex.error().code, concat(name, ": ", key, ": ", regex.error().message)};
     }
-    const std::size_t begin = text.find(text_, from);
-    if (begin == text.npos) return std::nullopt;
-    return Match{begin, begin + text_.size()};
+    matcher.regex_ = std::make_shared<const Regex>(*std::move(regex));
+    return matcher;
   }
 
   /// Calls add(begin, end, is_match) for the stretches of the text, in order.
+  /// @param text valid UTF-8
   template <class Add>
   void for_each_stretch(std::string_view text, StepScratch& scratch, const Add& add) const {
     std::size_t done = 0;
-    for (std::size_t from = 0; from <= text.size();) {
-      const std::optional<Match> match = find(text, from, scratch);
-      if (!match) break;
-      if (match->begin > done) add(done, match->begin, false);
-      add(match->begin, match->end, true);
-      done = match->end;
-      from = done;
+    const auto match = [&](std::size_t begin, std::size_t end) {
+      if (begin > done) add(done, begin, false);
+      add(begin, end, true);
+      done = end;
+    };
+    if (rules_) {
+      while (done < text.size()) {
+        match(done, done + scratch.scanner.first_piece(text.substr(done), *rules_));
+      }
+    } else if (regex_ != nullptr) {
+      RegexMatches matches(*regex_, text);
+      while (const auto found = matches.next()) match(found->begin, found->end);
+    } else {
+      for (std::size_t at = text.find(text_); at != text.npos; at = text.find(text_, done)) {
+        match(at, at + text_.size());
+      }
     }
     if (done < text.size()) add(done, text.size(), false);
   }
@@ -85,6 +83,7 @@ class Matcher {
 
   std::string text_;
   std::optional<PieceRules> rules_;
+  std::shared_ptr<const Regex> regex_;  // nothing changes in it: copies share it
 };
 
 inline constexpr std::array<Matcher::Known, 4> Matcher::kKnown = {

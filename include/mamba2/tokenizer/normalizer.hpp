@@ -14,7 +14,8 @@
 #include "mamba2/tokenizer/normalize.hpp"
 #include "mamba2/tokenizer/steps.hpp"
 #include "mamba2/tokenizer/unicode.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/case.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -42,12 +43,6 @@ namespace detail {
   return text.size() - end;
 }
 
-/// What words consist of, as \w has it: letters, marks, digits, connecting punctuation.
-[[nodiscard]] inline bool is_word_char(char32_t c) noexcept {
-  const CharClass value = class_range(c).value;
-  return c == '_' || value == CharClass::letter || value == CharClass::number;
-}
-
 class Normalizer {
  public:
   /// Where texts are kept between steps.
@@ -61,7 +56,12 @@ class Normalizer {
     Normalizer normalizer;
     for (const NormalizerStep& step : steps) {
       Matcher matcher;
-      if (step.kind == NormalizerStep::Kind::replace) {
+      using Kind = NormalizerStep::Kind;
+      if (step.kind == Kind::nfd || step.kind == Kind::nfkc || step.kind == Kind::nfkd) {
+        return Error{ErrorCode::unsupported,
+                     concat(name, ": normalizer must be none of NFD, NFKC, NFKD, found one")};
+      }
+      if (step.kind == Kind::replace) {
         auto made = Matcher::create(step.pattern, name, "normalizer.pattern");
         if (!made) return std::move(made).error();
         matcher = *std::move(made);
@@ -107,8 +107,10 @@ class Normalizer {
       case Kind::nfd:
       case Kind::nfkc:
       case Kind::nfkd:
-      case Kind::lowercase:
         return false;
+      case Kind::lowercase:
+        append_lower(text, out);
+        return true;
       case Kind::prepend:
         if (text.empty()) return false;
         out.reserve(rule.content.size() + text.size());

@@ -15,7 +15,8 @@
 #include "mamba2/tokenizer/splits.hpp"
 #include "mamba2/tokenizer/steps.hpp"
 #include "mamba2/tokenizer/unicode.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/tokenizer/word_chars.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -67,7 +68,8 @@ class PreTokenizer {
       step.pattern = {R"([!-/:-@\[-`{-~\p{P}])", true};
     } else if (step.kind == Kind::whitespace) {
       step.kind = Kind::split;
-      step.pattern = {R"(\w+|[^\w\s]+)", true};
+      const std::string word = kWordClass;
+      step.pattern = {"[" + word + "]+|[^" + word + "\\s]+", true};
       step.behavior = SplitBehavior::removed;
       step.invert = true;
     }

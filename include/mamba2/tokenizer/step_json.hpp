@@ -15,7 +15,7 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/tokenizer/steps.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

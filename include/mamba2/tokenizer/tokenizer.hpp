@@ -22,8 +22,8 @@
 #include "mamba2/tokenizer/decoder.hpp"
 #include "mamba2/tokenizer/normalizer.hpp"
 #include "mamba2/tokenizer/pre_tokenizer.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/core/mapped_file.hpp"

@@ -24,7 +24,7 @@
 #include "mamba2/tokenizer/decoder.hpp"
 #include "mamba2/tokenizer/gguf_rules.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
