@@ -109,29 +109,13 @@ class ChatTemplate {
 };
 
 /// The tokens of pieces. Here, and only here, texts of a conversation become tokens: names of
-/// special tokens count where the template has them. Plain text between two tokens is encoded as
-/// one.
+/// special tokens count where the template has them. What a tokenizer adds to a text by itself is
+/// not added, as templates have it.
 [[nodiscard]] inline std::vector<Token> encode_chat(const Tokenizer& tokenizer,
                                                     std::span<const ChatPiece> pieces) {
-  std::vector<Token> tokens;
-  std::string plain;
-  const auto encode_plain = [&] {
-    const std::vector<Token> ids = tokenizer.encode(plain);
-    tokens.insert(tokens.end(), ids.begin(), ids.end());
-    plain.clear();
-  };
-  for (const ChatPiece& piece : pieces) {
-    const std::vector<Token> ids =
-        piece.is_token ? tokenizer.encode(piece.text) : std::vector<Token>();
-    if (ids.size() != 1) {
-      plain += piece.text;
-      continue;
-    }
-    if (!plain.empty()) encode_plain();
-    tokens.push_back(ids[0]);
-  }
-  if (!plain.empty()) encode_plain();
-  return tokens;
+  std::vector<TextPart> parts;
+  for (const ChatPiece& piece : pieces) parts.push_back({piece.text, piece.is_token});
+  return tokenizer.encode(parts, {.add_special = false});
 }
 
 inline Result<ChatTemplate> ChatTemplate::recognise(std::string_view jinja,
