@@ -13,6 +13,7 @@
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/tokenizer/tokenizer.hpp"
 #include "mamba2/tokenizer/tokenizer_export.hpp"
+#include "mamba2/tokenizer/tokenizer_json.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/tokenizer/gguf_tokenizer.hpp"
 #include "tests/tokenizer/sentencepiece_model.hpp"
