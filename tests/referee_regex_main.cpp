@@ -13,10 +13,13 @@
 #include <vector>
 
 #include "mamba2/regex/regex.hpp"
+#include "mamba2/tokenizer/normalization_forms.hpp"
 #include "mamba2/unicode/case.hpp"
 
 namespace {
 
+using mamba2::detail::append_normalized;
+using mamba2::detail::NormalizationForm;
 using mamba2::detail::Regex;
 using mamba2::detail::RegexMatches;
 
