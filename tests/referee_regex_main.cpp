@@ -83,6 +83,18 @@ int main() {
       case 'L':
         mamba2::detail::append_lower(rest, answer);
         break;
+      case 'C':
+        append_normalized(NormalizationForm::nfc, rest, answer);
+        break;
+      case 'D':
+        append_normalized(NormalizationForm::nfd, rest, answer);
+        break;
+      case 'c':
+        append_normalized(NormalizationForm::nfkc, rest, answer);
+        break;
+      case 'd':
+        append_normalized(NormalizationForm::nfkd, rest, answer);
+        break;
       default:
         return 1;
     }
