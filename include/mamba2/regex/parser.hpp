@@ -165,7 +165,7 @@ class RegexParser : public ClassParser {
   }
 
   [[nodiscard]] RegexNode parse_escape() {
-    if (auto set = set_escape()) {
+    if (auto set = set_escape(false)) {
       if (ignore_case_) fold(*set, false);
       return syntax_.set_node(std::move(*set));
     }
@@ -193,7 +193,7 @@ class RegexParser : public ClassParser {
 
   /// \b, or \B, its contrary.
   [[nodiscard]] RegexNode word_boundary(bool boundary) {
-    const CharSet word = word_characters();
+    const CharSet word = word_characters(false);
     const CharSet other = word.complement();
     std::vector<RegexNode> branches;
     for (const bool behind_is_word : {true, false}) {
