@@ -12,7 +12,7 @@
 #include <mamba2/io/json_fields.hpp>
 #include <mamba2/io/stand_in.hpp>
 #include <mamba2/mamba2.hpp>
-#include <mamba2/tokenizer/utf8.hpp>
+#include <mamba2/unicode/utf8.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
