@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 #include "tests/text/grammar/grammar_tokens.hpp"
 
 namespace {

@@ -54,6 +54,9 @@ class SchemaCompiler {
   void become_choice(Node node, const std::vector<Node>& alternatives);
 
   [[nodiscard]] Result<void> compile(Node node, const SchemaPlace& schema);
+  [[nodiscard]] static Result<void> check_alone(const SchemaPlace& schema, std::string_view alone);
+  [[nodiscard]] Result<void> compile_reference(Node node, const SchemaPlace& schema);
+  [[nodiscard]] Result<void> compile_any_of(Node node, const SchemaPlace& schema);
   [[nodiscard]] Result<void> compile_values(Node node, const SchemaPlace& schema);
   [[nodiscard]] Result<void> compile_types(Node node, const SchemaPlace& schema);
   [[nodiscard]] Result<Node> compile_type(unsigned type, const SchemaPlace& schema);
@@ -163,34 +166,46 @@ inline Result<void> SchemaCompiler::compile(Node node, const SchemaPlace& schema
     return schema.wrong(schema.json->is_boolean() ? ": no text is valid where the schema is false"
                                                   : ": must be an object or true");
   }
-  for (const char* alone : {"$ref", "anyOf"}) {
-    const OrderedJson* value = schema.find(alone);
-    if (value == nullptr) continue;
-    for (const SchemaKeyword& other : kSchemaKeywords) {
-      const bool asserts = other.types != json_types::kAll || other.name == "type" ||
-                           other.name == "enum" || other.name == "const" || other.name == "anyOf";
-      if (asserts && other.name != alone && schema.json->contains(other.name)) {
-        return schema.below(other.name, *value).unsupported(": is not supported beside ", alone);
-      }
-    }
-    if (auto types = types_of_keywords(schema); !types) return std::move(types).error();
-    if (std::string_view(alone) == "$ref") {
-      auto target = follow_reference(schema.below(alone, *value), document_);
-      if (!target) return std::move(target).error();
-      become_choice(node, {want(*std::move(target))});
-      return {};
-    }
-    const SchemaPlace list = schema.below(alone, *value);
-    if (!value->is_array() || value->empty()) return list.wrong(": must be a list of schemas");
-    std::vector<Node> alternatives;
-    for (std::size_t i = 0; i < value->size(); ++i) {
-      alternatives.push_back(want(list.below(concat(i), (*value)[i])));
-    }
-    become_choice(node, alternatives);
-    return {};
-  }
+  if (schema.find("$ref") != nullptr) return compile_reference(node, schema);
+  if (schema.find("anyOf") != nullptr) return compile_any_of(node, schema);
   const bool has_values = schema.find("enum") != nullptr || schema.find("const") != nullptr;
   return has_values ? compile_values(node, schema) : compile_types(node, schema);
+}
+
+/// Errors: unsupported, for a keyword that asserts something beside `alone`.
+inline Result<void> SchemaCompiler::check_alone(const SchemaPlace& schema, std::string_view alone) {
+  for (const SchemaKeyword& other : kSchemaKeywords) {
+    const bool asserts = other.types != json_types::kAll || other.name == "type" ||
+                         other.name == "enum" || other.name == "const" || other.name == "anyOf";
+    if (asserts && other.name != alone && schema.json->contains(other.name)) {
+      return schema.below(other.name, *schema.json)
+          .unsupported(": is not supported beside ", alone);
+    }
+  }
+  const Result<unsigned> types = types_of_keywords(schema);
+  return types ? Result<void>() : types.error();
+}
+
+inline Result<void> SchemaCompiler::compile_reference(Node node, const SchemaPlace& schema) {
+  if (Result<void> alone = check_alone(schema, "$ref"); !alone) return alone;
+  auto target = follow_reference(schema.below("$ref", *schema.find("$ref")), document_);
+  if (!target) return std::move(target).error();
+  become_choice(node, {want(*std::move(target))});
+  return {};
+}
+
+inline Result<void> SchemaCompiler::compile_any_of(Node node, const SchemaPlace& schema) {
+  if (Result<void> alone = check_alone(schema, "anyOf"); !alone) return alone;
+  const SchemaPlace list = schema.below("anyOf", *schema.find("anyOf"));
+  if (!list.json->is_array() || list.json->empty()) {
+    return list.wrong(": must be a list of schemas");
+  }
+  std::vector<Node> alternatives;
+  for (std::size_t i = 0; i < list.json->size(); ++i) {
+    alternatives.push_back(want(list.below(concat(i), (*list.json)[i])));
+  }
+  become_choice(node, alternatives);
+  return {};
 }
 
 inline Result<void> SchemaCompiler::compile_types(Node node, const SchemaPlace& schema) {
