@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "../tools/cli.hpp"
+#include "../tools/grammar_options.hpp"
 #include "../tools/keep_state.hpp"
 #include "../tools/logprobs.hpp"
 #include "../tools/memory.hpp"
@@ -40,6 +41,7 @@ struct Arguments {
   std::size_t context = 0;
   mamba2::GenerateOptions generate = {.max_tokens = 1024, .special_names = false};
   cli::SamplingOptions sampling;
+  cli::GrammarOptions grammar;
   std::string load_state;
   std::string save_state;
   std::optional<std::size_t> logprobs;
@@ -62,6 +64,7 @@ void describe(CLI::App& app, Arguments& a) {
       "  generate MODEL --file story.txt --max-tokens 500 --temperature 0.6\n"
       "  echo \"The sea was\" | generate MODEL --no-echo --stop \"\\n\\n\" --stats\n"
       "  generate MODEL \"The sea was\" --save-state sea.state\n"
+      "  generate MODEL \"Once upon a time\" --json-schema '{\"enum\": [\"yes\", \"no\"]}'\n"
       "  generate MODEL --load-state sea.state --save-state sea.state   # goes on, bit for bit\n"
       "\n"
       "The text goes to standard output, all else to standard error. Ctrl-C ends the text.\n"
@@ -82,6 +85,7 @@ void describe(CLI::App& app, Arguments& a) {
                  "end")
       ->transform(cli::kWhole);
   a.sampling.add(app);
+  a.grammar.add(app);
   app.add_option("--stop", a.generate.stop,
                  "End before this text appears, or this special token, such as <|im_end|>; may be "
                  "repeated; \\n and \\t are understood")
@@ -198,6 +202,9 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   if (auto resolved = a.sampling.resolve(*tokenizer); !resolved) return resolved;
   auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
   if (!sampler) return sampler.error();
+  const auto constraint = a.grammar.constraint(*tokenizer);
+  if (!constraint) return constraint.error();
+  a.generate.constraint = constraint->get();
   mamba2::StateFile file(*session, &*sampler);
   if (!a.load_state.empty()) {
     auto loaded = cli::load_state(file, *sampler, a.load_state, a.sampling);

@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <mamba2/chat.hpp>
+#include <mamba2/grammar.hpp>
 #include <mamba2/mamba2.hpp>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +60,23 @@ TEST_CASE_FIXTURE(Hello, "the README's example of a State") {
   session.set_state(night).value();
   logits = session.decode(mamba2::Token{12}).value();
   CHECK(std::vector<float>(logits.begin(), logits.end()) == first);
+}
+
+TEST_CASE_FIXTURE(Hello, "the README's example of a Constraint") {
+  // clang-format off
+  const mamba2::GrammarTokens tokens(*tokenizer);         // once for a tokenizer
+  const auto grammar = mamba2::json_schema_grammar(R"({"type": "object", "properties": {
+      "room": {"enum": ["kitchen", "hall"]}, "lamps": {"type": "integer", "minimum": 1}},
+      "required": ["room", "lamps"]})", tokens).value();  // once for a schema
+  mamba2::Constraint constraint(grammar);                 // one for each text at a time
+  std::string json;                                       // {"room": "kitchen", "lamps": 2}
+  mamba2::generate(session, *tokenizer, "It was dark in the kitchen, so", {.max_tokens = 40, .constraint = &constraint},
+                   [&](std::string_view text) { return json.append(text), true; }).value();
+  // clang-format on
+
+  const auto read = nlohmann::json::parse(json);
+  CHECK((read["room"] == "kitchen" || read["room"] == "hall"));
+  CHECK(read["lamps"] >= 1);
 }
 
 TEST_CASE_FIXTURE(Hello, "the README's example of a state file and a PrefixCache") {

@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "mamba2/grammar.hpp"
 #include "mamba2/mamba2.hpp"
 #include "tests/hybrid_models.hpp"
 #include "tests/memory/counted_allocation.hpp"
@@ -243,7 +244,7 @@ TEST_CASE("choosing tokens asks for no memory") {
   options.on_token = [&](const mamba2::GeneratedToken& token) { told += token.best.size(); };
   options.logprobs = true;
   options.best_tokens = 4;
-  mamba2::detail::TokenChooser chooser(sampler, options, std::vector<Token>{1, 2});
+  mamba2::detail::TokenChooser chooser(sampler, options, std::vector<Token>{1, 2}, {});
   const std::size_t before = counted::requests;
   for (int i = 0; i < 100; ++i) {
     const auto token = chooser.choose(logits, 1);
@@ -252,6 +253,33 @@ TEST_CASE("choosing tokens asks for no memory") {
   const std::size_t after = counted::requests;
   CHECK(told == 400);
   CHECK(after - before == 0);
+}
+
+TEST_CASE("holding a text to a grammar asks for no memory") {
+  const auto tokenizer =
+      mamba2::Tokenizer::load(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m").value();
+  const mamba2::GrammarTokens tokens(tokenizer);
+  for (const char* schema : {R"({"type": "object"})", R"({"type": "array", "minItems": 5, "items":
+      {"anyOf": [{"type": "string", "maxLength": 9}, {"type": "number"}]}})"}) {
+    mamba2::Constraint constraint(mamba2::json_schema_grammar(schema, tokens).value());
+    auto sampler = mamba2::Sampler::create({.temperature = 1.0F}, tokens.size()).value();
+    const std::vector<float> logits =
+        reference::to_float(reference::Random(9).normals(tokens.size(), 0.0, 2.0));
+    bool good = true;
+    const std::size_t before = counted::requests;
+    for (int text = 0; text < 10; ++text) {
+      good = constraint.begin(60).has_value() && good;
+      while (!constraint.finished()) {
+        const Token token =
+            sampler.sample(logits, [&](std::span<float> edited) { constraint.restrict(edited); });
+        if (!sampler.had_choice() || !constraint.accept(token)) break;
+      }
+      good = constraint.may_end() && good;
+    }
+    const std::size_t after = counted::requests;
+    CHECK(good);
+    CHECK(after - before == 0);
+  }
 }
 
 TEST_CASE("hybrids ask for no memory and nothing of the system either") {

@@ -68,6 +68,19 @@ expect 2 'frequency-penalty: must be a number' "${greedy[@]}" --frequency-penalt
 expect 1 'save-state does not go with' "${greedy[@]}" --save-state kept.state --presence-penalty 1
 [ ! -e kept.state ] || die "no state file expected"
 
+# Text that keeps to a schema, complete within its tokens.
+schema='{"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"]}'
+expect 0 'ended    complete' "${greedy[@]:0:3}" --no-echo -n 20 --seed 1 --stats --json-schema "$schema"
+grep -qE '^\{"name": ".*", "age": -?[0-9]+\}$' out || die "an object by the schema expected"
+printf '%s\n' "$schema" >schema.json
+expect 0 '^\{"name": ".*", "age": -?[0-9]+\}$' "${greedy[@]:0:3}" --no-echo -n 20 --json-schema schema.json
+expect 0 '^([[{]).*[]}]$' "${greedy[@]:0:3}" --no-echo -n 9 --json
+expect 1 'the shortest text takes [0-9]+ tokens, expected at most 4' "${greedy[@]}" --json-schema "$schema"
+expect 1 'schema: #/minItems: must be at most' "${greedy[@]}" --json-schema '{"minItems": 1000000000}'
+expect 1 'no-schema.json' "${greedy[@]}" --json-schema no-schema.json
+expect 1 'prompt.txt: schema: expected JSON' "${greedy[@]}" --json-schema prompt.txt
+expect 2 'excludes' "${greedy[@]}" --json --json-schema true
+
 if [ -e /dev/full ]; then
   status=0
   program "${greedy[@]}" >/dev/full 2>err || status=$?

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "mamba2/grammar.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/model/model.hpp"
 #include "mamba2/sequence/state_file.hpp"
@@ -138,4 +139,45 @@ TEST_CASE("a sampler that a state file has no room for is not saved as another")
   });
   REQUIRE(!saved);
   CHECK(saved.error().message.find("frequency_penalty") != std::string::npos);
+}
+
+TEST_CASE("generate holds a text to a grammar") {
+  const auto loaded = each_token::model();
+  auto session = loaded.session().value();
+  const mamba2::GrammarTokens tokens(each_token::tokenizer());
+  const auto write = [&](const char* schema, std::size_t max_tokens) {
+    mamba2::Constraint constraint(mamba2::json_schema_grammar(schema, tokens).value());
+    mamba2::GenerateOptions options = each_token::greedy(max_tokens);
+    options.constraint = &constraint;
+    options.finish_sentence = 50;
+    std::string text;
+    const auto done = mamba2::generate(session, each_token::tokenizer(), "The sea", options,
+                                       [&](std::string_view piece) {
+                                         text += piece;
+                                         return true;
+                                       });
+    if (!done) return done.error().message;
+    CHECK(done->tokens <= max_tokens);
+    return text + " " + std::string(mamba2::stop_reason_name(done->reason));
+  };
+  CHECK(write(R"({"const": "sea"})", 9) == "\"sea\" complete");
+  const std::string string = write(R"({"type": "string"})", 5);
+  CHECK(string.starts_with("\""));
+  CHECK(string.ends_with("\" complete"));
+  // A number may end or go on: by an end of text, or the limit.
+  const std::string number = write(R"({"type": "integer"})", 2);
+  CHECK((number.ends_with(" max_tokens") || number.ends_with(" eos")));
+  const auto read = session.state().tokens();
+  CHECK(write(R"({"const": "the sea was deep"})", 2) ==
+        "constraint: the shortest text takes 6 tokens, expected at most 2");
+  CHECK(session.state().tokens() == read);  // not even the prompt
+  // Of another vocabulary.
+  const auto other = mamba2::Tokenizer::load(MAMBA2_SOURCE_DIR "/tests/golden/tokenizer/neox.json");
+  mamba2::Constraint constraint(mamba2::json_grammar(mamba2::GrammarTokens(other.value())).value());
+  mamba2::GenerateOptions options = each_token::greedy(9);
+  options.constraint = &constraint;
+  const auto done = mamba2::generate(session, each_token::tokenizer(), "The sea", options,
+                                     [](std::string_view) { return true; });
+  REQUIRE(!done);
+  CHECK(done.error().code == mamba2::ErrorCode::mismatch);
 }

@@ -22,8 +22,10 @@ namespace detail {
 /// in many thousand tokens, but not for each token. Sampler and options must outlive it.
 class TokenChooser {
  public:
-  TokenChooser(Sampler& sampler, const GenerateOptions& options, std::span<const Token> prompt)
-      : sampler_(sampler), options_(options) {
+  /// ends: the tokens that end a text.
+  TokenChooser(Sampler& sampler, const GenerateOptions& options, std::span<const Token> prompt,
+               std::span<const Token> ends)
+      : sampler_(sampler), options_(options), ends_(ends) {
     constexpr std::size_t kUsual = 16384;
     if (options.logprobs) best_.resize(std::min(options.best_tokens, sampler.seen().size()));
     if (!options.edit_logits) return;
@@ -32,10 +34,11 @@ class TokenChooser {
   }
 
   /// The token after `read` tokens. Errors: malformed (a model whose logits are not finite),
-  /// invalid_argument (logit_bias and edit_logits have left none).
+  /// invalid_argument (logit_bias, edit_logits and constraint have left none).
   [[nodiscard]] Result<Token> choose(std::span<const float> logits, std::uint64_t read) {
     const Token token = sampler_.sample(logits, [&](std::span<float> edited) {
       if (options_.edit_logits) options_.edit_logits(edited, tokens_);
+      if (options_.constraint != nullptr) options_.constraint->restrict(edited, ends_);
     });
     if (!std::isfinite(logits[static_cast<std::size_t>(token)])) {
       return Error{ErrorCode::malformed,
@@ -43,12 +46,23 @@ class TokenChooser {
     }
     if (sampler_.had_choice()) return token;
     return Error{ErrorCode::invalid_argument,
-                 "no token is left to choose: logit_bias or edit_logits has banned all"};
+                 "no token is left to choose: logit_bias, edit_logits and constraint ban all"};
+  }
+
+  /// Whether such a token ends the text.
+  [[nodiscard]] bool ends(Token token) const {
+    const bool may_end = options_.stop_at_eos || options_.constraint != nullptr;
+    return may_end && std::ranges::find(ends_, token) != ends_.end();
+  }
+  /// Whether nothing may follow.
+  [[nodiscard]] bool complete() const {
+    return options_.constraint != nullptr && options_.constraint->finished();
   }
 
   /// The token is part of the text: tells on_token. logits: those it was chosen by.
   void add(Token token, std::span<const float> logits) {
     if (options_.edit_logits) tokens_.push_back(token);
+    if (options_.constraint != nullptr) static_cast<void>(options_.constraint->accept(token));
     if (!options_.on_token) return;
     if (!options_.logprobs) return options_.on_token({token, 0.0F, {}});
     const auto usable = logits.first(sampler_.seen().size());
@@ -61,6 +75,7 @@ class TokenChooser {
  private:
   Sampler& sampler_;
   const GenerateOptions& options_;
+  std::span<const Token> ends_;
   std::vector<Token> tokens_;       // where edit_logits asks for them
   std::vector<TokenLogprob> best_;  // room for the most probable ones
 };

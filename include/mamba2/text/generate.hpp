@@ -61,6 +61,22 @@ inline Result<std::span<const float>> read_prompt(AnySession& session,
   return logits;
 }
 
+/// Begins the text of options.constraint, if one is to be generated behind so many tokens. Errors:
+/// those of Constraint::begin; mismatch (of another vocabulary).
+inline Result<void> begin_constraint(const AnySession& session, std::size_t prompt_tokens,
+                                     std::size_t usable, const GenerateOptions& options) {
+  if (options.constraint == nullptr || options.max_tokens == 0) return {};
+  if (options.constraint->vocab_size() != usable) {
+    return Error{ErrorCode::mismatch, concat("the constraint must be one for ", usable,
+                                             " tokens, found ", options.constraint->vocab_size())};
+  }
+  const std::uint64_t room = session.state().room();
+  if (prompt_tokens > room) return {};  // prefill says that
+  const std::uint64_t left = room - prompt_tokens;
+  return options.constraint->begin(
+      static_cast<std::size_t>(std::min<std::uint64_t>(options.max_tokens, left)));
+}
+
 /// Whether a sentence may end with this token: a full stop or the like, with what closes a
 /// quotation or a bracket behind it, or the end of a line.
 [[nodiscard]] inline bool ends_sentence(std::string_view token) {
@@ -120,8 +136,9 @@ class TextOut {
 /// in two has become two U+FFFD. Chooses tokens by `sampler` (make_sampler), which goes on from
 /// call to call; options.sampling does not count. Errors: invalid_argument (an empty prompt, where
 /// nothing was read before; a prompt that the context has no room for, of which nothing is read
-/// then; no token that may be chosen), mismatch (a tokenizer of another model, or a sampler of
-/// another), malformed (a model whose logits are not finite).
+/// then; a constraint with no text that is short enough, with the same effect; no token that may be
+/// chosen), mismatch (a tokenizer of another model, or a sampler or a constraint of another),
+/// malformed (a model whose logits are not finite).
 template <class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     AnySession& session, Sampler& sampler, const Tokenizer& tokenizer, std::string_view prompt,
@@ -138,6 +155,8 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   const std::uint64_t read_before = session.state().tokens();
   const std::vector<Token> prompt_tokens = tokenizer.encode(
       prompt, {.add_special = read_before == 0, .special_names = options.special_names});
+  const auto begun = detail::begin_constraint(session, prompt_tokens.size(), *usable, options);
+  if (!begun) return begun.error();
   auto logits = detail::read_prompt(session, prompt_tokens, options);
   done.prompt_tokens = static_cast<std::size_t>(session.state().tokens() - read_before);
   for (std::size_t i = 0; i < done.prompt_tokens; ++i) sampler.accept(prompt_tokens[i]);
@@ -149,10 +168,9 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     done.reason = StopReason::cancelled;
     return done;
   }
-  const std::vector<Token>& ends = session.config().eos_token_ids;
   // Behind a special token, such as the one that texts begin with, a text begins.
   const bool at_start = !prompt_tokens.empty() && tokenizer.is_special(prompt_tokens.back());
-  detail::TokenChooser chooser(sampler, options, prompt_tokens);
+  detail::TokenChooser chooser(sampler, options, prompt_tokens, session.config().eos_token_ids);
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, at_start, on_text);
   bool enough = options.max_tokens == 0;
   while (!enough && text.open()) {
@@ -163,7 +181,7 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     const Result<Token> chosen = chooser.choose(*logits, session.state().tokens());
     if (!chosen) return chosen.error();
     const Token token = *chosen;
-    if (options.stop_at_eos && std::ranges::find(ends, token) != ends.end()) {
+    if (chooser.ends(token)) {
       done.reason = StopReason::eos;
       break;
     }
@@ -172,8 +190,13 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     text.push(token);
     logits = session.decode(token);
     if (!logits) return std::move(logits).error();
+    if (chooser.complete()) {
+      done.reason = StopReason::complete;
+      break;
+    }
     enough = done.tokens >= options.max_tokens &&
-             (done.tokens - options.max_tokens >= options.finish_sentence ||
+             (options.constraint != nullptr ||
+              done.tokens - options.max_tokens >= options.finish_sentence ||
               detail::ends_sentence(tokenizer.token_bytes(token)));
   }
   text.finish();

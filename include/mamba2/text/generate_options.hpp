@@ -12,6 +12,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/sequence/log_probabilities.hpp"
 #include "mamba2/sequence/sampler_options.hpp"
+#include "mamba2/text/grammar/constraint.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -50,6 +51,11 @@ struct GenerateOptions {
   std::function<void(const GeneratedToken& token)> on_token = {};
   bool logprobs = false;        ///< whether it is told probabilities
   std::size_t best_tokens = 0;  ///< and of how many of the most probable tokens
+
+  /// Holds the text to a grammar: a new text in every call that generates any. It ends within
+  /// max_tokens, or what the context has room for, and finish_sentence and stop_at_eos do not
+  /// count: end-of-text tokens end it, where it may end. Must outlive the call.
+  Constraint* constraint = nullptr;
 };
 
 /// Why a generation ended.
@@ -59,6 +65,7 @@ enum class StopReason {
   stop_string,
   cancelled,
   context_full,  ///< there is no room for another token: SessionOptions::context
+  complete,      ///< GenerateOptions::constraint lets nothing follow
 };
 
 [[nodiscard]] constexpr std::string_view stop_reason_name(StopReason reason) noexcept {
@@ -73,6 +80,8 @@ enum class StopReason {
       return "cancelled";
     case StopReason::context_full:
       return "context_full";
+    case StopReason::complete:
+      return "complete";
   }
   return "unknown";
 }
