@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How fast llama.cpp runs a Mamba-2 model, as vs_llama_cpp.py asks, in a process of its own.
+"""How fast llama.cpp runs a model, as vs_llama_cpp.py asks, in a process of its own.
 
   python3 bench/llama_cpp_speed.py model.gguf --threads 2
 
@@ -68,10 +68,12 @@ class LlamaCpp:
 
     def start(self, args):
         options = llama_cpp.llama_context_default_params()
-        options.n_ctx = max(args.prefill, WARM_UP + args.decode)
+        options.n_ctx = max(args.prefill, args.context + WARM_UP + args.decode)
         options.n_batch = options.n_ubatch = args.prefill
         options.n_threads = options.n_threads_batch = args.threads
         options.op_offload = False  # to a GPU
+        if args.flash_attention != "auto":
+            options.flash_attn_type = int(args.flash_attention == "on")
         return llama_cpp.llama_init_from_model(self.model, options)
 
     def vocab_size(self):
@@ -87,7 +89,10 @@ class LlamaCpp:
         llama_cpp.llama_synchronize(self.context)
         return len(tokens) / (time.perf_counter() - start)
 
-    def decode(self, tokens, repeat):
+    def decode(self, tokens, repeat, context, piece):
+        """After so many tokens of context, which are read in pieces."""
+        for first in range(0, len(context), piece):
+            self.read(context[first:first + piece])
         for token in tokens[:WARM_UP]:
             self.read([token])
         rates = [self.read([token]) for token in tokens]
@@ -123,6 +128,10 @@ def main():
     parser.add_argument("--threads", type=whole, default=1)
     parser.add_argument("--decode", type=whole, default=64, help="tokens to decode [64]")
     parser.add_argument("--prefill", type=whole, default=512, help="tokens to read at once [512]")
+    parser.add_argument("--context", type=lambda text: whole(text, 0), default=0,
+                        help="tokens to read before decoding [0]")
+    parser.add_argument("--flash-attention", choices=("auto", "on", "off"), default="auto",
+                        help="how attention is computed [auto]")
     parser.add_argument("--repeat", type=whole, default=3,
                         help="slices of decoding, and times that a prompt is read [3]")
     parser.add_argument("--no-mmap", dest="mmap", action="store_false",
@@ -135,8 +144,9 @@ def main():
     load_s = time.perf_counter() - start
     choose = random.Random(7)
     vocab_size = llama.vocab_size()
-    tokens = [choose.randrange(vocab_size) for _ in range(max(args.decode, args.prefill))]
-    decode = llama.decode(tokens[:args.decode], args.repeat)
+    tokens = [choose.randrange(vocab_size)
+              for _ in range(max(args.decode, args.prefill, args.context))]
+    decode = llama.decode(tokens[:args.decode], args.repeat, tokens[:args.context], args.prefill)
     prefill = llama.prefill(tokens[:args.prefill], args.repeat)
     peak = peak_memory()
     print(json.dumps({"decode_tokens_per_s": decode, "prefill_tokens_per_s": prefill,

@@ -101,7 +101,7 @@ void add_options(CLI::App& app, Arguments& a) {
 
   app.add_option("MODEL", a.path, cli::kCheckpointHelp);
   app.add_option("--random", a.shape, "Instead of MODEL: random weights in a published shape")
-      ->check(CLI::IsMember(cli::all_shape_names()));
+      ->check(CLI::IsMember(cli::shape_names()));
   app.add_option("-w,--weights", a.weights, "Precisions of the weights: int8,int4; or all of them")
       ->delimiter(',')
       ->allow_extra_args(false)

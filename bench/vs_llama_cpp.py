@@ -5,17 +5,18 @@
   pip install llama-cpp-python        # compiles llama.cpp for this CPU, which takes some minutes
   python3 bench/vs_llama_cpp.py --random mamba2-130m
   python3 bench/vs_llama_cpp.py --random mamba2-2.7b --types q8_0 --repeat 5 --json 2.7b.json
+  python3 bench/vs_llama_cpp.py --random granite-4.0-h-350m --types q8_0,q4_k_m --context 4096
   python3 bench/vs_llama_cpp.py --model a.gguf --model b.gguf --threads 4 --plot ab.svg
 
 Both read the same GGUF files: yours, or random weights in a published shape, which mamba2-convert
-writes, and both keep the weights as these have them, unless --weights says otherwise for mamba2.
+writes (and llama.cpp's quantizer those of q4_k_m, of f16), and both keep the weights as these have them, unless --weights says otherwise for mamba2.
 Every measurement is a process of its own, with as many threads, mamba2 and llama.cpp in turn; shown
 are medians, and the ratio of mamba2's to llama.cpp's.
 
-decode   tokens per second, one after the other. of: how many times as fast as llama.cpp decoding
+decode   tokens per second, one after the other, after --context tokens. of: how many times as fast as llama.cpp decoding
          could be with its weights. That is what the memory can give, which mamba2-bench measures
          meanwhile (roof), over what llama.cpp takes of it: its tokens per second, times the bytes
-         that one needs (the weights once, the state read and written). And what mamba2 reaches of
+         that one needs (the weights once, the state read and written, keys and values read). And what mamba2 reaches of
          this ceiling, which is more than 100 % where it needs fewer bytes
 prefill  tokens per second of a prompt that is read at once
 load     seconds until the model can be used. The file has been read before, and is in memory if it
@@ -23,6 +24,9 @@ load     seconds until the model can be used. The file has been read before, and
          count; with --no-mmap it reads all
 memory   what the process takes at most beyond what it took before loading; of a mapped file what
          has been touched
+
+Of a model with attention llama.cpp runs twice, with its flash attention and without, and the better
+of both counts, in decode and in prefill.
 
 Let nothing else run meanwhile. On a board with fast and slow cores give both the fast ones:
 taskset -c 4-7 python3 bench/vs_llama_cpp.py ...
@@ -43,11 +47,13 @@ from arguments import whole
 from vs_report import compare, draw, plural, print_row, write
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# What mamba2-convert writes, and how many bits a weight has in such a file, at most.
-TYPES = {"f32": 32.1, "f16": 16.1, "bf16": 16.1, "q8_0": 8.6, "q4_0": 5.3}
+# How many bits a weight has in such a file, at most. mamba2-convert writes all but QUANTIZED.
+TYPES = {"f32": 32.1, "f16": 16.1, "bf16": 16.1, "q8_0": 8.6, "q4_0": 5.3, "q4_k_m": 5.8}
+QUANTIZED = {"q4_k_m"}
 SHAPES = {  # how many weights they have
     "mamba2-130m": 129e6, "mamba2-370m": 369e6, "mamba2-780m": 781e6, "mamba2-1.3b": 1344e6,
-    "mamba2-2.7b": 2703e6}
+    "mamba2-2.7b": 2703e6, "granite-4.0-h-350m": 341e6, "granite-4.0-h-1b": 1462e6,
+    "granite-4.0-h-micro": 3192e6}
 STOP = signal.SIGINT, signal.SIGTERM
 SLICES = 3  # of which a process reports the median
 
@@ -101,8 +107,8 @@ def run(*command):
 def run_mamba2(args, model, threads, scratch):
     out = scratch / "bench.json"
     run(args.bin / "mamba2-bench", model["path"], "--weights", model["weights"], "--threads",
-        threads, "--decode", args.decode, "--prefill", args.prefill, "--repeat", SLICES, "--json",
-        out)
+        threads, "--decode", args.decode, "--prefill", args.prefill, "--context", args.context,
+        "--repeat", SLICES, "--json", out)
     rows = {row["phase"]: row for row in json.loads(out.read_text(encoding="utf-8"))}
     decode, last = rows["decode"], rows["prefill"]
     peak, before = last["peak_rss_bytes"], last["baseline_rss_bytes"]
@@ -113,10 +119,24 @@ def run_mamba2(args, model, threads, scratch):
             "versions": {"mamba2": last["version"], "isa": last["isa"], "cpu": last["cpu"]}}
 
 
-def run_llama_cpp(args, path, threads, decode, prefill):
-    return json.loads(run(sys.executable, ROOT / "bench/llama_cpp_speed.py", path, "--threads",
-                          threads, "--decode", decode, "--prefill", prefill, "--repeat", SLICES,
-                          *([] if args.mmap else ["--no-mmap"])))
+def run_llama_cpp(args, model, threads, decode, prefill, context=0):
+    """The better of its two ways to compute attention, where there is any."""
+    runs = [json.loads(run(sys.executable, ROOT / "bench/llama_cpp_speed.py", model["path"],
+                           "--threads", threads, "--decode", decode, "--prefill", prefill,
+                           "--context", context, "--flash-attention", way, "--repeat", SLICES,
+                           *([] if args.mmap else ["--no-mmap"])))
+            for way in (("on", "off") if model["kv_bytes"] else ("auto",))]
+    best = max(runs, key=lambda found: found["decode_tokens_per_s"])
+    best["prefill_tokens_per_s"] = max(found["prefill_tokens_per_s"] for found in runs)
+    return best
+
+
+def state_bytes(report):
+    """Of the recurrent layers' state, and of a token's keys and values, which are FP16."""
+    config = report["config"]
+    layers = config.get("pattern", "").count("*")
+    kv = layers and 4 * layers * config["attention.num_heads_kv"] * config["attention.head_dim"]
+    return report["memory"]["fp32"]["state"] - kv * config.get("context", 0), kv
 
 
 def inspect(args, path, scratch):
@@ -130,9 +150,11 @@ def inspect(args, path, scratch):
         if tensor["name"] != "embedding.weight" or report["config"]["tie_embeddings"]:
             kind = tensor["dtype"].lower()
             sizes[kind] = sizes.get(kind, 0) + tensor["bytes"]
+    state, kv = state_bytes(report)
     return {"model": path.stem, "path": path, "type": max(sizes, key=sizes.get),
-            "weights": args.weights,
-            "bytes_per_token": sum(sizes.values()) + 2 * report["memory"]["fp32"]["state"]}
+            "weights": args.weights, "kv_bytes": kv,
+            "bytes_per_token": sum(sizes.values()) + 2 * state +
+                               kv * (args.context + args.decode // 2)}
 
 
 def check_memory(size):
@@ -147,20 +169,34 @@ def check_memory(size):
             fail(f"needs {mega(need)} of memory, {mega(int(line.split()[1]) * 1024)} are available")
 
 
-def write_random(args, work):
+def write_random(args, work, scratch):
     """The files of --random; what is there is not written again."""
     sizes = {work / f"{args.random}-{kind}.gguf": SHAPES[args.random] * TYPES[kind] / 8
              for kind in args.types}
     check_memory(max(sizes.values()))
     missing = [path for path in sizes if not path.exists()]
+    floats = scratch / "floats.gguf"
+    if any(kind in QUANTIZED for kind in args.types):
+        sizes[floats] = SHAPES[args.random] * TYPES["f16"] / 8
+        missing.append(floats)
     need, free = sum(sizes[path] for path in missing), shutil.disk_usage(work).free
     if need > free:
         fail(f"{work}: needs {mega(need)} of disk, {mega(free)} are free; --work takes another")
-    for path, kind in zip(sizes, args.types):
-        if path in missing:
-            tell(f"writing {path.name}, about {mega(sizes[path])}")
-            run(args.bin / "mamba2-convert", "--random", args.random, path, "--type", kind)
-    return list(sizes)
+    files = [work / f"{args.random}-{kind}.gguf" for kind in args.types]
+
+    def convert(path, kind):
+        tell(f"writing {path.name}, about {mega(sizes[path])}")
+        run(args.bin / "mamba2-convert", "--random", args.random, path, "--type", kind)
+
+    for path, kind in zip(files, args.types):
+        if path in missing and kind not in QUANTIZED:
+            convert(path, kind)
+        elif path in missing:
+            if not floats.exists():
+                convert(floats, "f16")
+            run(sys.executable, ROOT / "bench/llama_cpp_quantize.py", floats, path, "--type", kind)
+    floats.unlink(missing_ok=True)
+    return files
 
 
 def measure(args, scratch):
@@ -169,9 +205,10 @@ def measure(args, scratch):
     small = scratch / "small.gguf"
     run(args.bin / "mamba2-convert", ROOT / "examples/models/llama-tales-14m", small,
         "--type", "q8_0")
-    versions = {"llama.cpp": run_llama_cpp(args, small, 1, SLICES, 2)["versions"]}
+    versions = {"llama.cpp": run_llama_cpp(args, {"path": small, "kv_bytes": 0}, 1, SLICES,
+                                           2)["versions"]}
     run_mamba2(args, {"path": small, "weights": args.weights}, 1, scratch)
-    paths = args.model or write_random(args, args.work or scratch)
+    paths = args.model or write_random(args, args.work or scratch, scratch)
     check_memory(max(path.stat().st_size for path in paths))
     rows = []
     for model in [inspect(args, path, scratch) for path in paths]:
@@ -185,7 +222,8 @@ def measure(args, scratch):
                 tell(f"{what}, run {i + 1} of {args.repeat}: mamba2")
                 ours = run_mamba2(args, model, threads, scratch)
                 tell(f"{what}, run {i + 1} of {args.repeat}: llama.cpp")
-                theirs = run_llama_cpp(args, model["path"], threads, args.decode, args.prefill)
+                theirs = run_llama_cpp(args, model, threads, args.decode, args.prefill,
+                                       args.context)
                 runs.append({"mamba2": ours, "llama.cpp": theirs})
             tell("")
             versions["mamba2"] = ours["versions"]
@@ -202,7 +240,8 @@ def report(args, rows, versions):
     print(f"\nof: the ceiling of the ratio, and mamba2's share of it; --help says more. Medians of "
           f"{plural(args.repeat, 'run')}.\n{title}\nllama.cpp: {theirs['system']}")
     if args.json:
-        options = {name: getattr(args, name) for name in ("decode", "prefill", "repeat", "mmap")}
+        options = {name: getattr(args, name)
+                   for name in ("decode", "prefill", "context", "repeat", "mmap")}
         found = {"date": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions, **options, "rows": rows}
         text = json.dumps(found, indent=2) + "\n"
         write(args.json, lambda path: path.write_text(text, encoding="utf-8"))
@@ -238,7 +277,7 @@ def parse():
                         "[build/release/bin]")
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--model", type=pathlib.Path, action="append", metavar="FILE",
-                       help="a Mamba-2 model as a GGUF file; may be given several times")
+                       help="a model as a GGUF file; may be given several times")
     model.add_argument("--random", choices=SHAPES, help="random weights in a published shape")
     parser.add_argument("--types", type=types, default=["f16", "q8_0", "q4_0"],
                         help=f"with --random: of {','.join(TYPES)} [f16,q8_0,q4_0]")
@@ -252,6 +291,8 @@ def parse():
                         help="tokens to decode [64]")
     parser.add_argument("--prefill", type=whole, default=512, metavar="N",
                         help="tokens of the prompt; llama.cpp's batches are as large [512]")
+    parser.add_argument("--context", type=lambda text: whole(text, 0), default=0, metavar="N",
+                        help="tokens that are read before decoding is measured [0]")
     parser.add_argument("--no-mmap", dest="mmap", action="store_false",
                         help="let llama.cpp read the file, not map it")
     parser.add_argument("--work", type=pathlib.Path, metavar="DIR",

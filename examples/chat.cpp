@@ -186,7 +186,7 @@ mamba2::Result<std::optional<mamba2::ChatConversation>> choose_conversation(cons
   return Conversation(mamba2::ChatConversation(**form, options, cli::unescape(a.system)));
 }
 
-mamba2::Result<void> talk(const Arguments& a, const mamba2::Plan& plan) {
+mamba2::Result<void> talk(Arguments& a, const mamba2::Plan& plan) {
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
   const auto model = mamba2::AnyModel::load(a.model, plan, {.workers = *workers});
@@ -196,9 +196,15 @@ mamba2::Result<void> talk(const Arguments& a, const mamba2::Plan& plan) {
   if (!tokenizer) return tokenizer.error();
   auto session = model->session({.kv = a.kv, .context = a.context, .workers = *workers});
   if (!session) return session.error();
+  if (auto resolved = a.sampling.resolve(*tokenizer); !resolved) return resolved;
   auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
   if (!sampler) return sampler.error();
 
+  if (!a.state.empty() && !a.sampling.can_be_saved()) {
+    return mamba2::Error{mamba2::ErrorCode::invalid_argument,
+                         "--state does not go with --logit-bias, --presence-penalty and "
+                         "--frequency-penalty, which state files do not have"};
+  }
   mamba2::StateFile file(*session, &*sampler);
   std::error_code ignored;  // opening the file says what is wrong
   bool is_new = !std::filesystem::exists(a.state, ignored);

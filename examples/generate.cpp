@@ -11,12 +11,14 @@
 #include <iomanip>
 #include <iostream>
 #include <mamba2/mamba2.hpp>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "../tools/cli.hpp"
 #include "../tools/keep_state.hpp"
+#include "../tools/logprobs.hpp"
 #include "../tools/memory.hpp"
 #include "../tools/sampling.hpp"
 #include "../tools/weights.hpp"
@@ -40,6 +42,7 @@ struct Arguments {
   cli::SamplingOptions sampling;
   std::string load_state;
   std::string save_state;
+  std::optional<std::size_t> logprobs;
   bool ignore_eos = false;
   bool no_echo = false;
   bool stats = false;
@@ -94,6 +97,12 @@ void describe(CLI::App& app, Arguments& a) {
          "Write a file with all that is needed to go on, when the text has ended; FILE.1 if "
          "FILE was loaded and another program has changed it meanwhile")
       ->default_str("");
+  app.add_option("--logprobs", a.logprobs,
+                 "Write a line of JSON on standard error for every token: the logarithm of its "
+                 "probability, as the model alone has it, and the N most probable ones")
+      ->default_str("")
+      ->type_name("N")
+      ->transform(cli::whole(0, 1000));
   app.add_flag("--no-echo", a.no_echo, "Print the continuation alone, not the prompt before it");
   app.add_flag("--stats", a.stats,
                "Afterwards print times, speed, memory and seed on standard error");
@@ -156,6 +165,7 @@ void print_stats(const mamba2::AnyModel& model, const mamba2::State& state, doub
                        a.state, a.kv, static_cast<std::size_t>(state.tokens()))) /
                    1e9
             << " GB/s"
+            << "\nended    " << mamba2::stop_reason_name(done.reason)  //
             << "\nmemory   " << static_cast<double>(cli::peak_memory()) / 1e6 << " MB at most"
             << "\nseed     "
             << (a.load_state.empty() || a.sampling.seed_given()
@@ -181,6 +191,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   auto session =
       model->session({.state = a.state, .kv = a.kv, .context = a.context, .workers = *workers});
   if (!session) return session.error();
+  if (auto resolved = a.sampling.resolve(*tokenizer); !resolved) return resolved;
   auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
   if (!sampler) return sampler.error();
   mamba2::StateFile file(*session, &*sampler);
@@ -204,6 +215,12 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
     if (prompt_read && !a.no_echo) std::cout << prompt << std::flush;
     return interrupted == 0;
   };
+  if (a.logprobs) {
+    a.generate.best_tokens = *a.logprobs;
+    a.generate.on_token = [&](const mamba2::GeneratedToken& token) {
+      std::cerr << cli::logprobs_line(token, *tokenizer) << '\n';
+    };
+  }
   const auto done = mamba2::generate(*session, *sampler, *tokenizer, prompt, a.generate,
                                      [](std::string_view text) {
                                        std::cout << text << std::flush;
@@ -222,6 +239,11 @@ mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   if (!prompt) return prompt.error();
   if (const auto writable = cli::check_writable(a.save_state); !writable) {
     return writable.error();
+  }
+  if (!a.save_state.empty() && !a.sampling.can_be_saved()) {
+    return mamba2::Error{mamba2::ErrorCode::invalid_argument,
+                         "--save-state does not go with --logit-bias, --presence-penalty and "
+                         "--frequency-penalty, which state files do not have"};
   }
   if (prompt->empty() && a.load_state.empty()) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument, "the prompt is empty"};

@@ -6,6 +6,13 @@
 
 namespace tests {
 
+/// Whether tests do less, as they are emulated or run with sanitizers.
+#if defined(MAMBA2_QUICK_TESTS)
+inline constexpr bool kQuick = true;
+#else
+inline constexpr bool kQuick = false;
+#endif
+
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 

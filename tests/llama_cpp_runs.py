@@ -59,6 +59,9 @@ class Llama:
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = len(ids)
         parameters.n_threads = 1
+        # Attention as exact as it can be.
+        parameters.type_k = parameters.type_v = llama_cpp.GGML_TYPE_F32
+        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         context = llama_cpp.llama_init_from_model(self.model, parameters)
         found = numpy.empty((len(ids), self.rows), numpy.float32)
         for row, token in zip(found, ids):

@@ -56,6 +56,9 @@ wrong_float=(NaN inf -nan INFINITY -1e999 1e 1.5.2 ++1)
 # Where 0 means something.
 zero='^(generate|chat) --(max-tokens|temperature|top-k|min-p|seed)$| --threads$|^mamba2-logits --ids$|'
 zero+='^(generate|chat|mamba2-bench) --context$|^mamba2-soak --growth$'
+# And where it may be below.
+signed='^(generate|chat) --(presence|frequency)-penalty$'
+zero+="|$signed"
 if [ ${#emulator[@]} -gt 0 ]; then # slow: what differs from one machine to another
   wrong=(nan '' 12abc) wrong_whole=(99999999999999999999) wrong_float=(1e999)
 fi
@@ -70,6 +73,7 @@ for program in "${programs[@]}"; do
     read -ra all <<<"$model ${rest[$program]:-}"
     [ "$option" != --ids ] || all=("$model" --out x)
     for value in "${values[@]}"; do
+      [[ $value != -1 || ! "$program $option" =~ $signed ]] || continue
       refused "$option: .*(must be |expected a list)" "$program" "${all[@]}" "$option" "$value"
     done
     refused "$option: " "$program" "${all[@]}" "$option=nan"
@@ -77,6 +81,7 @@ for program in "${programs[@]}"; do
     refused "$option: needs a value" "$program" "${all[@]}" "$option"
     [[ "$program $option" =~ $zero ]] || continue
     accepted "$program" "${all[@]}" "$option" 0
+    [[ ! "$program $option" =~ $signed ]] || accepted "$program" "${all[@]}" "$option" -1.5
     accepted "$program" "${all[@]}" "$option=00"
   done < <(sed -nE 's/^ +(-[a-z], *)?(--[a-z-]+) (UINT|FLOAT).*/\2 \3/p' <<<"$help"
     ! grep -q -e --cpus <<<"$help" || echo --cpus LIST)

@@ -7,6 +7,7 @@
 BIN is the folder of the programs. Converts the bundled model to GGUF in each type: tensors and
 metadata must be those that llama.cpp's converter writes, in Q8_0 and Q4_0 the bytes that the gguf
 package quantizes to. Converts GGUF back to a folder: the floats and the tokenizer must be the same.
+Folders of hybrids must have the tensors that transformers writes.
 Exits 0 if all is well, 1 if not, 77 if a package is not there.
 """
 import json
@@ -14,7 +15,7 @@ import pathlib
 import sys
 import tempfile
 
-from referees import MODEL, TEXTS, convert, load_floats
+from referees import MODEL, ROOT, TEXTS, convert, load_floats
 import gguf
 import numpy
 from make_golden_gguf import MATRICES, gguf_name, write_gguf
@@ -111,6 +112,25 @@ def check_folder(referee, bin_folder, folder):
         referee.same(ids[1:], ids[:1] * 2, f"folder: tokens of {text!r}")
 
 
+def check_hybrids(referee, bin_folder, folder):
+    """What transformers wrote itself goes through our folder, GGUF where that can be, and back."""
+    for name in ("granite_dense", "granite_rope", "bamba"):
+        golden = ROOT / "tests/golden/hybrids" / name
+        ways = [convert(bin_folder, golden, folder / name)]
+        if name == "granite_dense":
+            path = convert(bin_folder, golden, folder / f"{name}.gguf", "--type", "bf16")
+            ways.append(convert(bin_folder, path, folder / f"{name}-back"))
+        expected = load_floats(golden)
+        for way in ways:
+            found = load_floats(way)
+            referee.same(sorted(found), sorted(expected), f"{way.name}: tensors")
+            for tensor, values in expected.items():
+                near = {"rtol": 0, "atol": 5e-7 if tensor.endswith("A_log") else 0}
+                same = found[tensor].shape == values.shape
+                referee.check(same and numpy.allclose(found[tensor], values, **near),
+                              f"{way.name}: {tensor}")
+
+
 def main():
     bin_folder = pathlib.Path(sys.argv[1])
     referee = Referee()
@@ -119,8 +139,9 @@ def main():
         for name in FILE_TYPES:
             check_gguf(referee, bin_folder, folder, name)
         check_folder(referee, bin_folder, folder)
+        check_hybrids(referee, bin_folder, folder)
     if referee.good:
-        print("ok   GGUF in", ", ".join(FILE_TYPES), "and back")
+        print("ok   GGUF in", ", ".join(FILE_TYPES), "and back; hybrids")
     return 0 if referee.good else 1
 
 

@@ -8,16 +8,17 @@ BIN is the folder of the programs. Converts the bundled model to GGUF in several
 read the same 256 tokens, llama.cpp one by one. From F32 the logits must be the same but for
 rounding. From F16, Q8_0 and Q4_0 llama.cpp rounds the activations, too, as mixed weights do in their
 way. So the same weights are converted once more, to F32, and from that both must agree as closely as
-before. What differs in the other type is rounding of activations, with a bound of its own. Exits 0
-if all is well, 1 if not, 77 if a package is not there.
+before. What differs in the other type is rounding of activations, with a bound of its own. Hybrids,
+without RoPE and with it, go through a folder of transformers. Exits 0 if all is well, 1 if not, 77
+if a package is not there.
 """
 import pathlib
 import sys
 import tempfile
 
-from referees import MODEL, convert, logits
+from referees import MODEL, ROOT, convert, logits
 from llama_cpp_runs import (
-    F16_INPUTS, Q8_0_INPUTS, SAME, Llama, print_header, same_logits)
+    F16_INPUTS, IDS, Q8_0_INPUTS, SAME, Llama, differ, print_header, same_logits)
 from tokenizer_texts import SAMPLES
 
 BOUNDS = {"f32": SAME, "f16": F16_INPUTS, "q8_0": Q8_0_INPUTS, "q4_0": Q8_0_INPUTS}
@@ -45,6 +46,24 @@ def same_tokens(bin_folder, folder):
     return good
 
 
+def same_hybrids(bin_folder, folder):
+    good = True
+    for name in ("hybrids/granite_dense", "hybrids_gguf/bamba-q8_0/model.gguf"):
+        source = ROOT / "tests/golden" / name
+        hybrid = convert(bin_folder, source, folder / "hybrid", "--type", "f32", "--force")
+        path = convert(bin_folder, hybrid, folder / "hybrid.gguf", "--type", "f32", "--force")
+        with Llama(path) as llama:
+            tokens = [token % llama.rows for token in IDS]
+            found = llama.logits(tokens)
+        ids = ("--ids", ",".join(map(str, tokens)), "--all")
+        expected = logits(bin_folder, source, folder / "ours", *ids, "--weights", "fp32", "--kv",
+                          "fp32")["logits"]
+        difference = differ(found, expected, SAME)
+        good &= difference.good
+        print(f"{'ok  ' if difference.good else 'FAIL'} {name} {difference}", flush=True)
+    return good
+
+
 def main():
     bin_folder = pathlib.Path(sys.argv[1])
     print_header()
@@ -52,6 +71,7 @@ def main():
         folder = pathlib.Path(temporary)
         good = all([check(bin_folder, folder, *item) for item in BOUNDS.items()])
         good &= same_tokens(bin_folder, folder)
+        good &= same_hybrids(bin_folder, folder)
     return 0 if good else 1
 
 

@@ -3,7 +3,7 @@
 """transformers builds a model's tokenizer as tokenizer.json says, knows the token that ends a text,
 and the chat template: of the bundled model, and of folders that are converted from it, from GGUF and
 quantized. Where tokenizer_config.json does not name a kind of tokenizer, it takes that of GPT-NeoX for
-such a model, with NFC.
+such a model, with NFC. Configs of hybrids say there what the configs say that transformers wrote.
 
   python3 tests/referee_transformers.py BIN
 
@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 
-from referees import MODEL, TEXTS, convert, run
+from referees import MODEL, ROOT, TEXTS, convert, run
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 try:
@@ -66,9 +66,31 @@ def written(bin_folder, folder):
         yield folder / f"{name}_int8", template
 
 
+# Of a config: how it is written, trained or run, and not what the model is.
+OF_NO_MATTER = {"_name_or_path", "dtype", "transformers_version", "mamba_chunk_size", "init_method",
+                "initializer_range", "router_aux_loss_coef"}
+OF_EXPERTS = {"granite_dense": {"intermediate_size"}, "granite_rope": {"intermediate_size"}}
+
+
+def config_differences(bin_folder, folder):
+    """Of configs of hybrids, as transformers reads them, from those that it wrote."""
+    for name in ("granite_dense", "granite_rope", "bamba"):
+        golden = ROOT / "tests/golden/hybrids" / name
+        converted = convert(bin_folder, golden, folder / name)
+        found, expected = (AutoConfig.from_pretrained(path).to_dict()
+                           for path in (converted, golden))
+        for key in sorted((found.keys() | expected.keys()) - OF_NO_MATTER - OF_EXPERTS.get(name, set())):
+            if found.get(key) != expected.get(key):
+                yield f"{name}: {key} is {found.get(key)!r}, expected {expected.get(key)!r}"
+
+
 def main():
     count = failed = 0
     with tempfile.TemporaryDirectory() as temporary:
+        for difference in config_differences(pathlib.Path(sys.argv[1]).resolve(),
+                                             pathlib.Path(temporary)):
+            print(f"FAIL {difference}")
+            failed = 1
         folders = written(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(temporary))
         for folder, template in [(MODEL, None), *folders]:
             count += 1

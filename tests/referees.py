@@ -41,7 +41,7 @@ def logits(bin_folder, model, out, *arguments):
 def load_floats(folder):
     """All tensors of a folder as float32; numpy has no bfloat16."""
     tensors = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob("model*.safetensors")):
         raw = path.read_bytes()
         length = int.from_bytes(raw[:8], "little")
         for name, entry in json.loads(raw[8:8 + length]).items():

@@ -11,6 +11,7 @@ and that nothing is left when it fails or is interrupted. Exits 0 if all is well
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,23 @@ def llama_init_from_model(model, given):
     assert given.n_threads == given.n_threads_batch
     assert given.n_threads == (2 if MODE == "no-mmap" and b"tales" in model else 1)
     assert given.n_batch == given.n_ubatch
+    assert hasattr(given, "flash_attn_type") == (b"granite" in model)
+    llama_cpp.flash = getattr(given, "flash_attn_type", 0)
+    llama_cpp.room = given.n_ctx
     return 2
+
+def llama_model_quantize_default_params():
+    return types.SimpleNamespace()
+
+LLAMA_FTYPE_MOSTLY_Q4_K_M = 15
+
+def llama_model_quantize(path, out, given):
+    assert given.ftype == 15
+    if MODE != "works":
+        return 1
+    import shutil
+    shutil.copy(path, out)
+    return 0
 
 def llama_model_get_vocab(model):
     return 3
@@ -74,7 +91,9 @@ def llama_batch_get_one(ids, count):
     return count
 
 def llama_decode(context, count):
-    time.sleep(60 if MODE == "slow" else 0.002 * count)
+    llama_cpp.room -= count
+    assert llama_cpp.room >= 0
+    time.sleep(60 if MODE == "slow" else 0.002 * count * (1 + 4 * llama_cpp.flash))
     return 1 if MODE == "undecided" else 0
 
 def llama_synchronize(context):
@@ -84,7 +103,7 @@ def llama_get_memory(context):
     return 4
 
 def llama_memory_clear(memory, data):
-    pass
+    llama_cpp.room = 1 << 30
 
 def llama_print_system_info():
     return b"CPU : NONE = 1 | "
@@ -121,7 +140,7 @@ class Test:
                 ("--model --random is required",),
                 ("not allowed with", "--model", "x.gguf", "--random", "mamba2-130m"),
                 ("invalid choice", "--random", "mamba2-3t"),
-                ("must be of f32,f16,bf16,q8_0,q4_0, found 'q3_k'", "--types", "f16,q3_k"),
+                ("must be of f32,f16,bf16,q8_0,q4_0,q4_k_m, found 'q3_k'", "--types", "f16,q3_k"),
                 ("must be a whole number in 1..1048576, found '0'", "--threads", "1,0"),
                 ("must be a whole number in 1..1048576, found ''", "--threads", "1,"),
                 ("must be a whole number in 1..1048576, found '-2'", "--repeat", "-2"),
@@ -159,7 +178,7 @@ class Test:
             disk_usage=lambda _: types.SimpleNamespace(free=150e6))
         for said, function, arguments in (
                 ("needs 224 MB of disk, 150 MB are free", vs_llama_cpp.write_random,
-                 (args, self.folder)),
+                 (args, self.folder, self.folder)),
                 ("needs 1100200 MB of memory, ", vs_llama_cpp.check_memory, (1e12,))):
             try:
                 function(*arguments)
@@ -194,6 +213,45 @@ class Test:
         self.same(row["ratio"]["load_s"] * theirs["load_s"], ours["load_s"])
         self.expect(0, "mamba2 fp32", self.bin, *quick, "--threads", "2", "--no-mmap", "--weights",
                     "fp32", mode="no-mmap")
+
+    def hybrid(self):
+        """Of two ways to compute attention the better counts; keys and values are read, too."""
+        model = self.folder / "granite.gguf"
+        shutil.copy(ROOT / "tests/golden/hybrids_gguf/granite-q8_0/model.gguf", model)
+        out, quick = self.folder / "hybrid.json", ("--repeat", "1", "--decode", "6", "--prefill", "8")
+        rows = []
+        for context in ("0", "20"):
+            self.expect(0, "granite, 1 thread", self.bin, "--model", model, *quick, "--threads", "1",
+                        "--context", context, "--json", out)
+            rows.append(json.loads(out.read_text(encoding="utf-8"))["rows"][0])
+        for row in rows:
+            assert 100 < row["llama.cpp"]["decode_tokens_per_s"] < 500, row
+        inspected = self.folder / "inspect.json"
+        subprocess.run([self.bin / "mamba2-inspect", model, "--json", inspected], check=True,
+                       stdout=subprocess.DEVNULL)
+        config = json.loads(inspected.read_text(encoding="utf-8"))["config"]
+        attention = config["pattern"].count("*")
+        token = 4 * attention * config["attention.num_heads_kv"] * config["attention.head_dim"]
+        assert rows[1]["bytes_per_token"] - rows[0]["bytes_per_token"] == 20 * token > 0, rows
+        self.checks += 1
+
+    def quantized(self):
+        args = types.SimpleNamespace(random="tiny", types=["q8_0", "q4_k_m"],
+                                     bin=self.bin)
+        calls = []
+
+        def run(*command):
+            calls.append(command[-1])
+            out = [part for part in command if str(part).endswith(".gguf")][-1]
+            out.write_bytes(b"x")
+
+        vs_llama_cpp.SHAPES["tiny"], vs_llama_cpp.run = 1e3, run
+        work = self.folder / "work"
+        work.mkdir()
+        files = vs_llama_cpp.write_random(args, work, work)
+        assert calls == ["q8_0", "f16", "q4_k_m"], calls
+        assert sorted(work.iterdir()) == sorted(files), list(work.iterdir())
+        self.checks += 1
 
     def same(self, found, expected):
         assert abs(found / expected - 1) < 1e-9, (found, expected)
@@ -236,8 +294,10 @@ def main():
                         model, "--type", "q8_0"], check=True, stdout=subprocess.DEVNULL)
         test.usage()
         test.refusals(model)
+        test.quantized()
         test.resources()
         test.comparison(model)
+        test.hybrid()
         test.interruption(model)
         print(f"{test.checks} checks passed")
 

@@ -55,7 +55,7 @@ DType choose_type(const Arguments& a, DType stored) {
 
 Result<convert::ModelSource> open_source(const Arguments& a) {
   if (a.shape.empty()) return convert::ModelSource::open(a.in);
-  return convert::ModelSource::random(cli::find_shape(a.shape).config());
+  return convert::ModelSource::random(cli::config_of_shape(a.shape));
 }
 
 std::string model_name(const Arguments& a) {
@@ -105,7 +105,7 @@ void describe(CLI::App& app, Arguments& a) {
   std::vector<std::string> types;
   for (const Type& type : kTypes) types.emplace_back(type.name);
   app.description(
-      "Writes a Mamba-2 model as a GGUF file, which llama.cpp and this library run, or as a "
+      "Writes a model as a GGUF file, which llama.cpp and this library run, or as a "
       "folder\n"
       "of Hugging Face transformers: model.safetensors, config.json, tokenizer.json.");
   app.add_option("IN", a.in, cli::kCheckpointHelp);

@@ -72,14 +72,25 @@ pair() {
 
 # Seeds that are larger, or made of files that are there for other tests.
 add_golden() {
-  local golden=tests/golden
+  local golden=tests/golden hybrid
   case $1 in
-    gguf) cp "$golden/gguf/toy.gguf" "$seeds" ;;
+    gguf)
+      cp "$golden/gguf/toy.gguf" "$seeds"
+      for hybrid in "$golden"/hybrids_gguf/*/; do
+        cp "$hybrid/model.gguf" "$seeds/$(basename "$hybrid").gguf"
+      done
+      ;;
     checkpoint)
       pair "$golden"/transformers/plain/{config.json,model.safetensors}
       pair "$golden"/quantized/{config.json,model.safetensors}
+      pair "$golden"/hybrids/granite_dense/{config.json,model.safetensors}
       ;;
-    config) cp "$golden"/transformers/time_step_limit/config.json "$seeds" ;;
+    config)
+      cp "$golden"/transformers/time_step_limit/config.json "$seeds"
+      for hybrid in "$golden"/hybrids/*/; do
+        cp "$hybrid/config.json" "$seeds/$(basename "$hybrid").json"
+      done
+      ;;
     index)
       pair "$golden"/transformers/float16_shards/model{.safetensors.index.json,-00001-of-00004.safetensors}
       ;;
@@ -92,7 +103,8 @@ fuzz() {
   local until=-max_total_time=$seconds
   [ "$seconds" -gt 0 ] || until=-runs=0 # the fuzzer takes no seconds as no limit
   case $name in
-    gguf | checkpoint | index | tokenizer | chat) largest=131072 ;;
+    checkpoint) largest=524288 ;;
+    gguf | index | tokenizer | chat) largest=262144 ;;
   esac
   case $name in
     # Kernels are inlined whole, and UndefinedBehaviorSanitizer makes them take minutes to compile.

@@ -33,13 +33,6 @@ inline constexpr std::array<Shape, 5> kShapes = {{{"mamba2-130m", 768, 24},
                                                   {"mamba2-1.3b", 2048, 48},
                                                   {"mamba2-2.7b", 2560, 64}}};
 
-/// Their names, for an option to choose from.
-[[nodiscard]] inline std::vector<std::string> shape_names() {
-  std::vector<std::string> names;
-  for (const Shape& shape : kShapes) names.emplace_back(shape.name);
-  return names;
-}
-
 /// A published hybrid: a Mamba-2 or an attention layer and an MLP, `mixers` times; N is 128, G
 /// is 1.
 struct HybridShape {
@@ -80,25 +73,22 @@ inline constexpr std::array<HybridShape, 4> kHybridShapes = {
      {"granite-4.0-h-micro", 2048, 40, {5, 15, 25, 35}, 32, 8, 64, 64, 64, 8192, 100352, true},
      {"bamba-9b", 4096, 32, {9, 18, 27, 9}, 32, 8, 128, 128, 64, 14336, 128256, false}}};
 
-/// The names of all shapes.
-[[nodiscard]] inline std::vector<std::string> all_shape_names() {
-  std::vector<std::string> names = shape_names();
+/// The names of all shapes, for an option to choose from.
+[[nodiscard]] inline std::vector<std::string> shape_names() {
+  std::vector<std::string> names;
+  for (const Shape& shape : kShapes) names.emplace_back(shape.name);
   for (const HybridShape& shape : kHybridShapes) names.emplace_back(shape.name);
   return names;
 }
 
-/// The shape of that name, which must be one of them.
-[[nodiscard]] inline const Shape& find_shape(std::string_view name) {
-  return *std::find_if(kShapes.begin(), kShapes.end(),
-                       [name](const Shape& shape) { return shape.name == name; });
-}
-
-/// The Config of the shape of that name, one of all_shape_names().
+/// The Config of the shape of that name, one of shape_names().
 [[nodiscard]] inline mamba2::Config config_of_shape(std::string_view name) {
   for (const HybridShape& shape : kHybridShapes) {
     if (shape.name == name) return shape.config();
   }
-  return find_shape(name).config();
+  return std::find_if(kShapes.begin(), kShapes.end(),
+                      [name](const Shape& shape) { return shape.name == name; })
+      ->config();
 }
 
 }  // namespace cli

@@ -8,6 +8,8 @@ set(order
   linear
   layers
   io
+  unicode
+  regex
   tokenizer
   sequence
   model

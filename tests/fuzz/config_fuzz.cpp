@@ -2,6 +2,7 @@
 // Any text as a config.json: an error, or a Config whose sizes do not overflow and that comes out
 // of its own config.json as it went in.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <mamba2/io/transformers_export.hpp>
@@ -24,6 +25,17 @@ void expect_same(const mamba2::Config& a, const mamba2::Config& b) {
          std::min(b.dt_max, std::numeric_limits<float>::max()));  // JSON has no infinity
   expect(a.bias == b.bias && a.conv_bias == b.conv_bias && a.tie_embeddings == b.tie_embeddings);
   expect(a.eos_token_ids == b.eos_token_ids);
+  expect(a.pattern == b.pattern && a.mlp == b.mlp);
+  expect(a.embedding_multiplier == b.embedding_multiplier);
+  expect(a.residual_multiplier == b.residual_multiplier);
+  expect(std::fabs(a.logits_multiplier / b.logits_multiplier - 1.0F) < 1e-6F);  // of 1 / (1 / x)
+  expect(a.max_position_embeddings == b.max_position_embeddings);
+  const mamba2::AttentionConfig& x = a.attention;
+  const mamba2::AttentionConfig& y = b.attention;
+  expect(x.num_heads == y.num_heads && x.num_heads_kv == y.num_heads_kv);
+  expect(x.head_dim == y.head_dim && x.rotary_emb_dim == y.rotary_emb_dim);
+  expect(x.rotary_emb_dim == 0 || x.rotary_emb_base == y.rotary_emb_base);
+  expect(x.softmax_scale == y.softmax_scale && x.qkv_proj_bias == y.qkv_proj_bias);
 }
 
 }  // namespace
@@ -37,8 +49,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   expect(config->validate().has_value());
-  const std::size_t elements = config->n_layer * config->d_ssm * config->d_state;
-  expect(elements / config->n_layer / config->d_ssm == config->d_state);
+  const std::size_t layers = config->count(mamba2::LayerKind::mamba2);
+  const std::size_t elements = layers * config->d_ssm * config->d_state;
+  expect(layers == 0 || elements / layers / config->d_ssm == config->d_state);
   expect(mamba2::State::bytes(*config) / sizeof(float) >= elements);
   expect(config->nheads() * config->headdim == config->d_ssm);
   if (mamba2::check_transformers_export(*config)) {

@@ -84,7 +84,7 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config& c) { c.attention.rotary_emb_base = -1.0F; }) ==
         "attention.rotary_emb_base must be positive and finite, found -1");
   CHECK(hybrid([](Config& c) { c.residual_multiplier = 0.0F; }) ==
-        "residual_multiplier must be finite and not 0, found 0");
+        "residual_multiplier must be finite and not 0, and its inverse, too, found 0");
   CHECK(hybrid([](Config& c) { c.mlp.d_intermediate = 0; }) ==
         "mlp.d_intermediate must be in 1..131072, found 0");
   CHECK(hybrid([](Config& c) { c.ngroups = 7; }) ==

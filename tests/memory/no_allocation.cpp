@@ -224,6 +224,35 @@ TEST_CASE("requests for memory are counted") {
 
 TEST_CASE("reading tokens asks for no memory"){FOR_POLICIES(check_requests)}
 
+TEST_CASE("choosing tokens asks for no memory") {
+  const std::vector<float> logits =
+      reference::to_float(reference::Random(8).normals(300, 0.0, 2.0));
+  auto sampler = mamba2::Sampler::create({.top_k = 90,
+                                          .min_p = 0.001F,
+                                          .presence_penalty = 0.2F,
+                                          .frequency_penalty = 0.1F,
+                                          .logit_bias = {{3, 1.0F}, {4, mamba2::kBanned}}},
+                                         300)
+                     .value();
+  std::size_t told = 0;
+  mamba2::GenerateOptions options;
+  options.max_tokens = 100;
+  options.edit_logits = [&](std::span<float> edited, std::span<const Token> tokens) {
+    edited[tokens.size()] += 0.5F;
+  };
+  options.on_token = [&](const mamba2::GeneratedToken& token) { told += token.best.size(); };
+  options.best_tokens = 4;
+  mamba2::detail::TokenChooser chooser(sampler, options, std::vector<Token>{1, 2});
+  const std::size_t before = counted::requests;
+  for (int i = 0; i < 100; ++i) {
+    const auto token = chooser.choose(logits, 1);
+    if (token) chooser.add(*token, logits);
+  }
+  const std::size_t after = counted::requests;
+  CHECK(told == 400);
+  CHECK(after - before == 0);
+}
+
 TEST_CASE("hybrids ask for no memory and nothing of the system either") {
   for (const reference::Writer writer : tests::kWriters) {
     const auto hybrid = tests::random_hybrid(writer, 4);

@@ -21,9 +21,29 @@ for name in granite_dense bamba mamba2attn_mlp; do
   logits "$name-int8" mixed quantized
   logits "$hybrid" int8 original
   cmp original.safetensors quantized.safetensors || die "$name-int8: the logits"
-  convert 1 'the layers must be Mamba-2 alone' "$hybrid" out.gguf
-  convert 1 'the layers must be Mamba-2 alone' "$hybrid" out-hf
+  convert 0 "^$name-hf/model.safetensors: BF16" "$hybrid" "$name-hf"
+  logits "$hybrid" fp32 original
+  logits "$name-hf" fp32 converted
+  cmp original.safetensors converted.safetensors || die "$name-hf: the logits"
 done
+for name in bamba mamba2attn_mlp; do
+  convert 1 'attention.(rotary_emb_dim|head_dim) must be .* in a GGUF file' "$goldens/$name" out.gguf
+done
+convert 1 'the layers must be a mixer and an MLP in turn' "$goldens/mamba2attn" out.gguf
+convert 1 'the layers must be a mixer and an MLP in turn' "$goldens/mamba2attn" out-hf
+[ ! -e out.gguf ] && [ ! -e out-hf ] || die "half a model is left"
+
+# Rows of queries and keys, in llama.cpp's order in GGUF, are quantized as in any other.
+turning=$source/tests/golden/hybrids_gguf/bamba-q8_0/model.gguf
+convert 0 '^turning/model.safetensors: F16' "$turning" turning --no-tokenizer
+quantize 0 '^from-folder.gguf: int4' turning from-folder.gguf --type int4
+convert 0 '^turning.gguf: F32' turning turning.gguf --type f32 --no-tokenizer
+quantize 0 '^from-gguf.gguf: int4' turning.gguf from-gguf.gguf --type int4
+logits from-folder.gguf mixed from-folder
+logits from-gguf.gguf mixed from-gguf
+cmp from-folder.safetensors from-gguf.safetensors || die "rows of queries and keys"
+convert 0 '^random.gguf: Q4_0, 2[0-9][0-9]' --random granite-4.0-h-350m random.gguf -t q4_0
+logits random.gguf mixed random
 logits "$goldens/bamba" fp32 fp16 --kv fp16
 logits "$goldens/bamba" fp32 fp32 --kv fp32
 cmp -s fp16.safetensors fp32.safetensors && die "--kv changes nothing"

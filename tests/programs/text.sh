@@ -54,6 +54,20 @@ if [ ${#emulator[@]} -eq 0 ]; then
   grep -qE '[.!?][")]*$' <(tail -n 1 out) || die "the end of a sentence expected"
 fi
 
+# What changes the choice of tokens, and what is told of it.
+expect 0 . "${greedy[@]}" --no-echo --logit-bias ' big=-inf'
+! grep -q ' big' out || die "no ' big' expected"
+expect 0 '"text":" in","logprob":-[0-9.]*,"best":\[\{[^{]*\},\{[^{]*\}\]\}$' "${greedy[@]}" --logprobs 2
+[ "$(grep -c '"logprob"' err)" -eq 4 ] || die "a line for each token expected"
+expect 0 . "${greedy[@]}" --no-echo --logit-bias 5=1000 --presence-penalty 2 --frequency-penalty 0.1
+expect 0 'ended    max_tokens' "${greedy[@]}" --stats
+expect 2 'logit-bias: must be TOKEN=X' "${greedy[@]}" --logit-bias big
+expect 1 "'qqzzqq' is no token" "${greedy[@]}" --logit-bias qqzzqq=1
+expect 1 'must occur once' "${greedy[@]}" --logit-bias 5=1 --logit-bias 5=2
+expect 2 'frequency-penalty: must be a number' "${greedy[@]}" --frequency-penalty inf
+expect 1 'save-state does not go with' "${greedy[@]}" --save-state kept.state --presence-penalty 1
+[ ! -e kept.state ] || die "no state file expected"
+
 if [ -e /dev/full ]; then
   status=0
   program "${greedy[@]}" >/dev/full 2>err || status=$?

@@ -8,9 +8,9 @@
 #include <mamba2/export.hpp>
 #include <mamba2/io/checked_read.hpp>
 #include <mamba2/mamba2.hpp>
-#include <numeric>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tools/convert/model_source.hpp"
@@ -19,11 +19,6 @@ namespace convert {
 
 /// Told the elements written so far and all there are; answers whether to go on.
 using Report = std::function<bool(std::size_t done, std::size_t total)>;
-
-[[nodiscard]] inline std::size_t elements_of(const mamba2::ExportedTensor& tensor) {
-  return std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::size_t{1},
-                         std::multiplies<>());
-}
 
 /// Makes a buffer at least so large; what was in it may be lost. Memory is touched once, and no
 /// more of it than the largest piece needs.
@@ -48,13 +43,16 @@ class TensorCopier {
   mamba2::Result<void> copy(std::span<const mamba2::ExportedTensor> tensors, const Report& report) {
     std::size_t done = 0;
     std::size_t total = 0;
-    for (const auto& tensor : tensors) total += elements_of(tensor);
+    for (const auto& tensor : tensors) total += tensor.elements();
     for (const auto& tensor : tensors) {
-      const std::size_t elements = elements_of(tensor);
+      const std::size_t elements = tensor.elements();
       for (std::size_t first = 0; first < elements; first += kTasks * kTask) {
         const std::size_t count = std::min(kTasks * kTask, elements - first);
         if (auto copied = copy_slab(tensor, first, count); !copied) return copied;
-        source_.release(tensor.canonical, first, count);
+        tensor.for_each_piece(first, count,
+                              [&](const std::string& canonical, std::size_t begin, std::size_t n) {
+                                source_.release(canonical, begin, n);
+                              });
         done += count;
         if (!report(done, total)) {
           return mamba2::Error{mamba2::ErrorCode::io, "interrupted"};
@@ -71,28 +69,61 @@ class TensorCopier {
 
   mamba2::Result<void> copy_slab(const mamba2::ExportedTensor& tensor, std::size_t first,
                                  std::size_t count) {
-    const std::size_t block = mamba2::dtype_block(tensor.dtype);
-    const std::size_t size = mamba2::dtype_size(tensor.dtype);
-    const auto stored = source_.stored(tensor.canonical, tensor.dtype, first, count);
     const std::size_t tasks = (count + kTask - 1) / kTask;
+    // As they lie in the file: written from there.
+    const auto stored = tensor.is_in_order()
+                            ? source_.stored(tensor.canonical, tensor.dtype, first, count)
+                            : std::span<const std::byte>();
     grow(floats_, count);
-    if (stored.empty()) grow(bytes_, count / block * size);
+    if (stored.empty()) grow(bytes_, bytes_of(tensor.dtype, count));
     bad_.resize(tasks);
     executor_.run(tasks, [&](std::size_t i) {
       const std::size_t begin = i * kTask;
-      const auto values = std::span(floats_).subspan(begin, std::min(kTask, count - begin));
-      source_.read(tensor.canonical, first + begin, values);
-      // What is copied has lost nothing, whatever the codes that this program would choose.
-      const float most =
-          stored.empty() ? mamba2::max_encodable(tensor.dtype) : mamba2::detail::kNoLimit;
-      bad_[i] = mamba2::detail::find_bad(values, first + begin, most);
-      if (bad_[i] || !stored.empty()) return;
-      mamba2::encode_floats(tensor.dtype, values, &bytes_[begin / block * size]);
+      std::byte* out = stored.empty() ? bytes_.data() + bytes_of(tensor.dtype, begin) : nullptr;
+      bad_[i] = copy_task(tensor, first + begin,
+                          std::span(floats_).subspan(begin, std::min(kTask, count - begin)), out);
     });
     for (std::size_t i = 0; i < tasks; ++i) {
-      if (bad_[i]) return source_.bad_element(tensor.canonical, tensor.dtype, *bad_[i]);
+      if (bad_[i]) return source_.bad_element(bad_[i]->canonical, tensor.dtype, bad_[i]->element);
     }
-    return writer_.write(stored.empty() ? std::span(bytes_).first(count / block * size) : stored);
+    return writer_.write(stored.empty() ? std::span(bytes_).first(bytes_of(tensor.dtype, count))
+                                        : stored);
+  }
+
+  struct Bad {
+    std::string canonical;
+    mamba2::detail::BadElement element;
+  };
+
+  /// Checks the elements of a tensor from `first` on, and writes them to `out` unless it is
+  /// nullptr.
+  std::optional<Bad> copy_task(const mamba2::ExportedTensor& tensor, std::size_t first,
+                               std::span<float> floats, std::byte* out) {
+    std::optional<Bad> bad;
+    tensor.for_each_piece(
+        first, floats.size(), [&](const std::string& canonical, std::size_t begin, std::size_t n) {
+          const auto values = floats.first(n);
+          floats = floats.subspan(n);
+          if (bad) return;
+          const auto stored = source_.stored(canonical, tensor.dtype, begin, n);
+          source_.read(canonical, begin, values);
+          // What is copied has lost nothing, whatever the codes that this program would choose.
+          const float most =
+              stored.empty() ? mamba2::max_encodable(tensor.dtype) : mamba2::detail::kNoLimit;
+          if (const auto found = mamba2::detail::find_bad(values, begin, most)) {
+            bad = Bad{canonical, *found};
+          } else if (out != nullptr && stored.empty()) {
+            mamba2::encode_floats(tensor.dtype, values, out);
+          } else if (out != nullptr) {
+            std::copy(stored.begin(), stored.end(), out);
+          }
+          if (out != nullptr) out += bytes_of(tensor.dtype, n);
+        });
+    return bad;
+  }
+
+  [[nodiscard]] static std::size_t bytes_of(mamba2::DType dtype, std::size_t count) {
+    return count / mamba2::dtype_block(dtype) * mamba2::dtype_size(dtype);
   }
 
   const ModelSource& source_;
@@ -100,7 +131,7 @@ class TensorCopier {
   Writer& writer_;
   std::vector<float> floats_;
   std::vector<std::byte> bytes_;
-  std::vector<std::optional<mamba2::detail::BadElement>> bad_;  // one for each task
+  std::vector<std::optional<Bad>> bad_;  // one for each task
 };
 
 }  // namespace convert

@@ -39,8 +39,12 @@ class ModelSource {
 
   /// What the matrices are stored as.
   [[nodiscard]] mamba2::DType dtype() const {
-    return checkpoint_ ? checkpoint_->tensor("layers.0.mixer.in_proj.weight").dtype
-                       : mamba2::DType::F32;
+    if (!checkpoint_) return mamba2::DType::F32;
+    for (const mamba2::TensorView& tensor : checkpoint_->tensors()) {
+      const auto spec = mamba2::expected_tensor(config(), tensor.name);
+      if (spec && spec->role == mamba2::Role::matrix) return tensor.dtype;
+    }
+    return mamba2::DType::F32;
   }
 
   /// Whether a matrix has lost precision already.

@@ -52,7 +52,7 @@ template <class Writer>
 /// that file was made.
 inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writer) {
   companions.metadata()->for_each([&](std::string_view key, const mamba2::GgufValue& value) {
-    const bool is_about_file = key == "general.alignment" || key == "mamba2.vocab_size" ||
+    const bool is_about_file = key == "general.alignment" || key.ends_with(".vocab_size") ||
                                key.starts_with("split.") || key.starts_with("quantize.");
     const bool is_dropped = key.starts_with("tokenizer.") && !companions.has_tokenizer();
     if (!is_about_file && !is_dropped) writer.set_value(key, value);

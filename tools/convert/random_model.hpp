@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <mamba2/io/tensor_names.hpp>
 #include <mamba2/layers/config.hpp>
 #include <random>
 #include <span>
@@ -27,38 +28,37 @@ class RandomModel {
 
   /// Elements from `first` on of a tensor with this canonical name.
   void read(std::string_view canonical, std::size_t first, std::span<float> out) const {
-    const auto is = [canonical](std::string_view end) { return canonical.ends_with(end); };
-    if (is("in_proj.weight") || is("embedding.weight") || is("lm_head.weight")) {
-      return fill(canonical, first, deviation(config_.d_model), out);
+    const auto spec = mamba2::expected_tensor(config_, canonical);
+    if (!spec) return;  // not asked for
+    switch (spec->role) {
+      case mamba2::Role::embedding:
+      case mamba2::Role::head:
+      case mamba2::Role::matrix:  // so that a product keeps the size of its input
+        return fill(canonical, first, 1.0F / std::sqrt(static_cast<float>(spec->shape.back())),
+                    out);
+      case mamba2::Role::taps:
+        return fill(canonical, first, 0.3F, out);
+      case mamba2::Role::bias:
+        return fill(canonical, first, 0.01F, out);
+      case mamba2::Role::dt_bias:  // steps of about 0.05
+        return fill(canonical, first, 0.5F, out, -3.0F);
+      case mamba2::Role::decay:  // A about -4.5
+        return fill(canonical, first, 0.5F, out, 1.5F);
+      default:  // norms and D
+        return fill(canonical, first, 0.05F, out, 1.0F);
     }
-    if (is("out_proj.weight")) return fill(canonical, first, deviation(config_.d_inner), out);
-    if (is("conv1d.weight")) return fill(canonical, first, 0.3F, out);
-    if (is(".bias")) return fill(canonical, first, 0.01F, out);
-    fill(canonical, first, 0.5F, out);
-    for (float& value : out) value = vector_element(canonical, value);
   }
 
  private:
   static constexpr std::size_t kPool = 1000003;  // a prime: rows do not repeat each other
 
-  /// So that a product keeps the size of its input.
-  [[nodiscard]] static float deviation(std::size_t cols) {
-    return 1.0F / std::sqrt(static_cast<float>(cols));
-  }
-
-  /// Of a random number with deviation 1/2.
-  [[nodiscard]] static float vector_element(std::string_view canonical, float random) {
-    if (canonical.ends_with(".dt_bias")) return -3.0F + random;  // steps of about 0.05
-    if (canonical.ends_with(".A_log")) return 1.5F + random;     // A about -4.5
-    return 1.0F + 0.1F * random;                                 // norms and D
-  }
-
-  /// Random numbers of this deviation, of a pool that each tensor reads from another place on.
-  void fill(std::string_view canonical, std::size_t first, float deviation,
-            std::span<float> out) const {
+  /// Random numbers of this deviation and mean, of a pool that each tensor reads from another place
+  /// on.
+  void fill(std::string_view canonical, std::size_t first, float deviation, std::span<float> out,
+            float mean = 0.0F) const {
     std::size_t at = (place(canonical) + first) % kPool;
     for (float& value : out) {
-      value = deviation * normal_[at];
+      value = mean + deviation * normal_[at];
       if (++at == kPool) at = 0;
     }
   }

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <mamba2/mamba2.hpp>
-#include <mamba2/tokenizer/utf8.hpp>
+#include <mamba2/unicode/utf8.hpp>
 #include <span>
 #include <string>
 #include <string_view>

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <mamba2/export.hpp>
 #include <mamba2/io/dialects/dialect.hpp>
+#include <mamba2/io/tensor_names.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize.hpp>
 #include <memory>
@@ -99,7 +100,7 @@ class ModelWriter {
     for (auto& tensor : tensors) {
       if (const Target* target = plan_.find(tensor.canonical)) tensor.dtype = target->format.dtype;
       if (auto added = announce(tensor); !added) return added.error();
-      total_ += convert::elements_of(tensor);
+      total_ += tensor.elements();
     }
     auto outcome =
         writer_.start([&](std::span<const std::byte> bytes) { return file.write(bytes); });
@@ -127,11 +128,11 @@ class ModelWriter {
 
   mamba2::Result<void> write_tensor(const mamba2::ExportedTensor& tensor) {
     const Target* target = plan_.find(tensor.canonical);
-    const std::size_t elements = convert::elements_of(tensor);
+    const std::size_t elements = tensor.elements();
     const bool here = mamba2::has_scales(tensor.dtype) || tensor.dtype == DType::Q4_0;
     mamba2::Result<void> outcome;
     if (target != nullptr && here) {
-      outcome = write_matrix(*target);
+      outcome = write_matrix(tensor, *target);
     } else {
       const auto report = [&](std::size_t done, std::size_t) {
         return job_.report(done_ + done, total_);
@@ -143,7 +144,7 @@ class ModelWriter {
     return outcome;
   }
 
-  mamba2::Result<void> write_matrix(const Target& target) {
+  mamba2::Result<void> write_matrix(const mamba2::ExportedTensor& tensor, const Target& target) {
     const bool is_q4_0 = target.format.dtype == DType::Q4_0;
     const mamba2::StoredFormat format =
         is_q4_0 ? mamba2::StoredFormat{DType::INT4_G32} : target.format;
@@ -151,21 +152,34 @@ class ModelWriter {
     const auto rounding = MatrixRounding::of(plan_, index, method_);
     if (!rounding) return rounding.error();
     scales_.clear();
+    whole_.clear();
     const auto take = [&](const QuantizedRows& rows) -> mamba2::Result<void> {
       if (!job_.report(done_ + (rows.first + rows.count) * target.cols, total_)) {
         return interruption();
       }
-      if (is_q4_0) {
-        to_q4_0(rows, blocks_);
-        return writer_.write(blocks_);
+      if (!is_q4_0) {
+        scales_.insert(scales_.end(), rows.scales.begin(), rows.scales.end());
+        return writer_.write(rows.codes);
       }
-      scales_.insert(scales_.end(), rows.scales.begin(), rows.scales.end());
-      return writer_.write(rows.codes);
+      to_q4_0(rows, blocks_);
+      if (tensor.is_in_order()) return writer_.write(blocks_);
+      whole_.insert(whole_.end(), blocks_.begin(), blocks_.end());
+      return {};
     };
     const auto sums = quantizer_.quantize(target, format, rounding->rounding(method_), {}, take);
     if (!sums) return sums.error();
     outcomes_.push_back({&target, sums->relative()});
-    return writer_.write(scales_);
+    return tensor.is_in_order() ? writer_.write(scales_) : write_in_order(tensor, target.rows);
+  }
+
+  /// Writes the rows of a matrix that has been quantized whole in the order of the file.
+  mamba2::Result<void> write_in_order(const mamba2::ExportedTensor& tensor, std::size_t rows) {
+    const std::size_t row_bytes = whole_.size() / rows;
+    for (std::size_t row = 0; row < rows; ++row) {
+      const auto from = std::span(whole_).subspan(tensor.source_row(row) * row_bytes, row_bytes);
+      if (auto written = writer_.write(from); !written) return written;
+    }
+    return {};
   }
 
   const convert::Job& job_;
@@ -176,6 +190,7 @@ class ModelWriter {
   convert::TensorCopier<Writer> copier_;
   std::vector<std::byte> scales_;  // of the matrix that is being written
   std::vector<std::byte> blocks_;
+  std::vector<std::byte> whole_;  // of the matrix, where its rows are written in another order
   std::vector<Outcome> outcomes_;
   std::size_t done_ = 0;
   std::size_t total_ = 0;
@@ -200,12 +215,13 @@ class ModelWriter {
 /// there, under this library's names.
 [[nodiscard]] inline std::vector<mamba2::ExportedTensor> folder_tensors(
     const mamba2::Config& config) {
-  auto tensors = mamba2::transformers_export(config, DType::F32);
-  for (mamba2::ExportedTensor& tensor : tensors) {
-    if (config.is_hybrid()) {
-      tensor.name = mamba2::detail::concat(mamba2::detail::kOwnNames, tensor.canonical);
-    }
-  }
+  if (!config.is_hybrid()) return mamba2::transformers_export(config, DType::F32);
+  std::vector<mamba2::ExportedTensor> tensors;
+  (void)mamba2::expected_tensors(config, [&](const mamba2::TensorSpec& spec) {
+    tensors.push_back({mamba2::detail::concat(mamba2::detail::kOwnNames, spec.name), spec.name,
+                       spec.shape, DType::F32, spec.role});
+    return mamba2::Result<void>();
+  });
   return tensors;
 }
 

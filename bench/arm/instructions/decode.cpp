@@ -28,7 +28,7 @@ int decode(const mamba2::Config& config, mamba2::StatePrecision state, int token
 
 int main(int argc, char** argv) {
   if (argc != 5) return 2;
-  const mamba2::Config config = cli::find_shape(argv[1]).config();
+  const mamba2::Config config = cli::config_of_shape(argv[1]);
   const auto state = std::strcmp(argv[3], "fp16") == 0 ? mamba2::StatePrecision::fp16
                                                        : mamba2::StatePrecision::fp32;
   const int tokens = std::atoi(argv[4]);

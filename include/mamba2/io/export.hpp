@@ -2,7 +2,10 @@
 // What a model becomes in a file of another kind.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <functional>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +27,46 @@ struct ExportedTensor {
   std::vector<std::size_t> shape;
   DType dtype;
   Role role;
+  /// Others with as many rows, which come below those of `canonical`.
+  std::vector<std::string> below = {};
+  /// Rows to a head, where the order of its rows changes: to the one that
+  /// AttentionConfig::qk_interleaved names, or back from it. 0: it does not.
+  std::size_t head_rows = 0;
+  bool interleaves = false;
+
+  [[nodiscard]] std::size_t elements() const noexcept {
+    return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+  }
+
+  /// Whether it is one tensor of the source as it is.
+  [[nodiscard]] bool is_in_order() const noexcept { return below.empty() && head_rows == 0; }
+
+  /// Which row of the source becomes a row here.
+  [[nodiscard]] std::size_t source_row(std::size_t row) const noexcept {
+    if (head_rows == 0) return row;
+    const std::size_t half = head_rows / 2;
+    const std::size_t i = row % head_rows;
+    const std::size_t from = interleaves ? i % 2 * half + i / 2 : i % half * 2 + i / half;
+    return row - i + from;
+  }
+
+  /// Calls body(canonical, begin, count) for the elements [first, first + count), in pieces that
+  /// lie next to each other in a tensor of the source.
+  template <class Body>
+  void for_each_piece(std::size_t first, std::size_t count, Body&& body) const {
+    const std::size_t cols = elements() / shape.front();
+    const std::size_t part = elements() / (1 + below.size());
+    while (count > 0) {
+      const std::size_t number = first / part;
+      const std::size_t at = first % part;
+      const std::size_t end = head_rows == 0 ? part : (at / cols + 1) * cols;
+      const std::size_t piece = std::min(count, end - at);
+      body(number == 0 ? canonical : below[number - 1], source_row(at / cols) * cols + at % cols,
+           piece);
+      first += piece;
+      count -= piece;
+    }
+  }
 };
 
 /// Ids of tokens that have a meaning, besides Config::eos_token_ids.
@@ -51,14 +94,24 @@ class ExportCheck {
     require(key, found == expected, text(expected), text(found));
   }
 
-  /// What is not written, or what neither llama.cpp nor transformers has.
+  /// What neither llama.cpp nor transformers has.
   void require_plain_block(const Config& c) {
-    require("the layers", !c.is_hybrid(), "Mamba-2 alone", in_quotes(c.pattern));
     require_flag("norm_before_gate", false, c.norm_before_gate);
     require_flag("rmsnorm", true, c.rmsnorm);
     require_flag("D_has_hdim", false, c.D_has_hdim);
     require("d_ssm", c.d_ssm == c.d_inner, concat("d_inner ", c.d_inner, " (no gated MLP part)"),
             c.d_ssm);
+  }
+
+  /// A mixer, of which some are Mamba-2, and an MLP in turn: what both have of hybrids.
+  void require_pairs(const Config& c) {
+    bool in_turn = c.n_layer % 2 == 0;
+    for (std::size_t i = 0; i < c.n_layer; ++i) {
+      in_turn = in_turn && (c.kind(i) == LayerKind::mlp) == (i % 2 == 1);
+    }
+    require("the layers", in_turn && c.has(LayerKind::mamba2),
+            "a mixer and an MLP in turn, not all of them attention", in_quotes(c.pattern));
+    require("attention.d_conv", c.attention.d_conv == 0, "0", c.attention.d_conv);
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }
@@ -67,6 +120,17 @@ class ExportCheck {
   std::string_view kind_;
   Result<void> outcome_;
 };
+
+/// Has the rows of queries and keys, where RoPE turns them, written interleaved or in halves.
+inline void set_qk_order(ExportedTensor& tensor, const Config& config, bool interleaved) {
+  const AttentionConfig& a = config.attention;
+  if (a.rotary_emb_dim == 0 || a.qk_interleaved == interleaved) return;
+  for (const std::string_view part : {".attention.q_proj.", ".attention.k_proj."}) {
+    if (tensor.canonical.find(part) == std::string::npos) continue;
+    tensor.head_rows = a.head_dim;
+    tensor.interleaves = interleaved;
+  }
+}
 
 }  // namespace detail
 }  // namespace MAMBA2_ISA

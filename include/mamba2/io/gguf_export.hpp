@@ -20,6 +20,7 @@
 #if MAMBA2_HAS_DEFINITIONS
 #include <algorithm>
 
+#include "mamba2/io/dialects/gguf.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #endif
@@ -27,15 +28,17 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Whether the format, as llama.cpp reads it, can say what a model with this Config is. Error
-/// unsupported, naming the option: biases of the projections, a convolution without bias, limits of
-/// the step size, a gated MLP part, D per channel, norm before gate or none, more than three
-/// end-of-text tokens.
+/// Whether the format, as llama.cpp reads it, can say what a model with this Config is: one of
+/// Mamba-2 layers alone, or a hybrid like Granite 4.0-H without experts. Error unsupported, naming
+/// the option: biases of Mamba-2's projections, a convolution without bias, limits of the step
+/// size, a gated MLP part, D per channel, norm before gate or none, more than three end-of-text
+/// tokens; of hybrids: RoPE of a part of a head, other orders of layers, other widths than
+/// llama.cpp takes for granted.
 [[nodiscard]] Result<void> check_gguf_export(const Config& config);
 
 /// Sets the keys of the architecture, and the special tokens. Comes after all other keys:
-/// mamba2.context_length, which Mamba-2 does not need, stays if it is set, and without a tokenizer
-/// the file says that it has none. `matrices` as in gguf_export.
+/// the context_length of another file stays, and without a tokenizer the file says that it has
+/// none. `matrices` as in gguf_export.
 void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialTokens& special,
                      DType matrices);
 
@@ -72,6 +75,7 @@ namespace detail {
   } else if (spec.role == Role::grouped_norm) {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
+  set_qk_order(tensor, config, true);
   tensor.name = gguf_name(config, tensor.canonical);
   return tensor;
 }
@@ -92,6 +96,78 @@ namespace detail {
   }
 }
 
+/// A writer of the keys of one architecture.
+struct GgufKeys {
+  GgufWriter& writer;
+  std::string_view arch;
+
+  [[nodiscard]] std::string key(std::string_view name) const { return concat(arch, ".", name); }
+  void set(std::string_view name, std::size_t value) const {
+    writer.set_integer(key(name), static_cast<std::uint32_t>(value));
+  }
+  void set_number(std::string_view name, float value) const { writer.set_number(key(name), value); }
+};
+
+inline void set_gguf_ssm(const GgufKeys& keys, const Config& c) {
+  keys.set("ssm.conv_kernel", c.d_conv);
+  keys.set("ssm.inner_size", c.d_inner);
+  keys.set("ssm.state_size", c.d_state);
+  keys.set("ssm.time_step_rank", c.nheads());
+  keys.set("ssm.group_count", c.ngroups);
+}
+
+/// What a hybrid has besides.
+inline void set_gguf_hybrid(const GgufKeys& keys, const Config& c) {
+  const AttentionConfig& a = c.attention;
+  std::vector<std::int32_t> kv_heads;
+  for (std::size_t i = 0; i < c.n_layer; i += 2) {
+    const bool attends = c.kind(i) == LayerKind::attention;
+    kv_heads.push_back(attends ? static_cast<std::int32_t>(a.num_heads_kv) : 0);
+  }
+  keys.set("feed_forward_length", c.mlp.d_intermediate);
+  keys.set("expert_shared_feed_forward_length", c.mlp.d_intermediate);
+  keys.set("expert_count", 0);
+  keys.set("expert_used_count", 0);
+  keys.set("attention.head_count", a.num_heads);
+  keys.writer.set_integers(keys.key("attention.head_count_kv"), kv_heads);
+  keys.set_number("attention.scale", a.softmax_scale);
+  keys.set_number("embedding_scale", c.embedding_multiplier);
+  keys.set_number("residual_scale", c.residual_multiplier);
+  keys.set_number("logit_scale", 1.0F / c.logits_multiplier);
+  keys.set("rope.dimension_count", a.head_dim);
+  keys.set_number("rope.freq_base", a.rotary_emb_base);
+  // llama.cpp's switch for RoPE.
+  keys.writer.set_flag(keys.key("rope.scaling.finetuned"), a.rotary_emb_dim > 0);
+  keys.set("vocab_size", c.vocab_size);
+}
+
+inline void set_gguf_tokens(GgufWriter& writer, const Config& c, const SpecialTokens& special) {
+  const auto set = [&](std::string_view key, std::optional<Token> id) {
+    if (id) writer.set_integer(gguf_token_key(key), static_cast<std::uint32_t>(*id));
+  };
+  set("bos", special.bos);
+  set("padding", special.pad);
+  set("unknown", special.unknown);
+  for (std::size_t i = 0; i < std::min(c.eos_token_ids.size(), kGgufEnds.size()); ++i) {
+    set(kGgufEnds[i], c.eos_token_ids[i]);
+  }
+}
+
+/// What llama.cpp takes for granted of a hybrid.
+inline void check_gguf_hybrid(ExportCheck& check, const Config& c) {
+  const AttentionConfig& a = c.attention;
+  check.require_pairs(c);
+  check.require("the layers", c.has(LayerKind::attention), "some with attention",
+                in_quotes(c.pattern));
+  check.require("d_inner", c.d_inner == 2 * c.d_model, concat("2 * d_model ", 2 * c.d_model),
+                c.d_inner);
+  check.require("attention.head_dim", a.q_dim() == c.d_model,
+                concat("d_model / num_heads ", c.d_model, "/", a.num_heads), a.head_dim);
+  check.require("attention.rotary_emb_dim", a.rotary_emb_dim == 0 || a.rotary_emb_dim == a.head_dim,
+                concat("0 or head_dim ", a.head_dim), a.rotary_emb_dim);
+  check.require_flag("mlp.bias", false, c.mlp.bias);
+}
+
 }  // namespace detail
 
 MAMBA2_FUNCTION Result<void> check_gguf_export(const Config& c) {
@@ -104,44 +180,40 @@ MAMBA2_FUNCTION Result<void> check_gguf_export(const Config& c) {
                 detail::concat(c.dt_min, "..", c.dt_max));
   check.require("eos_token_id", c.eos_token_ids.size() <= detail::kGgufEnds.size(),
                 "at most three ids", c.eos_token_ids.size());
+  if (c.is_hybrid()) detail::check_gguf_hybrid(check, c);
   return check.outcome();
 }
 
 MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
                                      const SpecialTokens& special, DType matrices) {
   constexpr std::uint32_t kQuantizationVersion = 2;
-  const auto set = [&writer](std::string_view key, std::size_t value) {
-    writer.set_integer(key, static_cast<std::uint32_t>(value));
-  };
-  writer.set_text("general.architecture", "mamba2");
+  constexpr std::string_view kTokenizer = "tokenizer.ggml.model";
+  constexpr std::size_t kAnyContext = std::size_t{1} << 20;
+  const detail::GgufKeys keys{writer, c.is_hybrid() ? detail::kGgufGranite : detail::kGgufMamba2};
+  writer.set_text("general.architecture", keys.arch);
   writer.set_text("general.type", "model");
-  set("general.file_type", detail::gguf_file_type(matrices));
-  set("general.quantization_version", kQuantizationVersion);
-  // Any number: a state space model has no such limit.
-  if (!writer.has_key("mamba2.context_length")) set("mamba2.context_length", 1U << 20);
-  set("mamba2.embedding_length", c.d_model);
-  set("mamba2.feed_forward_length", 0);
-  set("mamba2.attention.head_count", 0);
-  set("mamba2.block_count", c.n_layer);
-  set("mamba2.ssm.conv_kernel", c.d_conv);
-  set("mamba2.ssm.inner_size", c.d_inner);
-  set("mamba2.ssm.state_size", c.d_state);
-  set("mamba2.ssm.time_step_rank", c.nheads());
-  set("mamba2.ssm.group_count", c.ngroups);
-  writer.set_number("mamba2.attention.layer_norm_rms_epsilon", c.norm_eps);
-  if (constexpr std::string_view kTokenizer = "tokenizer.ggml.model"; !writer.has_key(kTokenizer)) {
+  writer.set_integer("general.file_type", detail::gguf_file_type(matrices));
+  writer.set_integer("general.quantization_version", kQuantizationVersion);
+  if (!writer.has_key(keys.key("context_length"))) {
+    // A state space model has no such limit.
+    const std::size_t context = c.max_position_embeddings;
+    keys.set("context_length", context == 0 ? kAnyContext : context);
+  }
+  keys.set("embedding_length", c.d_model);
+  keys.set("block_count", c.is_hybrid() ? c.n_layer / 2 : c.n_layer);
+  keys.set_number("attention.layer_norm_rms_epsilon", c.norm_eps);
+  detail::set_gguf_ssm(keys, c);
+  if (c.is_hybrid()) {
+    detail::set_gguf_hybrid(keys, c);
+  } else {
+    keys.set("feed_forward_length", 0);
+    keys.set("attention.head_count", 0);
+  }
+  if (!writer.has_key(kTokenizer)) {
     writer.set_text(kTokenizer, "none");
-    set("mamba2.vocab_size", c.vocab_size);
+    keys.set("vocab_size", c.vocab_size);
   }
-  const auto set_token = [&](std::string_view key, std::optional<Token> id) {
-    if (id) set(detail::gguf_token_key(key), static_cast<std::size_t>(*id));
-  };
-  set_token("bos", special.bos);
-  set_token("padding", special.pad);
-  set_token("unknown", special.unknown);
-  for (std::size_t i = 0; i < std::min(c.eos_token_ids.size(), detail::kGgufEnds.size()); ++i) {
-    set_token(detail::kGgufEnds[i], c.eos_token_ids[i]);
-  }
+  detail::set_gguf_tokens(writer, c, special);
 }
 
 MAMBA2_FUNCTION std::vector<ExportedTensor> gguf_export(const Config& config, DType matrices) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model as a checkpoint of Hugging Face transformers (Mamba2ForCausalLM).
+// A model as a checkpoint of Hugging Face transformers: Mamba2ForCausalLM, or a hybrid.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@
 #include <utility>
 
 #include "mamba2/io/eos_tokens.hpp"
+#include "mamba2/io/hybrid_export.hpp"
 #include "mamba2/io/json.hpp"
-#include "mamba2/io/json_fields.hpp"
 #include "mamba2/io/json_writer.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #endif
@@ -29,8 +29,9 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Whether transformers' Mamba2Config can say what a model with this Config is. Error unsupported,
-/// naming the option: a gated MLP part, D per channel, norm before gate or none.
+/// Whether transformers can say what a model with this Config is, as mamba2, granitemoehybrid or
+/// bamba. Error unsupported, naming the option: a gated MLP part, D per channel, norm before gate
+/// or none; of hybrids: other orders of layers, a convolution over queries, other RoPE.
 [[nodiscard]] Result<void> check_transformers_export(const Config& config);
 
 /// The text of config.json. `matrices` as in transformers_export.
@@ -56,29 +57,12 @@ namespace detail {
   return expand;
 }
 
-/// A float as the number that people wrote: 1e-05, not 9.99999975e-06.
-[[nodiscard]] inline double shortest(float value) {
-  return *number_of(*parse_json(concat(value), "a float"));
-}
-
-}  // namespace detail
-
-MAMBA2_FUNCTION Result<void> check_transformers_export(const Config& config) {
-  detail::ExportCheck check("a checkpoint of transformers");
-  check.require_plain_block(config);
-  return check.outcome();
-}
-
-MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTokens& special,
-                                                DType matrices) {
-  detail::JsonWriter json;
-  json.start_object();
-  json.member("architectures", detail::Json::array({"Mamba2ForCausalLM"}));
+/// The keys of Mamba2Config but for those that all models have.
+inline void write_mamba2_keys(JsonWriter& json, const Config& c) {
+  json.member("architectures", Json::array({"Mamba2ForCausalLM"}));
   json.member("model_type", "mamba2");
-  json.member("hidden_size", c.d_model);
   json.member("num_hidden_layers", c.n_layer);
-  json.member("vocab_size", c.vocab_size);
-  json.member("expand", detail::expand_factor(c));
+  json.member("expand", expand_factor(c));
   json.member("head_dim", c.headdim);
   json.member("num_heads", c.nheads());
   json.member("state_size", c.d_state);
@@ -87,10 +71,32 @@ MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTo
   json.member("chunk_size", 256);
   json.member("use_bias", c.bias);
   json.member("use_conv_bias", c.conv_bias);
-  json.member("hidden_act", "silu");
-  json.member("layer_norm_epsilon", detail::shortest(c.norm_eps));
+  json.member("layer_norm_epsilon", shortest(c.norm_eps));
   json.member("rms_norm", true);
   json.member("residual_in_fp32", true);
+}
+
+}  // namespace detail
+
+MAMBA2_FUNCTION Result<void> check_transformers_export(const Config& config) {
+  detail::ExportCheck check("a checkpoint of transformers");
+  check.require_plain_block(config);
+  if (config.is_hybrid()) detail::check_hybrid_export(check, config);
+  return check.outcome();
+}
+
+MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTokens& special,
+                                                DType matrices) {
+  detail::JsonWriter json;
+  json.start_object();
+  if (c.is_hybrid()) {
+    detail::write_hybrid_keys(json, c);
+  } else {
+    detail::write_mamba2_keys(json, c);
+  }
+  json.member("hidden_size", c.d_model);
+  json.member("vocab_size", c.vocab_size);
+  json.member("hidden_act", "silu");
   json.member("tie_word_embeddings", c.tie_embeddings);
   if (c.dt_min > 0.0F || !std::isinf(c.dt_max)) {  // else the default; JSON has no infinity
     const float most = std::min(c.dt_max, std::numeric_limits<float>::max());
@@ -111,6 +117,7 @@ MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTo
 
 MAMBA2_FUNCTION std::vector<ExportedTensor> transformers_export(const Config& config,
                                                                 DType matrices) {
+  if (config.is_hybrid()) return detail::hybrid_export(config, matrices);
   std::vector<ExportedTensor> tensors;
   (void)expected_tensors(config, [&](const TensorSpec& spec) {
     tensors.push_back({transformers_name(spec.name), spec.name, spec.shape,

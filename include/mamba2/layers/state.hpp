@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "mamba2/core/arena.hpp"
+#include "mamba2/core/result.hpp"
 #include "mamba2/kernels/kv_cache.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/state_layout.hpp"
@@ -134,6 +135,27 @@ class State {
     forget_tokens(0);
     tokens_ = 0;
     has_last_ = false;
+  }
+
+  /// Back to the first `tokens` tokens; last() is not known then. Costs what the others took, not
+  /// what stays. Errors: unsupported, where a layer remembers more than keys and values (Mamba-2, a
+  /// convolution in attention): copy the State before, to come back to it; invalid_argument, for
+  /// more tokens than there are.
+  [[nodiscard]] Result<void> rewind(std::uint64_t tokens) {
+    if (!layout_.can_rewind()) {
+      return Error{ErrorCode::unsupported,
+                   "rewind: the layers must be attention or MLPs; a copy of the state comes back "
+                   "to earlier tokens with any"};
+    }
+    if (tokens > tokens_) {
+      return Error{
+          ErrorCode::invalid_argument,
+          detail::concat("rewind: the tokens must be at most ", tokens_, ", found ", tokens)};
+    }
+    forget_tokens(static_cast<std::size_t>(tokens));
+    has_last_ = has_last_ && tokens == tokens_;
+    tokens_ = tokens;
+    return {};
   }
 
   /// Whether both belong to models of the same shape, and are stored alike.

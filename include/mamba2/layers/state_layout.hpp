@@ -82,6 +82,11 @@ class StateLayout {
     return kv_offset_ + index * kv_bytes_;
   }
 
+  /// Whether tokens can be taken back: nothing but keys and values is kept of them.
+  [[nodiscard]] bool can_rewind() const noexcept {
+    return mamba2_count_ == 0 && qkv_conv_size_ == 0;
+  }
+
   /// Bytes of all parts before keys and values.
   [[nodiscard]] std::size_t fixed_bytes() const noexcept { return fixed_bytes_; }
   [[nodiscard]] std::size_t bytes() const noexcept {

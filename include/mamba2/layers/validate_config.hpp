@@ -114,8 +114,8 @@ inline constexpr std::size_t kMaxTaps = 64;
   for (const auto& [key, value] : {std::pair("embedding_multiplier", c.embedding_multiplier),
                                    std::pair("residual_multiplier", c.residual_multiplier),
                                    std::pair("logits_multiplier", c.logits_multiplier)}) {
-    if (!std::isfinite(value) || value == 0.0F) {
-      return config_error(key, "finite and not 0", value);
+    if (!std::isnormal(value) || !std::isnormal(1.0F / value)) {
+      return config_error(key, "finite and not 0, and its inverse, too", value);
     }
   }
   if (c.has(LayerKind::attention)) {

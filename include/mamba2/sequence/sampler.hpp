@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -13,27 +15,10 @@
 #include "mamba2/core/fixed_exp.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/layers/config.hpp"
+#include "mamba2/sequence/sampler_options.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
-
-/// How the next token is chosen. The steps are taken in this order, which is that of the original
-/// implementation; each looks only at the tokens which the steps before it have left:
-///   1. repetition_penalty: the logit of every token seen so far is divided by it if positive,
-///      multiplied by it if negative;
-///   2. top_k: the k largest logits stay (0: all);
-///   3. min_p: the tokens stay whose probability is at least min_p times the largest;
-///   4. temperature: logits are divided by it; 0 takes the largest at once (greedy);
-///   5. top_p: the smallest set of most probable tokens stays whose probability exceeds top_p.
-/// One of the remaining tokens is then drawn by its probability. Equal logits: smaller id first.
-struct SamplerOptions {
-  float temperature = 0.8F;
-  std::size_t top_k = 0;
-  float top_p = 0.95F;
-  float min_p = 0.0F;
-  float repetition_penalty = 1.0F;
-  std::uint64_t seed = 0;
-};
 
 /// Chooses tokens. The same logits, options and history give the same token on every machine: the
 /// probabilities are integers, and so is the random generator.
@@ -45,7 +30,29 @@ class Sampler {
   [[nodiscard]] static Result<Sampler> create(const SamplerOptions& options, std::size_t tokens);
 
   /// Chooses a token from logits (at least `tokens` values) and counts it as seen.
-  [[nodiscard]] Token sample(std::span<const float> logits);
+  [[nodiscard]] Token sample(std::span<const float> logits) {
+    return sample(logits, [](std::span<float>) {});
+  }
+
+  /// The same, with logits that edit(std::span<float>) may change before: a copy of the first
+  /// `tokens`, logit_bias added. A token whose logit becomes -infinity is not chosen.
+  template <class Edit>
+  requires std::invocable<Edit&, std::span<float>>
+  [[nodiscard]] Token sample(std::span<const float> logits, Edit&& edit) {
+    std::copy_n(logits.begin(), edited_.size(), edited_.begin());
+    for (const LogitBias& b : options_.logit_bias) {
+      edited_[static_cast<std::size_t>(b.token)] += b.bias;
+    }
+    edit(std::span<float>(edited_));
+    return choose(logits);
+  }
+
+  /// Whether the last call of sample() had a token to choose from. Where logit_bias and edits have
+  /// left none, it has returned token 0.
+  [[nodiscard]] bool had_choice() const noexcept { return had_choice_; }
+
+  /// Begins a new text: for the presence and the frequency penalty no token was chosen in it yet.
+  void begin_text() noexcept { std::ranges::fill(chosen_, 0U); }
 
   /// Counts a token as seen, for the repetition penalty.
   void accept(Token token) noexcept {
@@ -75,12 +82,14 @@ class Sampler {
   };
 
   Sampler(const SamplerOptions& options, std::size_t tokens)
-      : options_(options), random_(options.seed), seen_(tokens) {
+      : options_(options), random_(options.seed), seen_(tokens), chosen_(tokens), edited_(tokens) {
     candidates_.reserve(tokens);
     weights_.reserve(tokens);
   }
 
+  [[nodiscard]] Token choose(std::span<const float> logits);
   void collect(std::span<const float> logits);
+  [[nodiscard]] float penalised(std::size_t token) const;
   [[nodiscard]] Token greedy() const;
   [[nodiscard]] Token draw();
   [[nodiscard]] float largest() const;
@@ -93,50 +102,51 @@ class Sampler {
   SamplerOptions options_;
   std::uint64_t random_;
   std::vector<bool> seen_;
+  std::vector<std::uint32_t> chosen_;  // how often, in this text
+  std::vector<float> edited_;          // the logits with logit_bias and edits
+  bool had_choice_ = true;
   std::vector<Candidate> candidates_;
   std::vector<std::uint64_t> weights_;
 };
 
 inline Result<Sampler> Sampler::create(const SamplerOptions& options, std::size_t tokens) {
-  const auto invalid = [](std::string_view what, std::string_view expected, float found) {
-    return Error{ErrorCode::invalid_argument,
-                 detail::concat("sampler: ", what, " must be ", expected, ", found ", found)};
-  };
-  if (!(options.temperature >= 0.0F && std::isfinite(options.temperature))) {
-    return invalid("temperature", "a finite value, at least 0", options.temperature);
+  if (auto checked = detail::check_sampler_options(options, tokens); !checked) {
+    return std::move(checked).error();
   }
-  if (!(options.top_p > 0.0F && options.top_p <= 1.0F)) {
-    return invalid("top_p", "in (0, 1]", options.top_p);
-  }
-  if (!(options.min_p >= 0.0F && options.min_p <= 1.0F)) {
-    return invalid("min_p", "in [0, 1]", options.min_p);
-  }
-  if (!(options.repetition_penalty > 0.0F && std::isfinite(options.repetition_penalty))) {
-    return invalid("repetition_penalty", "a finite value above 0", options.repetition_penalty);
-  }
-  if (tokens == 0) return Error{ErrorCode::invalid_argument, "sampler: the vocabulary is empty"};
   return Sampler(options, tokens);
 }
 
-inline Token Sampler::sample(std::span<const float> logits) {
+inline Token Sampler::choose(std::span<const float> logits) {
   collect(logits);
   const Token token = options_.temperature == 0.0F ? greedy() : draw();
   accept(token);
+  ++chosen_[static_cast<std::size_t>(token)];
   return token;
 }
 
-/// Candidates with their penalised logits. What is not a number can not be chosen.
+/// Candidates with their penalised logits. What is not a number can not be chosen, nor what was
+/// made -infinity.
 inline void Sampler::collect(std::span<const float> logits) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
   candidates_.clear();
   for (std::size_t i = 0; i < seen_.size(); ++i) {
-    float logit = logits[i];
-    if (seen_[i]) {
-      logit =
-          logit < 0.0F ? logit * options_.repetition_penalty : logit / options_.repetition_penalty;
-    }
+    if (edited_[i] == kNever && logits[i] != kNever) continue;
+    const float logit = penalised(i);
     if (!std::isnan(logit)) candidates_.push_back({logit, static_cast<Token>(i)});
   }
+  had_choice_ = !candidates_.empty();
   if (candidates_.empty()) candidates_.push_back({0.0F, 0});
+}
+
+inline float Sampler::penalised(std::size_t token) const {
+  float logit = edited_[token];
+  if (seen_[token]) {
+    logit =
+        logit < 0.0F ? logit * options_.repetition_penalty : logit / options_.repetition_penalty;
+  }
+  if (chosen_[token] == 0) return logit;
+  return logit - (options_.presence_penalty +
+                  options_.frequency_penalty * static_cast<float>(chosen_[token]));
 }
 
 inline Token Sampler::greedy() const {

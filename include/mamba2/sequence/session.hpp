@@ -90,6 +90,13 @@ class AnySession {
   /// Continues from another state, logits() included. Error: mismatch, if it is of a model of
   /// another shape.
   [[nodiscard]] Result<void> set_state(const State& state);
+  /// Back to the first `tokens` tokens, as State::rewind(): only where no layer is recurrent.
+  [[nodiscard]] Result<void> rewind(std::uint64_t tokens) {
+    const bool is_change = tokens != state_.tokens();
+    Result<void> outcome = state_.rewind(tokens);
+    if (outcome && is_change) has_logits_ = false;
+    return outcome;
+  }
   /// Starts an empty sequence.
   void reset() noexcept {
     state_.reset();

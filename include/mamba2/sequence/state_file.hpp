@@ -46,7 +46,8 @@ class StateFile {
   /// Writes the file: whole and on the disk, or, after an error, with what it had before. A file
   /// that was not loaded or saved here is replaced, and one that was and is gone written anew.
   /// Errors: io; mismatch, for a file that was, and that somebody else has changed since;
-  /// invalid_argument, for a model without a fingerprint.
+  /// invalid_argument, for a model without a fingerprint; unsupported, for a sampler with options
+  /// that files do not have (StateHeader::holds).
   [[nodiscard]] Result<void> save(const std::filesystem::path& path) {
     return save(path, [&] { return known_.check(path); });
   }
@@ -158,6 +159,11 @@ Result<detail::StateMark> StateFile::write_marked(Sink& sink) const {
   if (session_.fingerprint() == 0) {
     return Error{ErrorCode::invalid_argument,
                  "state file: the model has no fingerprint: its weights come from no checkpoint"};
+  }
+  if (sampler_ != nullptr && !StateHeader::holds(sampler_->options())) {
+    return Error{ErrorCode::unsupported,
+                 "state file: a sampler with logit_bias, presence_penalty or frequency_penalty "
+                 "cannot be saved"};
   }
   const StateHeader h = header();
   const State& state = session_.state();

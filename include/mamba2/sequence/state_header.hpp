@@ -94,6 +94,13 @@ struct StateHeader {
     return {temperature, static_cast<std::size_t>(top_k), top_p, min_p, repetition_penalty, seed};
   }
 
+  /// Whether a file has all that a sampler with these options goes by: it has no logit_bias, and
+  /// not how often each token was chosen, which the presence and frequency penalties ask for.
+  [[nodiscard]] static bool holds(const SamplerOptions& options) {
+    return options.logit_bias.empty() && options.presence_penalty == 0.0F &&
+           options.frequency_penalty == 0.0F;
+  }
+
   [[nodiscard]] std::uint64_t computed_checksum() const {
     return Hash::of(std::as_bytes(std::span(this, 1)).first(offsetof(StateHeader, checksum)));
   }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -17,46 +16,13 @@
 
 #include "mamba2/sequence/sampler.hpp"
 #include "mamba2/sequence/session.hpp"
+#include "mamba2/text/choose_token.hpp"
+#include "mamba2/text/generate_options.hpp"
 #include "mamba2/text/stop_strings.hpp"
 #include "mamba2/tokenizer/tokenizer.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
-
-struct GenerateOptions {
-  std::size_t max_tokens = 256;     ///< tokens to generate at most
-  std::size_t finish_sentence = 0;  ///< and so many more at most, until a sentence ends
-  SamplerOptions sampling = {};     ///< how each is chosen
-  /// Texts that end the generation, and are not given out. They are looked for in all that the
-  /// tokens say, special tokens such as "<|im_end|>" included, which are not given out, either.
-  std::vector<std::string> stop = {};
-  bool stop_at_eos = true;  ///< whether an end-of-text token ends the generation
-
-  /// Called while the prompt is read, with the tokens read so far and their number; returning
-  /// false stops there.
-  std::function<bool(std::size_t done, std::size_t total)> on_prompt = {};
-
-  /// Called with each token that is generated, before its text is given out: also with special
-  /// tokens, whose names are not, and with those that complete a stop string.
-  std::function<void(Token token)> on_token = {};
-};
-
-/// Why a generation ended.
-enum class StopReason {
-  max_tokens,
-  eos,
-  stop_string,
-  cancelled,
-  context_full,  ///< there is no room for another token: SessionOptions::context
-};
-
-struct Generated {
-  std::size_t prompt_tokens = 0;  ///< that were read: where on_prompt has stopped it, not all
-  std::size_t tokens = 0;         ///< generated, an end-of-text token not counted
-  StopReason reason = StopReason::max_tokens;
-  double prompt_seconds = 0.0;  ///< from the call to the logits of the first token, or to the stop
-  double seconds = 0.0;         ///< from there to the end
-};
 
 namespace detail {
 
@@ -152,7 +118,7 @@ class TextOut {
 /// character which it cut in two has become two U+FFFD. Chooses tokens by `sampler` (make_sampler),
 /// which goes on from call to call; options.sampling does not count. Errors: invalid_argument (an
 /// empty prompt, where nothing was read before; a prompt that the context has no room for, of which
-/// nothing is read then), mismatch (a tokenizer of another model, or a
+/// nothing is read then; no token that may be chosen), mismatch (a tokenizer of another model, or a
 /// sampler of another), malformed (a model whose logits are not finite).
 template <class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
@@ -172,6 +138,7 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   auto logits = detail::read_prompt(session, prompt_tokens, options);
   done.prompt_tokens = static_cast<std::size_t>(session.state().tokens() - read_before);
   for (std::size_t i = 0; i < done.prompt_tokens; ++i) sampler.accept(prompt_tokens[i]);
+  if (!prompt_tokens.empty()) sampler.begin_text();
   if (!logits) return std::move(logits).error();
 
   done.prompt_seconds = detail::seconds_since(start);
@@ -180,6 +147,7 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     return done;
   }
   const std::vector<Token>& ends = session.config().eos_token_ids;
+  detail::TokenChooser chooser(sampler, options, prompt_tokens);
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
   bool enough = options.max_tokens == 0;
   while (!enough && text.open()) {
@@ -187,17 +155,15 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
       done.reason = StopReason::context_full;
       break;
     }
-    const Token token = sampler.sample(*logits);
-    if (!std::isfinite((*logits)[static_cast<std::size_t>(token)])) {
-      return Error{ErrorCode::malformed, detail::concat("the model's logits are not finite after ",
-                                                        session.state().tokens(), " tokens")};
-    }
+    const Result<Token> chosen = chooser.choose(*logits, session.state().tokens());
+    if (!chosen) return chosen.error();
+    const Token token = *chosen;
     if (options.stop_at_eos && std::ranges::find(ends, token) != ends.end()) {
       done.reason = StopReason::eos;
       break;
     }
     ++done.tokens;
-    if (options.on_token) options.on_token(token);
+    chooser.add(token, *logits);
     text.push(token);
     logits = session.decode(token);
     if (!logits) return std::move(logits).error();

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

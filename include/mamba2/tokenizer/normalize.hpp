@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "mamba2/tokenizer/unicode.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

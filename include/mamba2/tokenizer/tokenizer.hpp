@@ -18,7 +18,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
 #include "mamba2/tokenizer/bpe.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS

@@ -19,7 +19,7 @@
 #include "mamba2/tokenizer/added_tokens.hpp"
 #include "mamba2/tokenizer/byte_map.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -94,28 +95,50 @@ inline constexpr std::string_view kOwnNames = "mamba2.";
   return {std::string(name)};
 }
 
-/// The name in a dialect of a canonical one; empty if it has none that is a tensor's alone.
-[[nodiscard]] inline std::string name_in(const DialectNames& dialect, const Config& config,
-                                         std::string_view canonical) {
+/// A tensor of a dialect, and what it has the rows of.
+struct DialectTensor {
+  std::string name;
+  std::vector<std::string> canonical;
+};
+
+/// The tensor of a dialect that has the rows of a canonical one, alone or with others; the first of
+/// the dialect's names that does. Nothing if none has. max_parts: of how many it may have rows.
+[[nodiscard]] inline std::optional<DialectTensor> tensor_in(
+    const DialectNames& dialect, const Config& config, std::string_view canonical,
+    std::size_t max_parts = std::numeric_limits<std::size_t>::max()) {
   constexpr std::string_view kLayers = "layers.";
   for (const TensorRename& rename : dialect.outer) {
-    if (canonical == rename.ours) return std::string(rename.theirs);
+    if (canonical == rename.ours)
+      return DialectTensor{std::string(rename.theirs), {std::string(canonical)}};
   }
-  if (!canonical.starts_with(kLayers)) return {};
+  if (!canonical.starts_with(kLayers)) return std::nullopt;
   const std::string_view rest = canonical.substr(kLayers.size());
   std::size_t layer = 0;
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
   const auto dot = static_cast<std::size_t>(end - rest.data());
-  if (error != std::errc() || dot == rest.size() || layer >= config.n_layer) return {};
+  if (error != std::errc() || dot == rest.size() || layer >= config.n_layer) return std::nullopt;
   const std::size_t in_one = dialect.layers_in_one(config);
   const std::string_view local = rest.substr(dot + 1);
   for (const TensorRename& rename : dialect.of_layers) {
-    const bool fits = rename.branch == layer % in_one && local.starts_with(rename.ours) &&
-                      (!rename.kind || config.kind(layer) == *rename.kind);
-    if (!fits) continue;
-    return concat(kLayers, layer / in_one, ".", rename.theirs, local.substr(rename.ours.size()));
+    if (rename.branch != layer % in_one) continue;
+    if (rename.kind && config.kind(layer) != *rename.kind) continue;
+    for (const std::string& ours : names_of(rename.ours, "", "")) {
+      if (!local.starts_with(ours)) continue;
+      const std::string_view suffix = local.substr(ours.size());
+      auto parts = names_of(rename.ours, concat(kLayers, layer, "."), suffix);
+      if (parts.size() > max_parts) continue;
+      return DialectTensor{concat(kLayers, layer / in_one, ".", rename.theirs, suffix),
+                           std::move(parts)};
+    }
   }
-  return {};
+  return std::nullopt;
+}
+
+/// The name in a dialect of a canonical one; empty if it has none that is a tensor's alone.
+[[nodiscard]] inline std::string name_in(const DialectNames& dialect, const Config& config,
+                                         std::string_view canonical) {
+  auto tensor = tensor_in(dialect, config, canonical, 1);
+  return tensor ? std::move(tensor->name) : std::string();
 }
 
 /// Adds a tensor, whose name is one without wrappers, under its canonical names. Error mismatch:

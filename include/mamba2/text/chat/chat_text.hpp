@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "mamba2/core/result.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

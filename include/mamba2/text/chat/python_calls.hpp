@@ -15,7 +15,7 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/text/chat/chat_message.hpp"
 #include "mamba2/text/chat/python_json.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

@@ -23,7 +23,7 @@
 #include "mamba2/io/stand_in.hpp"
 #include "mamba2/text/chat/recognise.hpp"
 #include "mamba2/tokenizer/tokenizer_gguf.hpp"
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {

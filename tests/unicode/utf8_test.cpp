@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mamba2/tokenizer/utf8.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 #include <doctest/doctest.h>
 

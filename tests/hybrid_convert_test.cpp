@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hybrids in other formats: what comes back is the same model, and what a format cannot say is
+// refused.
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "mamba2/core/executor.hpp"
+#include "mamba2/io/checkpoint.hpp"
+#include "mamba2/io/config_json.hpp"
+#include "mamba2/io/gguf_export.hpp"
+#include "mamba2/io/transformers_export.hpp"
+#include "tests/hybrid_models.hpp"
+#include "tests/io/temp_dir.hpp"
+#include "tools/convert/copy_tensors.hpp"
+#include "tools/convert/model_source.hpp"
+
+using mamba2::Config;
+using mamba2::DType;
+using mamba2::ExportedTensor;
+using tests::HybridModel;
+
+namespace hybrid_convert_tests {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+/// The folder of a golden.
+std::string golden_folder(const std::string& name) {
+  return MAMBA2_SOURCE_DIR "/tests/golden/hybrids/" + name;
+}
+
+/// All of a file whose writer knows its keys.
+template <class Writer>
+Bytes write_all(const convert::ModelSource& source, const std::vector<ExportedTensor>& tensors,
+                Writer& writer) {
+  Bytes file;
+  for (const ExportedTensor& tensor : tensors) {
+    writer.add_tensor(tensor.name, tensor.dtype, tensor.shape).value();
+  }
+  writer
+      .start([&](std::span<const std::byte> bytes) {
+        file.insert(file.end(), bytes.begin(), bytes.end());
+        return mamba2::Result<void>();
+      })
+      .value();
+  mamba2::SerialExecutor executor;
+  const auto report = [](std::size_t, std::size_t) { return true; };
+  convert::TensorCopier(source, executor, writer).copy(tensors, report).value();
+  writer.finish().value();
+  return file;
+}
+
+Bytes gguf_of(const convert::ModelSource& source, DType matrices) {
+  mamba2::GgufWriter writer;
+  mamba2::set_gguf_config(writer, source.config(), {}, matrices);
+  return write_all(source, mamba2::gguf_export(source.config(), matrices), writer);
+}
+
+/// The weights of a folder.
+Bytes folder_of(const convert::ModelSource& source, DType matrices) {
+  mamba2::SafetensorsWriter writer;
+  return write_all(source, mamba2::transformers_export(source.config(), matrices), writer);
+}
+
+std::vector<float> logits_of(const mamba2::Checkpoint& checkpoint, const HybridModel& golden) {
+  const auto model = mamba2::AnyModel::load(checkpoint, mamba2::kPlan<mamba2::Fp32>).value();
+  auto session = model.session({.kv = mamba2::KvPrecision::fp32}).value();
+  return tests::logits_in_pieces(session, golden.tokens, {golden.tokens.size()});
+}
+
+mamba2::Checkpoint open_folder(const Config& config, const Bytes& weights) {
+  const std::string text = mamba2::transformers_config(config, {}, DType::BF16);
+  const std::span<const std::byte> shard(weights);
+  return mamba2::Checkpoint::from_bytes(text, std::span(&shard, 1)).value();
+}
+
+/// The names of the members in which two differ.
+std::string differences(const Config& a, const Config& b) {
+  std::string names;
+  const auto compare = [&](auto list) {
+    list(a, [&](std::string_view name, const auto& member) {
+      list(b, [&](std::string_view other, const auto& its) {
+        if constexpr (std::is_same_v<decltype(member), decltype(its)>) {
+          if (name == other && !(member == its)) names += std::string(name) + " ";
+        }
+      });
+    });
+  };
+  compare([](const Config& c, auto visit) { mamba2::fields(c, visit); });
+  compare([](const Config& c, auto visit) { mamba2::hybrid_fields(c, visit); });
+  return names;
+}
+
+void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
+  CAPTURE(key);
+  REQUIRE(!outcome);
+  CAPTURE(outcome.error().message);
+  CHECK(outcome.error().code == mamba2::ErrorCode::unsupported);
+  CHECK(outcome.error().message.starts_with(std::string(key) + " must be "));
+}
+
+}  // namespace
+
+TEST_CASE("hybrid convert: a folder of transformers is the same model") {
+  for (const std::string name : {"granite_dense", "granite_rope", "bamba", "mamba2attn_mlp"}) {
+    CAPTURE(name);
+    const auto source = convert::ModelSource::open(golden_folder(name)).value();
+    mamba2::check_transformers_export(source.config()).value();
+    const Bytes weights = folder_of(source, DType::BF16);
+    const auto checkpoint = open_folder(source.config(), weights);
+    CHECK(differences(checkpoint.config(), source.config()) == "");
+    const HybridModel golden = tests::hybrid_golden(name, "config.json").at(0);
+    CHECK(logits_of(checkpoint, golden) == logits_of(*source.checkpoint(), golden));
+  }
+}
+
+TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of that") {
+  // The second has RoPE, and rows in llama.cpp's order.
+  const HybridModel golden = tests::hybrid_golden("granite_dense", "config.json").at(0);
+  for (const std::string name : {"hybrids/granite_dense", "hybrids_gguf/bamba-q8_0/model.gguf"}) {
+    CAPTURE(name);
+    const mamba2_tests::TempDir dir;
+    const auto source =
+        convert::ModelSource::open(MAMBA2_SOURCE_DIR "/tests/golden/" + name).value();
+    const auto logits = logits_of(*source.checkpoint(), golden);
+    const std::vector<double> expected(logits.begin(), logits.end());
+    const auto check = [&](const mamba2::Checkpoint& converted) {
+      // A may have come back through its exponential and logarithm.
+      CHECK(tests::deviation(logits_of(converted, golden), expected) < 2e-6);
+    };
+    mamba2::check_gguf_export(source.config()).value();
+    const auto file = dir.write("model.gguf", gguf_of(source, DType::F32));
+    const auto gguf = convert::ModelSource::open(file).value();
+    CHECK(differences(gguf.config(), source.config()) == "");
+    check(*gguf.checkpoint());
+
+    const Bytes weights = folder_of(gguf, DType::F32);
+    const auto folder = open_folder(gguf.config(), weights);
+    const bool turns = source.config().attention.rotary_emb_dim > 0;
+    CHECK(differences(folder.config(), source.config()) ==
+          (turns ? "attention.qk_interleaved " : ""));
+    check(folder);
+
+    dir.write("config.json", mamba2::transformers_config(gguf.config(), {}, DType::F32));
+    dir.write("model.safetensors", weights);
+    const auto again = convert::ModelSource::open(dir.path()).value();
+    check(*convert::ModelSource::open(dir.write("again.gguf", gguf_of(again, DType::F32)))
+               .value()
+               .checkpoint());
+  }
+}
+
+TEST_CASE("hybrid convert: rows are put in order, whatever a row holds") {
+  ExportedTensor tensor{"t", "a", {8, 3}, DType::F32, mamba2::Role::matrix};
+  tensor.head_rows = 4;
+  tensor.interleaves = true;
+  std::vector<std::size_t> rows;
+  for (std::size_t row = 0; row < 8; ++row) rows.push_back(tensor.source_row(row));
+  CHECK(rows == std::vector<std::size_t>{0, 2, 1, 3, 4, 6, 5, 7});
+  ExportedTensor back = tensor;
+  back.interleaves = false;
+  for (std::size_t row = 0; row < 8; ++row) {
+    CHECK(back.source_row(tensor.source_row(row)) == row);
+  }
+  std::string pieces;
+  const auto note = [&](const std::string& name, std::size_t begin, std::size_t count) {
+    pieces += mamba2::detail::concat(name, begin, "+", count, " ");
+  };
+  tensor.for_each_piece(2, 6, note);  // from within the first row to within the third
+  CHECK(pieces == "a2+1 a6+3 a3+2 ");
+  ExportedTensor joined{"t", "a", {4, 3}, DType::F32, mamba2::Role::matrix, {"b"}};
+  pieces.clear();
+  joined.for_each_piece(5, 3, note);
+  CHECK(pieces == "a5+1 b0+2 ");
+}
+
+TEST_CASE("hybrid convert: what cannot be said is refused by name") {
+  const auto changed = [](const std::string& name, auto change) {
+    Config config = convert::ModelSource::open(golden_folder(name)).value().config();
+    change(config);
+    return config;
+  };
+  const auto gguf = [&](std::string_view key, auto change, const char* name = "granite_dense") {
+    check_refused(mamba2::check_gguf_export(changed(name, change)), key);
+  };
+  const auto folder = [&](std::string_view key, auto change, const char* name = "granite_dense") {
+    check_refused(mamba2::check_transformers_export(changed(name, change)), key);
+  };
+  const auto as_it_is = [](Config&) {};
+  gguf("attention.rotary_emb_dim", as_it_is, "bamba");
+  gguf("bias", as_it_is, "granite_rope");
+  const auto all_attend = [](Config& c) { c.pattern = "*-*-*-*-"; };
+  const auto without_mlp = [](Config& c) {
+    c.pattern = "MM*M";
+    c.n_layer = 4;
+  };
+  gguf("the layers", all_attend);
+  folder("the layers", all_attend);
+  gguf("the layers", without_mlp);
+  folder("the layers", without_mlp);
+  gguf("the layers", [](Config& c) { c.pattern = "M-M-M-M-"; });
+  const auto convolution = [](Config& c) { c.attention.d_conv = 4; };
+  gguf("attention.d_conv", convolution);
+  folder("attention.d_conv", convolution);
+  gguf("d_inner", [](Config& c) { c.d_inner = c.d_ssm = 3 * c.d_model; });
+  gguf("attention.head_dim", [](Config& c) { c.attention.head_dim *= 2; });
+  gguf("mlp.bias", [](Config& c) { c.mlp.bias = true; });
+  gguf("dt_limit", [](Config& c) { c.dt_max = 0.1F; });
+  folder("d_inner", [](Config& c) { c.d_inner = c.d_ssm = c.d_model + c.d_model / 2; });
+  folder("attention.out_proj_bias", [](Config& c) { c.attention.out_proj_bias = true; });
+  folder("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 4; });
+  folder(
+      "residual_multiplier", [](Config& c) { c.residual_multiplier = 0.5F; }, "bamba");
+  folder(
+      "attention.softmax_scale", [](Config& c) { c.attention.softmax_scale = 0.5F; }, "bamba");
+}
+
+}  // namespace hybrid_convert_tests

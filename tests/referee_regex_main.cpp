@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Regular expressions as a filter, for referee_regex.py:
+//   referee_regex
+// Reads records (uint32 length, bytes) until the end of the input and answers each with a record.
+// The first byte says what is asked: P pattern -> why it is refused, or nothing; T text -> uint32
+// ends of the pieces into which the last pattern's matches cut it; L text -> the text in lower
+// case.
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mamba2/regex/regex.hpp"
+#include "mamba2/unicode/case.hpp"
+
+namespace {
+
+using mamba2::detail::Regex;
+using mamba2::detail::RegexMatches;
+
+std::optional<std::string> read_record() {
+  std::uint32_t length = 0;
+  if (std::fread(&length, sizeof length, 1, stdin) != 1) return std::nullopt;
+  std::string record(length, '\0');
+  if (std::fread(record.data(), 1, length, stdin) != length) return std::nullopt;
+  return record;
+}
+
+void write_record(const void* data, std::size_t size) {
+  const auto length = static_cast<std::uint32_t>(size);
+  std::fwrite(&length, sizeof length, 1, stdout);
+  std::fwrite(data, 1, size, stdout);
+}
+
+std::vector<std::uint32_t> piece_ends(const Regex& regex, std::string_view text) {
+  std::vector<std::uint32_t> out;
+  const auto add = [&](std::size_t end) {
+    const std::uint32_t last = out.empty() ? 0 : out.back();
+    if (end != last) out.push_back(static_cast<std::uint32_t>(end));
+  };
+  RegexMatches matches(regex, text);
+  while (const auto match = matches.next()) {
+    add(match->begin);
+    add(match->end);
+  }
+  if (matches.status()) {
+    add(text.size());
+  } else {
+    out.assign(1, 0xFFFFFFFF);
+  }
+  return out;
+}
+
+}  // namespace
+
+int main() {
+  std::optional<Regex> regex;
+  while (const auto record = read_record()) {
+    const std::string_view rest = std::string_view(*record).substr(1);
+    std::string answer;
+    switch ((*record)[0]) {
+      case 'P': {
+        auto compiled = Regex::compile(rest);
+        regex.reset();
+        if (compiled) {
+          regex = *std::move(compiled);
+        } else {
+          answer = compiled.error().message;
+        }
+        break;
+      }
+      case 'T': {
+        if (!regex) return 1;
+        const auto ends = piece_ends(*regex, rest);
+        write_record(ends.data(), ends.size() * sizeof ends[0]);
+        continue;
+      }
+      case 'L':
+        mamba2::detail::append_lower(rest, answer);
+        break;
+      default:
+        return 1;
+    }
+    write_record(answer.data(), answer.size());
+  }
+  return 0;
+}
