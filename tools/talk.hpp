@@ -43,8 +43,8 @@ class Talk {
       }
     }
     if (conversation_ && session.state().tokens() > 0) conversation_->resume();
-    options_.on_token = [this](const mamba2::GeneratedToken& token) {
-      tokens_.push_back(token.token);
+    options_.on_token = [this](const mamba2::GeneratedToken& generated) {
+      tokens_.push_back(generated.token);
     };
   }
   Talk(const Talk&) = delete;
@@ -116,10 +116,10 @@ class Talk {
       note_full_context();
       return true;
     }
-    const auto read = read_tokens(pieces);
+    const auto read = read_tokens(pieces, true);
     if (!read || !*read) return read;
     mark_ = session_.state();
-    return read_tokens(opening);
+    return read_tokens(opening, false);  // a few words; the mark has moved
   }
 
   /// A story is a text like any other, and begins as one.
@@ -131,18 +131,19 @@ class Talk {
                              {.add_special = is_first, .special_names = false});
   }
 
-  /// False: interrupted.
-  [[nodiscard]] mamba2::Result<bool> read_tokens(std::span<const mamba2::Token> tokens) {
+  /// False: interrupted, which only may be where it can be taken back.
+  [[nodiscard]] mamba2::Result<bool> read_tokens(std::span<const mamba2::Token> tokens,
+                                                 bool may_stop) {
     constexpr std::size_t kPiece = 512;
     while (!tokens.empty()) {
-      if (interrupted != 0) return false;
+      if (may_stop && interrupted != 0) return false;
       const auto piece = tokens.first(std::min(kPiece, tokens.size()));
       const auto logits = session_.prefill(piece);
       if (!logits) return logits.error();
       for (const mamba2::Token token : piece) sampler_.accept(token);
       tokens = tokens.subspan(piece.size());
     }
-    return interrupted == 0;
+    return !may_stop || interrupted == 0;
   }
 
   void note_full_context() {
