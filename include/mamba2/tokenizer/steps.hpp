@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 
 #include "mamba2/core/platform.hpp"
 
@@ -17,7 +18,11 @@ inline constexpr const char* kMetaspace = "\xE2\x96\x81";
 /// What a step looks for: a fixed text or a regular expression.
 struct TextPattern {
   std::string text;
-  bool is_regex = false;
+  bool is_regex;
+
+  // Not left to aggregates: GCC 12 takes their strings for uninitialized.
+  TextPattern() : TextPattern({}, false) {}
+  TextPattern(std::string what, bool regex) : text(std::move(what)), is_regex(regex) {}
 
   [[nodiscard]] bool operator==(const TextPattern&) const = default;
 };
