@@ -13,10 +13,13 @@
 #include <vector>
 
 #include "mamba2/regex/regex.hpp"
+#include "mamba2/tokenizer/normalization_forms.hpp"
 #include "mamba2/unicode/case.hpp"
 
 namespace {
 
+using mamba2::detail::append_normalized;
+using mamba2::detail::NormalizationForm;
 using mamba2::detail::Regex;
 using mamba2::detail::RegexMatches;
 
@@ -79,6 +82,18 @@ int main() {
       }
       case 'L':
         mamba2::detail::append_lower(rest, answer);
+        break;
+      case 'C':
+        append_normalized(NormalizationForm::nfc, rest, answer);
+        break;
+      case 'D':
+        append_normalized(NormalizationForm::nfd, rest, answer);
+        break;
+      case 'c':
+        append_normalized(NormalizationForm::nfkc, rest, answer);
+        break;
+      case 'd':
+        append_normalized(NormalizationForm::nfkd, rest, answer);
         break;
       default:
         return 1;

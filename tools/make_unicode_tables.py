@@ -4,39 +4,27 @@
 
   python3 tools/make_unicode_tables.py > include/mamba2/tokenizer/unicode_tables.hpp
 
-Vocabularies are trained with the `tokenizers` package, so the tables are those that it uses, which
-are of two Unicode versions: general categories of 16.0 (its regular expressions) and NFC of 9.0
-(its normalizer). Stability policies make 9.0 derivable from 16.0: nothing that a character has as
-its decomposition or combining class ever changes, so characters that came later are left out.
-Needs a `unicodedata` of Unicode 16.0.0: Python 3.14's, or the package unicodedata2==16.0.0.
+Vocabularies are trained with the `tokenizers` package, so the tables are those that it uses: letters
+and numbers of Unicode 16.0 (its regular expressions), normalization of 9.0 (its normalizers), which
+follows from 16.0: nothing that a character has as its decomposition or combining class ever changes,
+so characters that came later are left out. Needs unicodedataplus==16.0.0.
 """
 import sys
 
-try:
-    import unicodedata2 as unicodedata
-except ImportError:
-    import unicodedata
+import unicodedataplus as unicodedata
+from make_unicode_properties import literal, mapping, number
 
 UNICODE = "16.0.0"
 SCALARS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
-
-# Characters with a combining class or a canonical decomposition that Unicode 10.0 to 16.0 added.
-AFTER_9 = """
-07FD 0897-089F 08CA-08D3 09FE 0C3C 0D3B-0D3C 0EBA 1715 1ABF-1ACE 1DF6-1DFA A82C 105C9 105E4
-10D24-10D27 10D69-10D6D 10EAB-10EAC 10EFD-10EFF 10F46-10F50 10F82-10F85 11070 1133B 11383 11385
-1138E 11391 113C5 113C7-113C8 113CE-113D0 1145E 11839-1183A 11938 1193D-1193E 11943 119E0 11A34
-11A47 11A99 11D42 11D44-11D45 11D97 11F41-11F42 16121-16128 1612F 16D68-16D6A 16FF0-16FF1 1E08F
-1E130-1E136 1E2AE 1E2EC-1E2EF 1E4EC-1E4EF 1E5EE-1E5EF
-"""
 
 WHITE_SPACE = {*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029,
                0x202F, 0x205F, 0x3000}  # the property White_Space, which unicodedata does not know
 
 
-def after_9():
-    for part in AFTER_9.split():
-        first, _, last = part.partition("-")
-        yield from range(int(first, 16), int(last or first, 16) + 1)
+def is_newer(c):
+    """Whether the character came after Unicode 9.0."""
+    age = unicodedata.age(chr(c))
+    return age != "Unassigned" and float(age) > 9
 
 
 def char_class(c):
@@ -69,7 +57,7 @@ def array(kind, name, values, fmt, comment):
 def main():
     if unicodedata.unidata_version != UNICODE:
         sys.exit(f"unicodedata is of Unicode {unicodedata.unidata_version}, expected {UNICODE}")
-    newer = set(after_9())
+    newer = {c for c in SCALARS if is_newer(c)}
 
     def combining(c):
         return 0 if c in newer else unicodedata.combining(chr(c))
@@ -117,6 +105,17 @@ namespace detail {""")
           "/// Canonical decompositions but Hangul's, one step, by code point; second is 0 if there is none.")
     array("std::uint16_t", "kCompositions", [index[c] for c in order], str,
           "/// Indices into kDecompositions: the pairs that NFC composes, ordered by first, then second.")
+    compatible = {c: [ord(x) for x in unicodedata.normalize("NFKD", chr(c))] for c in SCALARS
+                  if unicodedata.decomposition(chr(c)).startswith("<") and c not in newer}
+    literal("kCompatibilityRuns", mapping({c: p[0] for c, p in compatible.items() if len(p) == 1}),
+            "/// Compatibility decompositions to one character: stretches, as property_tables.hpp's kFoldRuns.")
+    last, text = 0, ""
+    for c, parts in compatible.items():
+        if len(parts) > 1:
+            text += number(c - last) + number(len(parts)) + "".join(number(p) for p in parts)
+            last = c
+    literal("kCompatibilityTexts", text,
+            "/// The others, as deep as they go: code point (its distance from the one before), how many, which.")
     print("\n}  // namespace detail\n}  // namespace MAMBA2_ISA\n}  // namespace mamba2\n// clang-format on")
 
 

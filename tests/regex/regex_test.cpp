@@ -92,6 +92,14 @@ TEST_CASE("classes") {
   CHECK(matches(R"(\h+)", "fG09") == RegexPieces{"f", "09"});
 }
 
+TEST_CASE("\\w matches other numbers of ISO 8859-1, but not in a class") {
+  CHECK(matches(R"(\w+)", "a½①") == RegexPieces{"a½"});
+  CHECK(matches(R"([\w]+)", "a½①") == RegexPieces{"a"});
+  CHECK(matches(R"(\W)", "a½①") == RegexPieces{"①"});
+  CHECK(matches(R"([^\w])", "a½①") == RegexPieces{"½", "①"});
+  CHECK(matches(R"(\b½)", "a½ ½") == RegexPieces{"½"});
+}
+
 TEST_CASE("quantifiers") {
   CHECK(matches("a{2}", "aaaaa") == RegexPieces{"aa", "aa"});
   CHECK(matches("a{,2}b", "aaab") == RegexPieces{"aab"});
@@ -99,6 +107,7 @@ TEST_CASE("quantifiers") {
   CHECK(matches("a{1,2}+", "aaaaa") == RegexPieces{"aaaaa"});    // of a repetition
   CHECK(matches("a{2}?b", "aab b") == RegexPieces{"aab", "b"});  // optional
   CHECK(matches("a{2,3}?", "aaa") == RegexPieces{"aa"});
+  CHECK(matches("a{2,2}?b", "aab b") == RegexPieces{"aab"});
   CHECK(matches("a{0}b", "ab") == RegexPieces{"b"});
   CHECK(matches("a+?b", "aab") == RegexPieces{"aab"});
   CHECK(matches("a+?", "aa") == RegexPieces{"a", "a"});
@@ -136,6 +145,23 @@ TEST_CASE("case is folded as Unicode says") {
   CHECK(matches("(?i:[^k])", "kK\u212Aa") == RegexPieces{"a"});
   CHECK(matches("a(?i)b|c", "aB C aC") == RegexPieces{"aB", "aC"});  // to the group's end
   CHECK(matches("(?i:a(?-i:b))c", "Abc ABc AbC") == RegexPieces{"Abc"});
+}
+
+TEST_CASE("letters that several fold to are refused under (?i)") {
+  for (const char* pattern : {"(?i:ss)", "(?i:ß)", "(?i:xst)", "(?i)f(?:f)i", "(?i:[ß])"}) {
+    INFO(pattern);
+    CHECK(contains(refusal(pattern), "(?i) with"));
+  }
+  CHECK(matches("(?i:f+i)", "ffI") == RegexPieces{"ffI"});  // a repetition is not side by side
+  CHECK(matches("(?i:s)s", "Ss") == RegexPieces{"Ss"});
+  CHECK(matches("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'RE'ſ") == RegexPieces{"'RE", "'ſ"});
+}
+
+TEST_CASE("a loop ends where its body matches the empty text") {
+  CHECK(matches(R"((?:(?:\s(?!\S)|\n)|.??)*)", "ab") == RegexPieces{"", "", ""});
+  CHECK(matches("(?:|a)*", "aa") == RegexPieces{"", "", ""});
+  CHECK(matches("(?:a|b?|c)*", "ac") == RegexPieces{"a", ""});
+  CHECK(matches("(?:a*)*", "aa") == RegexPieces{"aa"});
 }
 
 TEST_CASE("a search may begin anywhere") {

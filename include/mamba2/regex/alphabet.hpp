@@ -71,8 +71,18 @@ class RegexAlphabet {
   /// U+FFFD.
   /// @param text not empty
   [[nodiscard]] Symbol first(std::string_view text) const noexcept {
-    const unsigned char byte = static_cast<unsigned char>(text[0]);
-    if (byte < 0x80) return {ascii_[byte], 1};
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const std::size_t lead = byte(0);
+    if (lead < 0x80) return {ascii_[lead], 1};
+    const auto is_rest = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
+    if (lead >= 0xE0 && lead < 0xF0 && text.size() >= 3 && is_rest(1) && is_rest(2)) {
+      const std::size_t block = (lead & 0xF) << 6 | (byte(1) & 0x3F);
+      if (block >= kOverlong && block / 32 != kSurrogates / 32)
+        return {in_block(block, byte(2)), 3};
+    }
+    if (lead >= 0xC2 && lead < 0xE0 && text.size() >= 2 && is_rest(1)) {
+      return {in_block(lead & 0x1F, byte(1)), 2};
+    }
     if (utf8_step(text).kind != Utf8::valid) return {symbol_of(0xFFFD), 1};
     const CodePoint c = first_code_point(text);
     return {symbol_of(c.value), static_cast<std::uint8_t>(c.length)};
@@ -89,11 +99,19 @@ class RegexAlphabet {
   }
 
   [[nodiscard]] std::uint8_t symbol_of(char32_t c) const noexcept {
-    return blocks_[std::size_t{block_of_[c / kBlock]} * kBlock + c % kBlock];
+    return in_block(c / kBlock, c);
   }
 
  private:
+  // As many code points as the last byte of UTF-8 tells apart.
   static constexpr std::size_t kBlock = 64;
+  static constexpr std::size_t kOverlong = 0x800 / kBlock;  // of three bytes: what two would do for
+  static constexpr std::size_t kSurrogates = 0xD800 / kBlock;
+
+  [[nodiscard]] std::uint8_t in_block(std::size_t block, std::size_t c) const noexcept {
+    return blocks_[std::size_t{block_of_[block]} * kBlock + c % kBlock];
+  }
+
   using Block = std::array<std::uint8_t, kBlock>;
 
   /// For each stretch, which sets hold it.

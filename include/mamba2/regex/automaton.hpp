@@ -135,7 +135,10 @@ class RegexAutomatonBuilder {
         const std::uint32_t at = stack_.back();
         stack_.pop_back();
         ++steps_;
-        if (seen_[at] == round_) continue;
+        if (seen_[at] == round_) {
+          if (program_.code[at].loop) stack_.push_back(program_.code[at].other);
+          continue;
+        }
         seen_[at] = round_;
         if (program_.code[at].kind == RegexInstruction::Kind::match) return true;
         follow(program_.code[at], kind_samples_[state[0]], symbol);

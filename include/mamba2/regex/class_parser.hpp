@@ -104,7 +104,7 @@ class ClassParser : public PatternReader {
     }
     if (take("[")) return {parse_nested(depth + 1), 0};
     if (!take("\\")) return {std::nullopt, next()};
-    if (auto set = set_escape()) return {std::move(set), 0};
+    if (auto set = set_escape(true)) return {std::move(set), 0};
     if (take("b")) return {std::nullopt, '\b'};
     return {std::nullopt, char_escape()};
   }

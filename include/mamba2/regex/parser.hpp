@@ -12,6 +12,7 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/regex/class_parser.hpp"
 #include "mamba2/regex/syntax.hpp"
+#include "mamba2/regex/tree_checks.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -25,6 +26,10 @@ class RegexParser : public ClassParser {
   [[nodiscard]] Result<RegexSyntax> parse() && {
     RegexNode root = parse_choice();
     if (!done()) malformed("a closing parenthesis that closes nothing");
+    std::vector<char32_t> run;
+    if (!error() && folds_with_several(root, run)) {
+      unsupported("(?i) with characters that several fold to, or that fold to several (as ss)");
+    }
     if (error()) return *error();
     syntax_.root = std::move(root);
     return std::move(syntax_);
@@ -66,22 +71,20 @@ class RegexParser : public ClassParser {
   /// A quantifier, if there is one, applied to the node.
   [[nodiscard]] bool parse_quantifier(RegexNode& node) {
     std::optional<Bounds> bounds;
-    bool braces = false;
+    const bool braces = looking_at("{");
     if (take("*")) {
       bounds = Bounds{0, RegexNode::kNoLimit};
     } else if (take("+")) {
       bounds = Bounds{1, RegexNode::kNoLimit};
     } else if (take("?")) {
       bounds = Bounds{0, 1};
-    } else if (looking_at("{")) {
+    } else if (braces) {
       bounds = parse_braces();
-      braces = true;
     }
     if (!bounds || error()) return false;
     if (node.kind == Kind::look) unsupported("a quantifier behind an assertion");
     // Behind {n}, a question mark makes what it says optional.
-    const bool exactly = braces && bounds->min == bounds->max;
-    const bool lazy = !exactly && take("?");
+    const bool lazy = !bounds->exactly && take("?");
     const bool possessive = !lazy && !braces && take("+");  // {n,m}+ repeats a repetition
     node = repeat(std::move(node), *bounds, lazy);
     if (possessive) {
@@ -95,6 +98,7 @@ class RegexParser : public ClassParser {
 
   struct Bounds {
     std::uint32_t min, max;
+    bool exactly = false;  // {n}
   };
 
   [[nodiscard]] static RegexNode repeat(RegexNode child, Bounds bounds, bool lazy) {
@@ -122,7 +126,8 @@ class RegexParser : public ClassParser {
     };
     const auto min = number();
     auto max = min;
-    if (text.starts_with(',')) {
+    const bool exactly = !text.starts_with(',');
+    if (!exactly) {
       text.remove_prefix(1);
       max = number();
       if (!min && !max) return std::nullopt;
@@ -135,7 +140,7 @@ class RegexParser : public ClassParser {
     }
     if (min.value_or(0) > *max) unsupported("{n,m} with n greater than m, which is possessive,");
     skip(rest().size() - text.size() + 1);
-    return Bounds{min.value_or(0), *max};
+    return Bounds{min.value_or(0), *max, exactly};
   }
 
   [[nodiscard]] RegexNode parse_atom() {
@@ -165,7 +170,7 @@ class RegexParser : public ClassParser {
   }
 
   [[nodiscard]] RegexNode parse_escape() {
-    if (auto set = set_escape()) {
+    if (auto set = set_escape(false)) {
       if (ignore_case_) fold(*set, false);
       return syntax_.set_node(std::move(*set));
     }
@@ -193,7 +198,7 @@ class RegexParser : public ClassParser {
 
   /// \b, or \B, its contrary.
   [[nodiscard]] RegexNode word_boundary(bool boundary) {
-    const CharSet word = word_characters();
+    const CharSet word = word_characters(false);
     const CharSet other = word.complement();
     std::vector<RegexNode> branches;
     for (const bool behind_is_word : {true, false}) {
@@ -278,40 +283,11 @@ class RegexParser : public ClassParser {
   /// Lookahead and lookbehind of one character.
   [[nodiscard]] RegexNode look(bool negated, bool behind) {
     const RegexNode inner = parse_to_parenthesis();
-    const auto one = one_character(inner, behind);
+    const auto one = one_character(inner, syntax_.sets, behind);
     if (!one && !error()) unsupported("looking at more than one character");
     if (!one) return {};
     return syntax_.look_node(negated ? one->set.complement() : one->set, one->edge != negated,
                              behind);
-  }
-
-  /// What the next character (the one before) must be of for `node` to match.
-  struct OneCharacter {
-    CharSet set;
-    bool edge;
-  };
-  [[nodiscard]] std::optional<OneCharacter> one_character(const RegexNode& node,
-                                                          bool behind) const {
-    if (node.kind == Kind::empty) return OneCharacter{CharSet(0, kLastCodePoint), true};
-    if (node.kind == Kind::set) return OneCharacter{syntax_.sets[node.set], false};
-    if (node.kind == Kind::look && node.behind == behind) {
-      return OneCharacter{syntax_.sets[node.set], node.edge};
-    }
-    if (node.kind == Kind::repeat && !behind) {
-      return node.min == 0
-                 ? OneCharacter{CharSet(0, kLastCodePoint), true}
-                 : (node.min == 1 ? one_character(node.children[0], behind) : std::nullopt);
-    }
-    if (node.kind != Kind::choice) return std::nullopt;
-    OneCharacter all{{}, false};
-    for (const RegexNode& child : node.children) {
-      const auto one = one_character(child, behind);
-      if (!one) return std::nullopt;
-      all.set.add(one->set);
-      all.edge = all.edge || one->edge;
-    }
-    all.set.settle();
-    return all;
   }
 
   RegexSyntax syntax_;

@@ -68,7 +68,7 @@ class PatternReader {
   }
 
   /// An escape that stands for a set of characters; `rest()` is behind the backslash.
-  [[nodiscard]] std::optional<CharSet> set_escape() {
+  [[nodiscard]] std::optional<CharSet> set_escape(bool in_class) {
     if (done()) return std::nullopt;
     const char letter = rest()[0];
     std::optional<CharSet> set;
@@ -83,7 +83,7 @@ class PatternReader {
         break;
       case 'w':
       case 'W':
-        set = word_characters();
+        set = word_characters(in_class);
         break;
       case 'h':
       case 'H':
@@ -91,7 +91,7 @@ class PatternReader {
         break;
       case 'p':
       case 'P':
-        return property_escape();
+        return property_escape(in_class);
       default:
         return std::nullopt;
     }
@@ -134,7 +134,7 @@ class PatternReader {
 
  private:
   /// \p{Name}, \p{^Name}, \P{Name}
-  [[nodiscard]] std::optional<CharSet> property_escape() {
+  [[nodiscard]] std::optional<CharSet> property_escape(bool in_class) {
     bool negated = take("P");
     if (!negated) skip(1);
     if (!take("{")) {
@@ -148,7 +148,7 @@ class PatternReader {
       return std::nullopt;
     }
     const std::string_view name = rest().substr(0, length);
-    std::optional<CharSet> set = property_set(name);
+    std::optional<CharSet> set = property_set(name, in_class);
     if (!set) {
       unsupported(concat("the property '", name.substr(0, 40), "'"));
       return std::nullopt;

@@ -28,6 +28,7 @@ struct RegexInstruction {
   bool negated = false;  // ahead, behind: not of the set
   std::size_t set = 0;   // index into RegexSyntax::sets
   std::uint32_t next = 0, other = 0;
+  bool loop = false;  // fork: of a greedy loop, which ends where its body matches the empty text
 };
 
 struct RegexProgram {
@@ -103,6 +104,7 @@ class RegexProgramWriter {
     std::uint32_t start = next;
     if (endless) {
       const std::uint32_t loop = add_fork(node.lazy, 0, next);
+      if (fault_.empty()) program_.code[loop].loop = !node.lazy;
       const std::uint32_t body = emit(child, loop, false);
       if (!fault_.empty()) return next;
       (node.lazy ? program_.code[loop].other : program_.code[loop].next) = body;

@@ -63,9 +63,25 @@ namespace detail {
   return out;
 }
 
-/// What \w matches: letters, marks, numbers, connecting punctuation.
-[[nodiscard]] inline CharSet word_characters() {
-  return set_of_categories(categories("L") | categories("M") | categories("N") | categories("Pc"));
+/// What [\w] matches: letters, marks, decimal digits, letters in numbers and circles, connecting
+/// punctuation. Outside of a class Oniguruma's \w matches ISO 8859-1's six other numbers, too.
+/// @param in_class whether it stands in a class
+[[nodiscard]] inline CharSet word_characters(bool in_class) {
+  CharSet out = set_of_categories(categories("L") | categories("M") | categories("Nd") |
+                                  categories("Nl") | categories("Pc"));
+  for (const CodePointRange range : {CodePointRange{0x24B6, 0x24E9},
+                                     {0x1F130, 0x1F149},
+                                     {0x1F150, 0x1F169},
+                                     {0x1F170, 0x1F189}}) {
+    out.add(range.first, range.last);
+  }
+  if (!in_class) {
+    for (const CodePointRange range : {CodePointRange{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}}) {
+      out.add(range.first, range.last);
+    }
+  }
+  out.settle();
+  return out;
 }
 
 /// Long names of general categories, and LC.
@@ -133,8 +149,9 @@ inline constexpr std::pair<std::string_view, std::string_view> kCategoryLongName
 /// The code points that have a property: a general category or a script by its name (see
 /// kScriptNames), Any, ASCII, White_Space, Word. Case, blanks, hyphens and underscores do not
 /// count.
+/// @param in_class see word_characters()
 /// @return nothing if there is no such property here
-[[nodiscard]] inline std::optional<CharSet> property_set(std::string_view property) {
+[[nodiscard]] inline std::optional<CharSet> property_set(std::string_view property, bool in_class) {
   const std::string name = plain_name(property);
   if (const std::uint64_t bits = categories_named(name); bits != 0) return set_of_categories(bits);
   for (std::size_t i = 0; i < std::size(kScriptNames); ++i) {
@@ -145,7 +162,7 @@ inline constexpr std::pair<std::string_view, std::string_view> kCategoryLongName
   if (name == "any") return CharSet(0, kLastCodePoint);
   if (name == "ascii") return CharSet(0, 0x7F);
   if (name == "whitespace" || name == "space") return white_space();
-  if (name == "word") return word_characters();
+  if (name == "word") return word_characters(in_class);
   return std::nullopt;
 }
 
@@ -154,7 +171,7 @@ inline constexpr std::pair<std::string_view, std::string_view> kCategoryLongName
   if (name == "digit") return set_of_categories(categories("Nd"));
   if (name == "space") return white_space();
   if (name == "cntrl") return set_of_categories(categories("Cc"));
-  if (name == "word") return word_characters();
+  if (name == "word") return word_characters(true);
   if (name == "ascii") return CharSet(0, 0x7F);
   if (name == "xdigit") {
     CharSet out('0', '9');
