@@ -18,7 +18,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import tokenizer_texts as texts
-from referee_driver import Driver, report
+from tokenizer_driver import Driver, report
 
 try:
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers

@@ -110,8 +110,10 @@ class Talk {
     if (reading.from == From::mark) {
       if (auto set = session_.set_state(mark_); !set) return set.error();
     }
-    const auto pieces = encode(reading.pieces);
-    const auto opening = encode(reading.opening);
+    const bool begins_story = !conversation_ && session_.state().tokens() == 0;
+    const auto pieces =
+        mamba2::encode_chat(tokenizer_, reading.pieces, {.add_special = begins_story});
+    const auto opening = mamba2::encode_chat(tokenizer_, reading.opening);
     if (pieces.size() + opening.size() > session_.state().room()) {
       note_full_context();
       return true;
@@ -120,15 +122,6 @@ class Talk {
     if (!read || !*read) return read;
     mark_ = session_.state();
     return read_tokens(opening, false);  // a few words; the mark has moved
-  }
-
-  /// A story is a text like any other, and begins as one.
-  [[nodiscard]] std::vector<mamba2::Token> encode(
-      const std::vector<mamba2::ChatPiece>& pieces) const {
-    if (conversation_ || pieces.empty()) return mamba2::encode_chat(tokenizer_, pieces);
-    const bool is_first = session_.state().tokens() == 0;
-    return tokenizer_.encode(pieces.front().text,
-                             {.add_special = is_first, .special_names = false});
   }
 
   /// False: interrupted, which only may be where it can be taken back.
@@ -195,7 +188,7 @@ class Talk {
   /// back to the mark, and on from there.
   [[nodiscard]] mamba2::Result<void> read_instead(std::vector<mamba2::ChatPiece> pieces) {
     if (auto set = session_.set_state(mark_); !set) return set;
-    const std::vector<mamba2::Token> tokens = encode(pieces);
+    const std::vector<mamba2::Token> tokens = mamba2::encode_chat(tokenizer_, pieces);
     if (tokens.empty()) return {};
     const auto logits = session_.prefill(tokens);
     return logits ? mamba2::Result<void>() : logits.error();

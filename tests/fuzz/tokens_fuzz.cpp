@@ -22,11 +22,21 @@ void expect(bool condition) {
   if (!condition) __builtin_trap();
 }
 
-/// Bit 0: NFC, bit 1: the text is not cut into words.
+/// Bit 0: NFC, bit 1: the text is not cut into words, bit 2: it is by
+/// another expression than GPT-2's.
 Tokenizer make_tokenizer(std::size_t mode) {
   tiny::Json json = tiny::tokenizer();
   if (mode & 1U) json["normalizer"] = {{"type", "NFC"}};
-  if (mode & 2U) json["pre_tokenizer"]["use_regex"] = false;
+  if (mode & 6U) json["pre_tokenizer"]["use_regex"] = false;
+  if (mode & 4U) {
+    const tiny::Json split = {
+        {"type", "Split"},
+        {"pattern",
+         {{"Regex", "\\p{Lu}?\\p{Ll}*|\\p{N}{1,3}| ?[^\\s\\p{L}]+[\\r\\n]*|\\s+(?!\\S)"}}},
+        {"behavior", mode & 2U ? "MergedWithNext" : "Contiguous"}};
+    json["pre_tokenizer"] = {{"type", "Sequence"},
+                             {"pretokenizers", {split, json["pre_tokenizer"]}}};
+  }
   return Tokenizer::from_json(json.dump()).value();
 }
 
@@ -70,11 +80,12 @@ void check_ids(const Tokenizer& tokenizer, std::string_view bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::array<Tokenizer, 4> tokenizers = {make_tokenizer(0), make_tokenizer(1),
-                                                      make_tokenizer(2), make_tokenizer(3)};
+  static const std::array<Tokenizer, 6> tokenizers = {make_tokenizer(0), make_tokenizer(1),
+                                                      make_tokenizer(2), make_tokenizer(3),
+                                                      make_tokenizer(4), make_tokenizer(7)};
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   for (std::size_t mode = 0; mode < tokenizers.size(); ++mode) {
-    check_text(tokenizers[mode], (mode & 1U) != 0, bytes);
+    check_text(tokenizers[mode], mode % 2 == 1, bytes);
   }
   check_ids(tokenizers[0], bytes);
   return 0;

@@ -21,7 +21,7 @@ for type in q8_0 q4_0; do
   expect 0 . generate "$type.gguf" "${greedy[@]:2}"
 done
 convert 0 '^again.gguf: Q8_0, .*, no tokenizer' q8_0.gguf again.gguf --no-tokenizer
-expect 1 'tokenizer.ggml.model must be "gpt2", found "none"' generate again.gguf text
+expect 1 'tokenizer.ggml.model must be "gpt2" or "llama", found "none"' generate again.gguf text
 [ ${#emulator[@]} -gt 0 ] ||
   convert 0 '^random.gguf: Q8_0, 137.* no tokenizer' --random mamba2-130m random.gguf -t q8_0
 convert 2 'q8_0 needs an OUT that ends in .gguf' "$model" other --type q8_0

@@ -109,13 +109,15 @@ class ChatTemplate {
 };
 
 /// The tokens of pieces. Here, and only here, texts of a conversation become tokens: names of
-/// special tokens count where the template has them. What a tokenizer adds to a text by itself is
-/// not added, as templates have it.
+/// special tokens count where the template has them, and nothing is added to what it writes, unless
+/// `options` say so.
 [[nodiscard]] inline std::vector<Token> encode_chat(const Tokenizer& tokenizer,
-                                                    std::span<const ChatPiece> pieces) {
+                                                    std::span<const ChatPiece> pieces,
+                                                    EncodeOptions options = {
+                                                        .add_special = false}) {
   std::vector<TextPart> parts;
   for (const ChatPiece& piece : pieces) parts.push_back({piece.text, piece.is_token});
-  return tokenizer.encode(parts, {.add_special = false});
+  return tokenizer.encode(parts, options);
 }
 
 inline Result<ChatTemplate> ChatTemplate::recognise(std::string_view jinja,
