@@ -2,6 +2,7 @@
 // Parses regular expressions as Oniguruma writes them.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
