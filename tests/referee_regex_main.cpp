@@ -18,7 +18,7 @@
 
 namespace {
 
-using mamba2::detail::append_normalized;
+using mamba2::detail::NormalizationWriter;
 using mamba2::detail::NormalizationForm;
 using mamba2::detail::Regex;
 using mamba2::detail::RegexMatches;
@@ -84,16 +84,16 @@ int main() {
         mamba2::detail::append_lower(rest, answer);
         break;
       case 'C':
-        append_normalized(NormalizationForm::nfc, rest, answer);
+        nfc.append(rest, answer);
         break;
       case 'D':
-        append_normalized(NormalizationForm::nfd, rest, answer);
+        nfd.append(rest, answer);
         break;
       case 'c':
-        append_normalized(NormalizationForm::nfkc, rest, answer);
+        nfkc.append(rest, answer);
         break;
       case 'd':
-        append_normalized(NormalizationForm::nfkd, rest, answer);
+        nfkd.append(rest, answer);
         break;
       default:
         return 1;

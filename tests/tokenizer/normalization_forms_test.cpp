@@ -13,7 +13,7 @@ using Form = NormalizationForm;
 
 std::string form_of(Form form, std::string_view text) {
   std::string out;
-  append_normalized(form, text, out);
+  NormalizationWriter(form).append(text, out);
   return out;
 }
 

@@ -139,12 +139,22 @@ class RegexAlphabet {
   /// The table by code point: blocks of 64, each kind of which is there once.
   void fill(const std::vector<char32_t>& borders, const std::vector<std::uint8_t>& symbols) {
     std::map<Block, std::uint16_t> known;
-    Block block{};
     std::size_t stretch = 0;
-    for (char32_t c = 0; c <= kLastCodePoint; ++c) {
-      if (stretch + 1 < borders.size() && borders[stretch + 1] == c) ++stretch;
-      block[c % kBlock] = symbols[stretch];
-      if (c % kBlock != kBlock - 1) continue;
+    std::size_t around = borders.size();  // the stretch that the block before lies in, if one
+    for (char32_t first = 0; first <= kLastCodePoint; first += char32_t{kBlock}) {
+      const bool ends = stretch + 1 < borders.size() && borders[stretch + 1] < first + kBlock;
+      if (around == stretch && !ends) {
+        block_of_.push_back(block_of_.back());
+        continue;
+      }
+      Block block{};
+      around = borders.size();
+      for (char32_t i = 0; i < kBlock; ++i) {
+        if (stretch + 1 < borders.size() && borders[stretch + 1] == first + i) ++stretch;
+        if (i == 0) around = stretch;
+        block[i] = symbols[stretch];
+      }
+      if (around != stretch) around = borders.size();
       const auto [entry, is_new] =
           known.try_emplace(block, static_cast<std::uint16_t>(known.size()));
       if (is_new) blocks_.insert(blocks_.end(), block.begin(), block.end());

@@ -2,6 +2,7 @@
 // Parses regular expressions as Oniguruma writes them.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -250,8 +251,7 @@ class RegexParser : public ClassParser {
     return node;
   }
 
-  /// (?im-im) or (?im-im:...): the former holds to the end of the group around it, alternatives
-  /// included.
+  /// (?im-im), which holds for all that follows in the group around it, or (?im-im:...).
   [[nodiscard]] RegexNode options() {
     const bool ignore_case = ignore_case_;
     const bool dot_all = dot_all_;

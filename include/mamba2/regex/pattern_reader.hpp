@@ -2,6 +2,7 @@
 // Reads a pattern character by character, and escapes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>

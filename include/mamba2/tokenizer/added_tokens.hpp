@@ -50,6 +50,7 @@ class AddedTokens {
       while (i < entries_.size() && byte_at(entries_[i], 0) == byte) ++i;
     }
     begin_[256] = i;
+    if (std::ranges::any_of(entries_, &Entry::single_word)) words_ = word_chars();
   }
 
   /// A text that occurs more than once among the entries, nullptr if there is none.
@@ -93,9 +94,9 @@ class AddedTokens {
   }
 
  private:
-  [[nodiscard]] static bool within_word(std::string_view text, std::size_t begin, std::size_t end) {
-    return (begin > 0 && is_word_char(last_code_point(text.substr(0, begin)))) ||
-           (end < text.size() && is_word_char(first_code_point(text.substr(end)).value));
+  [[nodiscard]] bool within_word(std::string_view text, std::size_t begin, std::size_t end) const {
+    return (begin > 0 && words_.contains(last_code_point(text.substr(0, begin)))) ||
+           (end < text.size() && words_.contains(first_code_point(text.substr(end)).value));
   }
 
   [[nodiscard]] static std::size_t byte_at(const Entry& entry, std::size_t i) noexcept {
@@ -121,6 +122,7 @@ class AddedTokens {
   }
 
   std::vector<Entry> entries_;          // sorted by the bytes of their texts
+  CharSet words_;  // what words consist of, where an entry asks for it
   std::array<std::size_t, 257> begin_;  // entries that start with byte b: begin_[b]..begin_[b + 1]
 };
 

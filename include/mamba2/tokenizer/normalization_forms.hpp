@@ -21,12 +21,23 @@ namespace detail {
 
 enum class NormalizationForm { nfc, nfd, nfkc, nfkd };
 
-/// The compatibility decompositions, as deep as they go. Made when first asked for.
+/// The compatibility decompositions, as deep as they go; none before it is filled.
 class CompatibilityTable {
  public:
-  [[nodiscard]] static const CompatibilityTable& instance() {
-    static const CompatibilityTable kTable;
-    return kTable;
+  void fill() {
+    for (const CasePair pair : case_pairs(kCompatibilityRuns)) {
+      begin(pair.from, 1);
+      parts_ += pair.to;
+    }
+    char32_t c = 0;
+    for (PackedReader reader(kCompatibilityTexts); !reader.done();) {
+      c += reader.number();
+      const std::uint32_t size = reader.number();
+      begin(c, size);
+      for (std::uint32_t i = 0; i < size; ++i) parts_ += static_cast<char32_t>(reader.number());
+    }
+    std::sort(entries_.begin(), entries_.end(),
+              [](const Entry& a, const Entry& b) { return a.from < b.from; });
   }
 
   /// What `c` decomposes to; empty if to nothing but itself, or canonically.
@@ -44,22 +55,6 @@ class CompatibilityTable {
     std::uint16_t begin, size;  // in parts_
   };
 
-  CompatibilityTable() {
-    for (const CasePair pair : case_pairs(kCompatibilityRuns)) {
-      begin(pair.from, 1);
-      parts_ += pair.to;
-    }
-    char32_t c = 0;
-    for (PackedReader reader(kCompatibilityTexts); !reader.done();) {
-      c += reader.number();
-      const std::uint32_t size = reader.number();
-      begin(c, size);
-      for (std::uint32_t i = 0; i < size; ++i) parts_ += static_cast<char32_t>(reader.number());
-    }
-    std::sort(entries_.begin(), entries_.end(),
-              [](const Entry& a, const Entry& b) { return a.from < b.from; });
-  }
-
   void begin(char32_t from, std::uint32_t size) {
     entries_.push_back(
         {from, static_cast<std::uint16_t>(parts_.size()), static_cast<std::uint16_t>(size)});
@@ -69,9 +64,10 @@ class CompatibilityTable {
   std::u32string parts_;
 };
 
-/// Appends NFD (NFKD if `compatible`) of `text`.
+/// Appends NFD of `text`, or NFKD with a table that is filled.
 /// @param text valid UTF-8
-inline void append_decomposed_text(std::string_view text, bool compatible, std::string& out) {
+inline void append_decomposed_text(std::string_view text, const CompatibilityTable& table,
+                                   std::string& out) {
   std::vector<CombiningChar> chars, pending;  // pending: from a starter to the next
   const auto flush = [&] {
     order_marks(pending);
@@ -89,8 +85,7 @@ inline void append_decomposed_text(std::string_view text, bool compatible, std::
     chars.clear();
     append_decomposed(c.value, chars);
     for (const CombiningChar& part : chars) {
-      const auto deeper =
-          compatible ? CompatibilityTable::instance().of(part.value) : std::u32string_view();
+      const std::u32string_view deeper = table.of(part.value);
       for (const char32_t x : deeper.empty() ? std::u32string_view(&part.value, 1) : deeper) {
         const unsigned combining = combining_class(x);
         if (combining == 0) flush();
@@ -101,23 +96,35 @@ inline void append_decomposed_text(std::string_view text, bool compatible, std::
   flush();
 }
 
-/// Appends a normalization form of `text`.
-/// @param text valid UTF-8
-inline void append_normalized(NormalizationForm form, std::string_view text, std::string& out) {
-  switch (form) {
-    case NormalizationForm::nfc:
-      return append_nfc(text, out);
-    case NormalizationForm::nfd:
-      return append_decomposed_text(text, false, out);
-    case NormalizationForm::nfkd:
-      return append_decomposed_text(text, true, out);
-    case NormalizationForm::nfkc:
-      break;
+/// Brings texts into one of the forms.
+class NormalizationWriter {
+ public:
+  explicit NormalizationWriter(NormalizationForm form = NormalizationForm::nfc) : form_(form) {
+    using Form = NormalizationForm;
+    if (form == Form::nfkc || form == Form::nfkd) table_.fill();
   }
-  std::string decomposed;
-  append_decomposed_text(text, true, decomposed);
-  append_nfc(decomposed, out);
-}
+
+  /// Appends the form of `text`.
+  /// @param text valid UTF-8
+  void append(std::string_view text, std::string& out) const {
+    switch (form_) {
+      case NormalizationForm::nfc:
+        return append_nfc(text, out);
+      case NormalizationForm::nfd:
+      case NormalizationForm::nfkd:
+        return append_decomposed_text(text, table_, out);
+      case NormalizationForm::nfkc:
+        break;
+    }
+    std::string decomposed;
+    append_decomposed_text(text, table_, decomposed);
+    append_nfc(decomposed, out);
+  }
+
+ private:
+  NormalizationForm form_;
+  CompatibilityTable table_;
+};
 
 }  // namespace detail
 }  // namespace MAMBA2_ISA

@@ -11,6 +11,7 @@
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/tokenizer/matcher.hpp"
+#include "mamba2/tokenizer/normalization_forms.hpp"
 #include "mamba2/tokenizer/normalize.hpp"
 #include "mamba2/tokenizer/steps.hpp"
 #include "mamba2/tokenizer/unicode.hpp"
@@ -57,16 +58,12 @@ class Normalizer {
     for (const NormalizerStep& step : steps) {
       Matcher matcher;
       using Kind = NormalizerStep::Kind;
-      if (step.kind == Kind::nfd || step.kind == Kind::nfkc || step.kind == Kind::nfkd) {
-        return Error{ErrorCode::unsupported,
-                     concat(name, ": normalizer must be none of NFD, NFKC, NFKD, found one")};
-      }
       if (step.kind == Kind::replace) {
         auto made = Matcher::create(step.pattern, name, "normalizer.pattern");
         if (!made) return std::move(made).error();
         matcher = *std::move(made);
       }
-      normalizer.steps_.push_back({step, std::move(matcher)});
+      normalizer.steps_.push_back({step, std::move(matcher), NormalizationWriter(form_of(step))});
     }
     return normalizer;
   }
@@ -92,7 +89,21 @@ class Normalizer {
   struct Step {
     NormalizerStep rule;
     Matcher matcher;
+    NormalizationWriter form;
   };
+
+  [[nodiscard]] static NormalizationForm form_of(const NormalizerStep& step) {
+    switch (step.kind) {
+      case NormalizerStep::Kind::nfd:
+        return NormalizationForm::nfd;
+      case NormalizerStep::Kind::nfkc:
+        return NormalizationForm::nfkc;
+      case NormalizerStep::Kind::nfkd:
+        return NormalizationForm::nfkd;
+      default:
+        return NormalizationForm::nfc;
+    }
+  }
 
   /// Appends the changed text; or narrows `text`, or leaves it as it is, and returns false.
   static bool transform(const Step& step, std::string_view& text, std::string& out,
@@ -102,12 +113,13 @@ class Normalizer {
     switch (rule.kind) {
       case Kind::nfc:
         if (find_nfc_join(text) == text.size()) return false;
-        append_nfc(text, out);
+        step.form.append(text, out);
         return true;
       case Kind::nfd:
       case Kind::nfkc:
       case Kind::nfkd:
-        return false;
+        step.form.append(text, out);
+        return true;
       case Kind::lowercase:
         append_lower(text, out);
         return true;

@@ -27,11 +27,6 @@ inline constexpr const char* kWordClass =
   return out;
 }
 
-[[nodiscard]] inline bool is_word_char(char32_t c) {
-  static const CharSet words = word_chars();
-  return words.contains(c);
-}
-
 }  // namespace detail
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

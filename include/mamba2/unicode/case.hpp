@@ -40,47 +40,53 @@ struct CasePair {
   return out;
 }
 
+/// What a table such as kFoldRuns maps a character to; itself where it is not there.
+[[nodiscard]] inline char32_t mapped_by(const char* table, char32_t c) {
+  char32_t first = 0;
+  for (PackedReader reader(table); !reader.done();) {
+    first += reader.number();
+    const std::uint32_t count_and_step = reader.number();
+    const std::int32_t distance = reader.signed_number();
+    if (c < first) break;
+    const char32_t step = count_and_step % 2 + 1;
+    const char32_t last = first + count_and_step / 2 * step;
+    if (c <= last && (c - first) % step == 0) return c + static_cast<char32_t>(distance);
+  }
+  return c;
+}
+
 /// A character that folds to several ones; unused ones at the end are 0.
 struct FullFold {
   char32_t from;
   std::array<char32_t, 3> to;
 };
 
-[[nodiscard]] inline const std::vector<FullFold>& full_folds() {
-  static const std::vector<FullFold> kFolds = [] {
-    std::vector<FullFold> out;
-    char32_t c = 0;
-    for (PackedReader reader(kFullFolds); !reader.done();) {
-      c += reader.number();
-      FullFold fold{c, {}};
-      const std::uint32_t count = reader.number();
-      for (std::uint32_t i = 0; i < count; ++i) fold.to[i] = reader.number();
-      out.push_back(fold);
-    }
-    return out;
-  }();
-  return kFolds;
+[[nodiscard]] inline std::vector<FullFold> full_folds() {
+  std::vector<FullFold> out;
+  char32_t c = 0;
+  for (PackedReader reader(kFullFolds); !reader.done();) {
+    c += reader.number();
+    FullFold fold{c, {}};
+    const std::uint32_t count = reader.number();
+    for (std::uint32_t i = 0; i < count; ++i) fold.to[i] = reader.number();
+    out.push_back(fold);
+  }
+  return out;
 }
 
 /// Simple case folding (Unicode chapter 5.18).
-[[nodiscard]] inline char32_t simple_fold(char32_t c) {
-  static const std::vector<CasePair> kPairs = case_pairs(kFoldRuns);
-  const auto found =
-      std::lower_bound(kPairs.begin(), kPairs.end(), c,
-                       [](const CasePair& pair, char32_t key) { return pair.from < key; });
-  return found != kPairs.end() && found->from == c ? found->to : c;
-}
+[[nodiscard]] inline char32_t simple_fold(char32_t c) { return mapped_by(kFoldRuns, c); }
 
 /// Adds to a set all that differ from a member in case only, as simple case folding has it.
 inline void add_other_cases(CharSet& set) {
-  static const std::vector<CasePair> kPairs = case_pairs(kFoldRuns);
+  const std::vector<CasePair> pairs = case_pairs(kFoldRuns);
   CharSet more;
-  for (const CasePair pair : kPairs) {
+  for (const CasePair pair : pairs) {
     if (set.contains(pair.from)) more.add(pair.to, pair.to);
   }
   set.add(more);
   set.settle();  // what members fold to is in it: now all that folds to that
-  for (const CasePair pair : kPairs) {
+  for (const CasePair pair : pairs) {
     if (set.contains(pair.to)) more.add(pair.from, pair.from);
   }
   set.add(more);
@@ -90,7 +96,6 @@ inline void add_other_cases(CharSet& set) {
 /// Appends the lower case of `text`, each character for itself: a sigma at a word's end is as any.
 /// @param text valid UTF-8
 inline void append_lower(std::string_view text, std::string& out) {
-  static const std::vector<CasePair> kPairs = case_pairs(kLowerRuns);
   constexpr char32_t kCapitalIWithDot = 0x130;
   for (std::size_t i = 0; i < text.size();) {
     const unsigned char byte = static_cast<unsigned char>(text[i]);
@@ -104,11 +109,7 @@ inline void append_lower(std::string_view text, std::string& out) {
     if (c.value == kCapitalIWithDot) {
       out += "i\u0307";
     } else {
-      const auto found =
-          std::lower_bound(kPairs.begin(), kPairs.end(), c.value,
-                           [](const CasePair& pair, char32_t key) { return pair.from < key; });
-      const bool changes = found != kPairs.end() && found->from == c.value;
-      append_code_point(changes ? found->to : c.value, out);
+      append_code_point(mapped_by(kLowerRuns, c.value), out);
     }
     i += c.length;
   }
