@@ -59,6 +59,10 @@ std::vector<std::uint32_t> piece_ends(const Regex& regex, std::string_view text)
 }  // namespace
 
 int main() {
+  const NormalizationWriter nfc(NormalizationForm::nfc);
+  const NormalizationWriter nfd(NormalizationForm::nfd);
+  const NormalizationWriter nfkc(NormalizationForm::nfkc);
+  const NormalizationWriter nfkd(NormalizationForm::nfkd);
   std::optional<Regex> regex;
   while (const auto record = read_record()) {
     const std::string_view rest = std::string_view(*record).substr(1);

@@ -12,8 +12,11 @@ using namespace mamba2::detail;
 using Form = NormalizationForm;
 
 std::string form_of(Form form, std::string_view text) {
+  static const NormalizationWriter kWriters[] = {
+      NormalizationWriter(Form::nfc), NormalizationWriter(Form::nfd),
+      NormalizationWriter(Form::nfkc), NormalizationWriter(Form::nfkd)};
   std::string out;
-  NormalizationWriter(form).append(text, out);
+  kWriters[static_cast<int>(form)].append(text, out);
   return out;
 }
 
