@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "mamba2/core/executor.hpp"
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/io/config_json.hpp"
+#include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_export.hpp"
 #include "mamba2/io/transformers_export.hpp"
 #include "tests/hybrid_models.hpp"
@@ -156,6 +158,41 @@ TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of t
   }
 }
 
+TEST_CASE("hybrid convert: models with attention alone are granite, in GGUF") {
+  for (const char* position : {"nope", "rope"}) {
+    CAPTURE(position);
+    nlohmann::json json = reference::random_hybrid_config(reference::Writer::granite, 5);
+    for (auto& type : json["layer_types"]) type = "attention";
+    json["position_embedding_type"] = position;
+    json["hidden_size"] = 48;  // as llama.cpp has it, a head of 12 channels
+    json["num_attention_heads"] = 4;
+    json["num_key_value_heads"] = 2;
+    json.erase("head_dim");
+    const reference::Hybrid hybrid = reference::random_hybrid(json, 5);
+    const reference::Checkpoint files = reference::write_hybrid(json, hybrid);
+    HybridModel model{files.config_json, files.safetensors, {}, {}};
+    model.tokens = reference::Random(6).tokens(30, hybrid.vocab_size);
+    const auto expected = reference::forward(hybrid, model.tokens);
+    const mamba2_tests::TempDir dir;
+    dir.write("config.json", files.config_json);
+    dir.write("model.safetensors", files.safetensors);
+
+    const auto source = convert::ModelSource::open(dir.path()).value();
+    mamba2::check_gguf_export(source.config()).value();
+    mamba2::check_transformers_export(source.config()).value();
+    const auto file = dir.write("model.gguf", gguf_of(source, DType::F32));
+    const auto gguf = convert::ModelSource::open(file).value();
+    const auto bytes = gguf_of(source, DType::F32);
+    const auto parsed = mamba2::Gguf::parse(bytes, "file").value();
+    CHECK(parsed.metadata().find("general.architecture")->text() == "granite");
+    CHECK(parsed.metadata().find("granite.attention.head_count_kv")->integer() == 2);
+    CHECK(parsed.metadata().find("granite.ssm.inner_size") == nullptr);
+    CHECK(tests::deviation(logits_of(*gguf.checkpoint(), model), expected) < 1e-5);
+    const Bytes weights = folder_of(gguf, DType::F32);
+    CHECK(tests::deviation(logits_of(open_folder(gguf.config(), weights), model), expected) < 1e-5);
+  }
+}
+
 TEST_CASE("hybrid convert: rows are put in order, whatever a row holds") {
   ExportedTensor tensor{"t", "a", {8, 3}, DType::F32, mamba2::Role::matrix};
   tensor.head_rows = 4;
@@ -195,13 +232,10 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
   const auto as_it_is = [](Config&) {};
   gguf("attention.rotary_emb_dim", as_it_is, "bamba");
   gguf("bias", as_it_is, "granite_rope");
-  const auto all_attend = [](Config& c) { c.pattern = "*-*-*-*-"; };
   const auto without_mlp = [](Config& c) {
     c.pattern = "MM*M";
     c.n_layer = 4;
   };
-  gguf("the layers", all_attend);
-  folder("the layers", all_attend);
   gguf("the layers", without_mlp);
   folder("the layers", without_mlp);
   gguf("the layers", [](Config& c) { c.pattern = "M-M-M-M-"; });

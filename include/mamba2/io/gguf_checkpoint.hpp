@@ -53,6 +53,11 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
   return concat("tokenizer.ggml.", name, "_token_id");
 }
 
+/// Whether an architecture is one of Granite's.
+[[nodiscard]] inline bool is_gguf_granite(std::optional<std::string_view> architecture) noexcept {
+  return architecture == kGgufGranite || architecture == kGgufGraniteDense;
+}
+
 /// The name in GGUF of a tensor with this canonical name; empty if GGUF has none.
 [[nodiscard]] inline std::string gguf_name(const Config& config, std::string_view canonical) {
   constexpr std::string_view kLayers = "layers.";
@@ -75,7 +80,7 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
 inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
   detail::GgufFields fields(metadata);
   const GgufValue* architecture = fields.find("general.architecture");
-  if (architecture == nullptr || architecture->text() != detail::kGgufGranite) {
+  if (architecture == nullptr || !detail::is_gguf_granite(architecture->text())) {
     fields.require_text("general.architecture", detail::kGgufMamba2);
   }
   for (const std::string_view key : {"mamba2.feed_forward_length", "mamba2.attention.head_count"}) {
@@ -95,9 +100,10 @@ inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
 inline Result<Config> gguf_config(const Gguf& gguf, std::vector<std::string>* notes) {
   detail::GgufFields fields(gguf.metadata());
   const GgufValue* architecture = fields.find("general.architecture");
-  const bool is_granite = architecture != nullptr && architecture->text() == detail::kGgufGranite;
-  Config config =
-      is_granite ? detail::read_gguf_granite(fields, gguf) : detail::read_gguf_mamba2(fields);
+  const auto arch = architecture == nullptr ? std::nullopt : architecture->text();
+  Config config = detail::is_gguf_granite(arch)
+                      ? detail::read_gguf_granite(fields, std::string(*arch), gguf)
+                      : detail::read_gguf_mamba2(fields);
   config.tie_embeddings = gguf.find(detail::kGgufHead) == nullptr;
   if (fields.error()) return *fields.error();
 

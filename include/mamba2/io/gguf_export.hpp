@@ -116,6 +116,11 @@ inline void set_gguf_ssm(const GgufKeys& keys, const Config& c) {
   keys.set("ssm.group_count", c.ngroups);
 }
 
+[[nodiscard]] inline std::string_view gguf_architecture(const Config& c) noexcept {
+  if (!c.is_hybrid()) return kGgufMamba2;
+  return c.has(LayerKind::mamba2) ? kGgufGranite : kGgufGraniteDense;
+}
+
 /// What a hybrid has besides.
 inline void set_gguf_hybrid(const GgufKeys& keys, const Config& c) {
   const AttentionConfig& a = c.attention;
@@ -129,7 +134,11 @@ inline void set_gguf_hybrid(const GgufKeys& keys, const Config& c) {
   keys.set("expert_count", 0);
   keys.set("expert_used_count", 0);
   keys.set("attention.head_count", a.num_heads);
-  keys.writer.set_integers(keys.key("attention.head_count_kv"), kv_heads);
+  if (c.has(LayerKind::mamba2)) {
+    keys.writer.set_integers(keys.key("attention.head_count_kv"), kv_heads);
+  } else {
+    keys.set("attention.head_count_kv", a.num_heads_kv);
+  }
   keys.set_number("attention.scale", a.softmax_scale);
   keys.set_number("embedding_scale", c.embedding_multiplier);
   keys.set_number("residual_scale", c.residual_multiplier);
@@ -159,8 +168,8 @@ inline void check_gguf_hybrid(ExportCheck& check, const Config& c) {
   check.require_pairs(c);
   check.require("the layers", c.has(LayerKind::attention), "some with attention",
                 in_quotes(c.pattern));
-  check.require("d_inner", c.d_inner == 2 * c.d_model, concat("2 * d_model ", 2 * c.d_model),
-                c.d_inner);
+  const bool fits = !c.has(LayerKind::mamba2) || c.d_inner == 2 * c.d_model;
+  check.require("d_inner", fits, concat("2 * d_model ", 2 * c.d_model), c.d_inner);
   check.require("attention.head_dim", a.q_dim() == c.d_model,
                 concat("d_model / num_heads ", c.d_model, "/", a.num_heads), a.head_dim);
   check.require("attention.rotary_emb_dim", a.rotary_emb_dim == 0 || a.rotary_emb_dim == a.head_dim,
@@ -189,7 +198,7 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
   constexpr std::uint32_t kQuantizationVersion = 2;
   constexpr std::string_view kTokenizer = "tokenizer.ggml.model";
   constexpr std::size_t kAnyContext = std::size_t{1} << 20;
-  const detail::GgufKeys keys{writer, c.is_hybrid() ? detail::kGgufGranite : detail::kGgufMamba2};
+  const detail::GgufKeys keys{writer, detail::gguf_architecture(c)};
   writer.set_text("general.architecture", keys.arch);
   writer.set_text("general.type", "model");
   writer.set_integer("general.file_type", detail::gguf_file_type(matrices));
@@ -202,7 +211,7 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
   keys.set("embedding_length", c.d_model);
   keys.set("block_count", c.is_hybrid() ? c.n_layer / 2 : c.n_layer);
   keys.set_number("attention.layer_norm_rms_epsilon", c.norm_eps);
-  detail::set_gguf_ssm(keys, c);
+  if (c.has(LayerKind::mamba2)) detail::set_gguf_ssm(keys, c);
   if (c.is_hybrid()) {
     detail::set_gguf_hybrid(keys, c);
   } else {

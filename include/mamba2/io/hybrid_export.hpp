@@ -40,8 +40,8 @@ namespace detail {
 inline void check_hybrid_export(ExportCheck& check, const Config& c) {
   const AttentionConfig& a = c.attention;
   check.require_pairs(c);
-  check.require("d_inner", c.d_inner % c.d_model == 0, concat("a multiple of d_model ", c.d_model),
-                c.d_inner);
+  const bool fits = !c.has(LayerKind::mamba2) || c.d_inner % c.d_model == 0;
+  check.require("d_inner", fits, concat("a multiple of d_model ", c.d_model), c.d_inner);
   check.require_flag("attention.out_proj_bias", a.qkv_proj_bias, a.out_proj_bias);
   if (!becomes_bamba(c)) {
     check.require("attention.rotary_emb_dim",
@@ -77,6 +77,7 @@ inline void write_attention_keys(JsonWriter& json, const Config& c) {
 }
 
 inline void write_mamba_keys(JsonWriter& json, const Config& c) {
+  if (!c.has(LayerKind::mamba2)) return json.member("mamba_n_heads", 1);  // which divides all sizes
   json.member("mamba_chunk_size", 256);
   json.member("mamba_conv_bias", c.conv_bias);
   json.member("mamba_d_conv", c.d_conv);

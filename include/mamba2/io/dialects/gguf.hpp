@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mamba-2 and its hybrids as llama.cpp's converter writes them: architectures mamba2 and
-// granitehybrid (Granite 4.0-H without experts, and Bamba).
+// Mamba-2 and its hybrids as llama.cpp's converter writes them: architectures mamba2, granitehybrid
+// (Granite 4.0-H without experts, and Bamba) and granite (Granite with attention in all layers).
 #pragma once
 
 #include <array>
@@ -22,6 +22,7 @@ namespace detail {
 
 inline constexpr std::string_view kGgufMamba2 = "mamba2";
 inline constexpr std::string_view kGgufGranite = "granitehybrid";
+inline constexpr std::string_view kGgufGraniteDense = "granite";
 
 inline constexpr std::string_view kGgufEmbedding = "token_embd.weight";
 inline constexpr std::string_view kGgufHead = "output.weight";
@@ -80,11 +81,15 @@ inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& c
 }
 
 /// The heads of keys and values of each of so many layers, 0 for a Mamba-2 layer; all are the same
-/// otherwise. Answers the number, and which attend.
-[[nodiscard]] inline std::size_t read_gguf_kv_heads(GgufFields& fields, std::size_t layers,
+/// otherwise, and one number is that of all. Answers the number, and which attend.
+[[nodiscard]] inline std::size_t read_gguf_kv_heads(GgufFields& fields, const std::string& key,
+                                                    std::size_t layers,
                                                     std::vector<bool>& attends) {
-  const std::string key = concat(kGgufGranite, ".attention.head_count_kv");
   const GgufValue* list = fields.find(key);
+  if (list != nullptr && !list->is_array && key.starts_with(concat(kGgufGraniteDense, "."))) {
+    attends.assign(layers, true);
+    return fields.integer(key);
+  }
   const bool is_list = list != nullptr && list->is_array && list->count == layers &&
                        (list->type == GgufType::int32 || list->type == GgufType::uint32);
   if (!is_list) {
@@ -104,9 +109,8 @@ inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& c
   return std::max<std::size_t>(1, heads);
 }
 
-/// The attention of a granitehybrid model. biased: whether it has biases.
-inline void read_gguf_attention(GgufFields& fields, Config& config) {
-  const std::string arch(kGgufGranite);
+/// The attention of a Granite model.
+inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Config& config) {
   AttentionConfig& a = config.attention;
   a.num_heads = fields.integer(arch + ".attention.head_count");
   a.head_dim = std::max<std::size_t>(1, config.d_model / a.num_heads);
@@ -123,9 +127,9 @@ inline void read_gguf_attention(GgufFields& fields, Config& config) {
   }
 }
 
-/// A Granite 4.0-H without experts, or a Bamba. What no key says is seen by the tensors.
-[[nodiscard]] inline Config read_gguf_granite(GgufFields& fields, const Gguf& gguf) {
-  const std::string arch(kGgufGranite);
+/// A Granite without experts, or a Bamba. What no key says is seen by the tensors.
+[[nodiscard]] inline Config read_gguf_granite(GgufFields& fields, const std::string& arch,
+                                              const Gguf& gguf) {
   Config config;
   config.d_model = fields.integer(arch + ".embedding_length");
   const std::size_t layers = fields.integer(arch + ".block_count");
@@ -139,7 +143,8 @@ inline void read_gguf_attention(GgufFields& fields, Config& config) {
                   fields.found(arch + ".expert_count"), ErrorCode::unsupported);
   }
   std::vector<bool> attends(layers, false);
-  const std::size_t kv_heads = read_gguf_kv_heads(fields, layers, attends);
+  const std::size_t kv_heads =
+      read_gguf_kv_heads(fields, arch + ".attention.head_count_kv", layers, attends);
   for (const bool attention : attends) config.pattern += attention ? "*-" : "M-";
   config.n_layer = config.pattern.size();
   config.embedding_multiplier = gguf_factor(fields, arch + ".embedding_scale");
@@ -165,7 +170,7 @@ inline void read_gguf_attention(GgufFields& fields, Config& config) {
       config.bias = rows_of(block + "ssm_in.bias") > 0;
     }
   }
-  if (config.has(LayerKind::attention)) read_gguf_attention(fields, config);
+  if (config.has(LayerKind::attention)) read_gguf_attention(fields, arch, config);
   if (config.has(LayerKind::mamba2)) read_gguf_ssm(fields, arch, config);
   return config;
 }
