@@ -6,9 +6,10 @@
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <mamba2/chat.hpp>
 #include <mamba2/mamba2.hpp>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -17,17 +18,17 @@
 #include "../tools/cli.hpp"
 #include "../tools/keep_state.hpp"
 #include "../tools/sampling.hpp"
+#include "../tools/talk.hpp"
 #include "../tools/weights.hpp"
 
 namespace {
 
-/// A conversation with a model whose own form is not known.
-constexpr const char* kUsualFormat = "User: {user}\\nAssistant:{assistant}\\n";
-
 struct Arguments {
   std::string model;
   std::string system;
-  std::string format;  ///< empty: not given
+  std::string format;    ///< empty: not given
+  std::string thinking;  ///< empty: not given
+  std::string tools;
   std::string state;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
@@ -37,19 +38,17 @@ struct Arguments {
   cli::SamplingOptions sampling;
 };
 
-volatile std::sig_atomic_t interrupted = 0;
-
 /// The next Ctrl-C sets `interrupted`, and the one after that ends the program; or the next one
 /// does.
 void catch_interrupt(bool once) {
   struct sigaction action {};
   if (once) {
-    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_handler = [](int) { cli::interrupted = 1; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
   } else {
     action.sa_handler = SIG_DFL;
   }
-  interrupted = 0;
+  cli::interrupted = 0;
   ::sigaction(SIGINT, &action, nullptr);
 }
 
@@ -59,19 +58,25 @@ void describe(CLI::App& app, Arguments& a) {
   app.footer(
       "Examples:\n"
       "  chat MODEL --state tale.state\n"
-      "  chat MODEL --template \"<|im_start|>user\\n{user}<|im_end|>\\n"
-      "<|im_start|>assistant\\n{assistant}<|im_end|>\\n\"\n"
+      "  chat MODEL --template chatml --system \"You are brief.\"\n"
       "  chat MODEL --template \"Child: {user}\\nSailor:{assistant}\\n\" --system \"By the sea.\"\n"
       "\n"
-      "A model that brings no chat template, in tokenizer_config.json, chat_template.jinja or a\n"
-      "GGUF file, is no assistant as far as its files tell. It goes on with the lines that are\n"
-      "typed: they and what it writes are one text, such as a story, and a line is a paragraph\n"
-      "of it, or the rest of a sentence. --template makes it a conversation. The template that\n"
-      "a model may bring is not applied; without --template a turn then looks like\n"
+      "A model's own chat template, in chat_template.jinja, tokenizer_config.json or a GGUF file,\n"
+      "says what a conversation looks like, where it has one of the forms that are known:\n"
+      "  granite, nemotron-3, nemotron-nano-v2, falcon-h1, lfm2, lfm2.5, zamba2, chatml, llama-3,\n"
+      "  llama-3.1, mistral-v1, mistral-v3, mistral-v3-tekken, mistral-v7, mistral-v7-tekken,\n"
+      "  mistral-v11, codestral, plain\n"
+      "--template chooses one of them by its name, or has a turn as a text. Plain is\n"
       "  User: {user}\\nAssistant:{assistant}\\n\n"
       "\n"
-      "An answer ends with the model's end of text, before what follows {assistant} or, if that\n"
-      "is white space, the user's next line, and when it is long enough.\n"
+      "A model that brings no chat template is no assistant as far as its files tell. It goes on\n"
+      "with the lines that are typed: they and what it writes are one text, such as a story, and\n"
+      "a line is a paragraph of it, or the rest of a sentence.\n"
+      "\n"
+      "Where a model calls one of the tools of --tools, the next line is what the tool gives.\n"
+      "\n"
+      "An answer ends with the model's end of text, at what the template has after an answer (or,\n"
+      "if that is white space, at the user's next line), and when it is long enough.\n"
       "\n"
       "Ctrl-C stops an answer, Ctrl-D ends the program. With --state every turn that has ended\n"
       "is on the disk, whatever happens to the program or the machine afterwards, and the same\n"
@@ -82,16 +87,25 @@ void describe(CLI::App& app, Arguments& a) {
   app.option_defaults()->always_capture_default();
   app.add_option("MODEL", a.model, cli::kModelHelp)->required();
   app.add_option("--system", a.system,
-                 "A line that a new conversation begins with; \\n and \\t are understood")
+                 "What a new conversation begins with; \\n and \\t are understood")
       ->default_str("");
-  app.add_option("--template", a.format,
-                 "What a turn looks like, with {user} and {assistant} in it; \\n and \\t are "
-                 "understood")
+  app.add_option(
+         "--template", a.format,
+         "The form of a conversation by its name, or what a turn looks like, with {user} and "
+         "{assistant} in it; \\n and \\t are understood")
       ->default_str("")
       ->check([](const std::string& text) -> std::string {
-        return cli::ChatFormat::parse(text).is_story() ? "must have {user}, something, {assistant}"
-                                                       : "";
+        const bool is_known = mamba2::ChatTemplate::named(text).has_value() ||
+                              !cli::ChatFormat::parse(text).is_story();
+        return is_known ? ""
+                        : "must have {user}, something, {assistant}, or be one of " +
+                              mamba2::ChatTemplate::names();
       });
+  app.add_option("--thinking", a.thinking, "on or off: whether an answer begins with thoughts")
+      ->default_str("")
+      ->check(CLI::IsMember({"on", "off"}));
+  app.add_option("--tools", a.tools, "Tools that the model may call: a JSON list in this file")
+      ->default_str("");
   app.add_option("--stop", a.generate.stop,
                  "End an answer before this text, too, or this special token; may be repeated")
       ->default_str("")
@@ -109,108 +123,68 @@ void describe(CLI::App& app, Arguments& a) {
   a.sampling.add(app);
 }
 
-/// What turns look like. What there is to say about it goes to standard error. Errors: those of
-/// cli::has_chat_template.
-mamba2::Result<cli::ChatFormat> choose_format(const Arguments& a) {
-  if (!a.format.empty()) return cli::ChatFormat::parse(cli::unescape(a.format));
-  const auto has_template = cli::has_chat_template(a.model);
-  if (!has_template) return has_template.error();
-  if (*has_template) {
-    std::cerr << "note: the chat template of the model is not applied: a turn looks like "
-              << kUsualFormat << "; --template gives another form\n";
-    return cli::ChatFormat::parse(cli::unescape(kUsualFormat));
+/// A model's own template, of which there is something to say on standard error, or the one that
+/// was asked for; nothing: a story. Errors: those of ChatTemplate::load.
+mamba2::Result<std::optional<mamba2::ChatTemplate>> choose_template(const Arguments& a) {
+  using Chosen = std::optional<mamba2::ChatTemplate>;
+  auto own = mamba2::ChatTemplate::load(a.model);
+  if (!a.format.empty()) {
+    const auto lines = cli::ChatFormat::parse(cli::unescape(a.format));
+    if (!lines.is_story()) {
+      return Chosen(mamba2::ChatTemplate::lines(lines.before, lines.between, lines.after));
+    }
+    // The model's own has words for tools, too.
+    if (own && *own && (*own)->name() == a.format) return own;
+    auto named = mamba2::ChatTemplate::named(a.format);
+    if (!named) return named.error();
+    return Chosen(*std::move(named));
   }
-  std::cerr << "note: the model brings no chat template, so it is no assistant as far as its files "
-               "tell: it goes on with what you type, such as the beginning of a story; for a "
-               "conversation give --template\n";
-  return cli::ChatFormat();
+  if (!own) {
+    const bool is_unknown = own.error().code == mamba2::ErrorCode::unsupported;
+    return mamba2::Error{own.error().code,
+                         own.error().message + (is_unknown ? "; --template chooses one" : "")};
+  }
+  if (*own) {
+    std::cerr << "note: the chat template of the model has the form " << (*own)->name() << '\n';
+  } else {
+    std::cerr << "note: the model brings no chat template, so it is no assistant as far as its "
+                 "files tell: it goes on with what you type, such as the beginning of a story; for "
+                 "a conversation give --template\n";
+  }
+  return own;
 }
 
-/// A conversation, or a story: what was said is what the session has read.
-class Chat {
- public:
-  Chat(mamba2::AnySession& session, mamba2::Sampler& sampler, const mamba2::Tokenizer& tokenizer,
-       cli::ChatFormat format, const Arguments& a)
-      : session_(session),
-        sampler_(sampler),
-        tokenizer_(tokenizer),
-        format_(std::move(format)),
-        system_(cli::unescape(a.system)),
-        options_(a.generate),
-        before_(session.state()) {
-    if (!system_.empty()) system_ += '\n';
-    options_.stop.push_back(format_.stop());
-    options_.on_prompt = [](std::size_t, std::size_t) { return interrupted == 0; };
+/// The conversation that is to begin; nothing: a story. Errors: those of choose_template and of
+/// reading the tools; unsupported, for what the template does not have.
+mamba2::Result<std::optional<mamba2::ChatConversation>> choose_conversation(const Arguments& a) {
+  using Conversation = std::optional<mamba2::ChatConversation>;
+  const auto form = choose_template(a);
+  if (!form) return form.error();
+  const auto refuse = [](const std::string& what) {
+    return mamba2::Error{mamba2::ErrorCode::unsupported, what};
+  };
+  mamba2::ChatOptions options;
+  options.today = cli::local_date();
+  options.thinking = a.thinking != "off";
+  if (!a.thinking.empty() && (!*form || !(*form)->has_thinking())) {
+    return refuse("--thinking: the chat template has no choice of it");
   }
-
-  /// Reads a line and writes the answer to standard output. An interrupted answer counts as far as
-  /// it was shown; a line that was not read to its end does not count at all.
-  [[nodiscard]] mamba2::Result<void> turn(const std::string& line) {
-    const bool first = session_.state().tokens() == 0;
-    const std::string prompt =
-        (first ? system_ + format_.before : format_.next(answer_, line)) + line + format_.between;
-    if (tokenizer_.encode(prompt).size() > session_.state().room()) return note_full_context();
-    before_ = session_.state();
-    const auto read = generate(prompt, 0);
-    if (!read) return read.error();
-    if (read->reason == mamba2::StopReason::cancelled) return session_.set_state(before_);
-
-    before_ = session_.state();
-    answer_.clear();
-    const auto done = generate("", options_.max_tokens);
-    if (!done) return done.error();
-    if (done->reason == mamba2::StopReason::context_full) return note_full_context();
-    const bool whole =
-        done->reason == mamba2::StopReason::eos || done->reason == mamba2::StopReason::max_tokens;
-    return whole ? mamba2::Result<void>() : remember_answer();
+  if (!a.tools.empty()) {
+    constexpr std::size_t kMost = std::size_t{1} << 20;
+    auto tools = mamba2::read_text_file(a.tools, kMost);
+    if (!tools) return tools.error();
+    options.tools = *std::move(tools);
+    if (!*form || !(*form)->has_tools()) {
+      return refuse("--tools: the chat template has no words for tools");
+    }
   }
-
-  /// An empty line.
-  void begin_anew_if_full() {
-    if (is_full_) session_.reset();
-    is_full_ = false;
-  }
-
- private:
-  [[nodiscard]] mamba2::Result<void> note_full_context() {
-    is_full_ = true;
-    std::cerr << "\nthe context of " << session_.state().context()
-              << " tokens is full: an empty line begins anew; --context has room for more\n";
-    return {};
-  }
-
-  [[nodiscard]] mamba2::Result<mamba2::Generated> generate(const std::string& prompt,
-                                                           std::size_t max_tokens) {
-    mamba2::GenerateOptions options = options_;
-    options.max_tokens = max_tokens;
-    return mamba2::generate(session_, sampler_, tokenizer_, prompt, options,
-                            [this](std::string_view text) {
-                              if (interrupted != 0) return false;
-                              answer_ += text;
-                              std::cout << text << std::flush;
-                              return std::cout.good();
-                            });
-  }
-
-  /// The session has read on, into a stop string, say: back to what was shown.
-  [[nodiscard]] mamba2::Result<void> remember_answer() {
-    if (auto set = session_.set_state(before_); !set) return set;
-    const std::vector<mamba2::Token> tokens = tokenizer_.encode(answer_);
-    if (tokens.empty()) return {};
-    const auto logits = session_.prefill(tokens);
-    return logits ? mamba2::Result<void>() : logits.error();
-  }
-
-  mamba2::AnySession& session_;
-  mamba2::Sampler& sampler_;
-  const mamba2::Tokenizer& tokenizer_;
-  cli::ChatFormat format_;
-  std::string system_;
-  mamba2::GenerateOptions options_;
-  mamba2::State before_;
-  std::string answer_;
-  bool is_full_ = false;
-};
+  if (!*form) return Conversation();
+  // What is wrong with the tools is said before the first line.
+  const auto possible =
+      (*form)->render(std::vector<mamba2::ChatMessage>{{mamba2::ChatRole::user, "."}}, options);
+  if (!possible) return possible.error();
+  return Conversation(mamba2::ChatConversation(**form, options, cli::unescape(a.system)));
+}
 
 mamba2::Result<void> talk(Arguments& a, const mamba2::Plan& plan) {
   const auto workers = a.workers.start();
@@ -238,9 +212,11 @@ mamba2::Result<void> talk(Arguments& a, const mamba2::Plan& plan) {
     if (auto loaded = cli::load_state(file, *sampler, a.state, a.sampling); !loaded) return loaded;
   }
 
-  auto format = choose_format(a);
-  if (!format) return format.error();
-  Chat chat(*session, *sampler, *tokenizer, *std::move(format), a);
+  auto conversation = choose_conversation(a);
+  if (!conversation) return conversation.error();
+  const std::string system = cli::unescape(a.system);
+  cli::Talk chat(*session, *sampler, *tokenizer, *std::move(conversation),
+                 system.empty() ? "" : system + '\n', a.generate);
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal && session->state().tokens() > 0) {
     std::cerr << a.state << ": goes on after " << session->state().tokens() << " tokens\n";

@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <mamba2/chat.hpp>
 #include <mamba2/grammar.hpp>
 #include <mamba2/mamba2.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/io/temp_dir.hpp"
@@ -92,6 +94,22 @@ TEST_CASE_FIXTURE(Hello, "the README's example of a state file and a PrefixCache
   CHECK(std::filesystem::exists("king.state"));
   CHECK(!logits.empty());
   CHECK(cache.entries() == 2);
+}
+
+TEST_CASE_FIXTURE(Hello, "the README's example of a chat") {
+  // clang-format off
+  auto chat = mamba2::ChatTemplate::named("granite").value();   // load(path): the model's own
+  std::vector<mamba2::ChatMessage> talk = {{mamba2::ChatRole::user, "Who are you?"}};
+  auto prompt = chat.render(talk).value();                      // with the names of tokens apart
+  session.prefill(mamba2::encode_chat(*tokenizer, prompt)).value();
+  std::string answer;
+  mamba2::generate(session, *tokenizer, "", {.max_tokens = 50, .stop = chat.stops()},
+                   [&](std::string_view text) { answer += text; return true; }).value();
+  talk.push_back({mamba2::ChatRole::assistant, chat.read(answer).text});
+  // clang-format on
+
+  CHECK(!answer.empty());
+  CHECK(talk[1].text == answer);
 }
 
 TEST_CASE_FIXTURE(Hello, "the README's example of a Batch") {

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a conversation with a model is written down.
+// Conversations without a chat template: a form by hand, or a story.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
-#include <filesystem>
-#include <mamba2/core/mapped_file.hpp>
-#include <mamba2/core/result.hpp>
-#include <mamba2/io/gguf_metadata.hpp>
-#include <mamba2/io/json.hpp>
-#include <mamba2/io/packed_file.hpp>
+#include <ctime>
 #include <string>
 #include <string_view>
-#include <system_error>
-
-#include "convert/chat_templates.hpp"
 
 namespace cli {
+
+/// The date of today where the program runs.
+[[nodiscard]] inline std::chrono::year_month_day local_date() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local = {};
+  ::localtime_r(&now, &local);
+  return std::chrono::year(local.tm_year + 1900) / (local.tm_mon + 1) / local.tm_mday;
+}
 
 /// The text around what is said: before the user's line, between it and the answer, and after that.
 /// A story has none: lines and answers are one text.
@@ -38,58 +39,13 @@ struct ChatFormat {
 
   [[nodiscard]] bool is_story() const { return between.empty(); }
 
-  /// Where an answer ends: at what the template has there, or else where the model begins the
-  /// user's next line by itself. A story has no such place.
-  [[nodiscard]] std::string stop() const {
-    const std::string end = trimmed(after);
-    return end.empty() ? trimmed(after + before) : end;
-  }
-
-  /// What comes between an answer and the user's next line. In a story a line begins a paragraph,
-  /// but where a sentence has not ended, or a space says that the line goes on.
-  [[nodiscard]] std::string next(std::string_view answer, std::string_view line) const {
-    if (!is_story()) return after + before;
+  /// What comes between what was written of a story and the next line. That begins a paragraph, but
+  /// where a sentence has not ended, or a space says that the line goes on.
+  [[nodiscard]] static std::string next(std::string_view answer, std::string_view line) {
     if (line.starts_with(' ') || answer.ends_with(' ') || answer.ends_with('\n')) return "";
     constexpr std::string_view kEnds = ".!?\"')";
     return answer.empty() || kEnds.find(answer.back()) != kEnds.npos ? "\n\n" : " ";
   }
-
- private:
-  [[nodiscard]] static std::string trimmed(const std::string& text) {
-    return text.substr(0, text.find_last_not_of(" \n\t") + 1);
-  }
 };
-
-/// Whether there is a template of conversations: chat_template in the tokenizer_config.json of a
-/// folder, or a chat_template.jinja or chat_template.json in it; tokenizer.chat_template in a GGUF
-/// file. A safetensors file has those of its folder, a packed model has none. Errors: io,
-/// malformed, unsupported.
-[[nodiscard]] inline mamba2::Result<bool> has_chat_template(const std::filesystem::path& model) {
-  std::error_code ignored;  // opening the file says what is wrong
-  std::filesystem::path folder = model;
-  if (!std::filesystem::is_directory(model, ignored)) {
-    const auto file = mamba2::MappedFile::open(model);
-    if (!file) return file.error();
-    if (mamba2::is_packed(file->bytes())) return false;
-    if (mamba2::is_gguf(file->bytes())) {
-      const auto metadata = mamba2::GgufMetadata::parse(file->bytes(), model.native());
-      if (!metadata) return metadata.error();
-      return metadata->find(convert::kGgufTemplate) != nullptr;
-    }
-    folder = model.parent_path();
-  }
-  for (const std::string_view name : {convert::kTemplateFile, convert::kTemplateJson}) {
-    if (std::filesystem::exists(folder / name, ignored)) return true;
-  }
-  const std::filesystem::path path = folder / convert::kTokenizerConfig;
-  if (!std::filesystem::exists(path, ignored)) return false;
-  constexpr std::size_t kMost = std::size_t{1} << 26;
-  const auto text = mamba2::read_text_file(path, kMost);
-  if (!text) return text.error();
-  const auto config = mamba2::detail::parse_json(*text, path.native());
-  if (!config) return config.error();
-  const auto found = config->find(convert::kTemplateKey);
-  return found != config->end() && !found->is_null();
-}
 
 }  // namespace cli

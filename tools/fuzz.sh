@@ -104,7 +104,7 @@ fuzz() {
   [ "$seconds" -gt 0 ] || until=-runs=0 # the fuzzer takes no seconds as no limit
   case $name in
     checkpoint) largest=524288 ;;
-    gguf | index | tokenizer) largest=262144 ;;
+    gguf | index | tokenizer | chat) largest=262144 ;;
   esac
   case $name in
     # Kernels are inlined whole, and UndefinedBehaviorSanitizer makes them take minutes to compile.

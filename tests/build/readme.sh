@@ -18,13 +18,13 @@ compare() { # BLOCK FILE: with the file's text on standard input
   diff --label documentation --label "$2" -u <(echo "$1") -
 }
 
-[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -n "$(block 5)" ] && [ -z "$(block 6)" ] || {
-  echo "README.md does not have five \`\`\`cpp blocks" >&2
+[ -n "$(block 1)" ] && [ -n "$(block 2)" ] && [ -n "$(block 6)" ] && [ -z "$(block 7)" ] || {
+  echo "README.md does not have six \`\`\`cpp blocks" >&2
   exit 1
 }
 awk '!begun && (/^\/\// || /^$/) { next } { begun = 1; print }' examples/hello.cpp |
   compare "$(block 1)" examples/hello.cpp
-marked tests/readme_test.cpp | compare "$(block 2 && block 3 && block 4 && block 5)" tests/readme_test.cpp
+marked tests/readme_test.cpp | compare "$(block 2 && block 3 && block 4 && block 5 && block 6)" tests/readme_test.cpp
 awk '/clang-format off/ && before !~ /^TEST_CASE_FIXTURE\(Hello, .*\{$/ {
     print FILENAME ":" FNR ": an example must begin where its test does" >"/dev/stderr"
     wrong = 1

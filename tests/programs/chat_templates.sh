@@ -37,13 +37,37 @@ talk_on=$answer$'\n'$(cat out)
 printf 'Once upon a time\n' | program chat "$model" -t 0 -w fp32 --state tale.state >out 2>err
 printf 'The king said\n' | program chat "$model" -n 6 -w fp32 --state tale.state >>out 2>err
 same "$talk_on"
-# One with a template has conversations, in another form than its own, and is told of that.
+# One with a template has conversations in its form, and says which that is.
 mkdir assistant
 ln -s "$model"/config.json "$model"/*.safetensors* "$model"/tokenizer.json assistant/
-echo '{"chat_template": "{{ messages }}"}' >assistant/tokenizer_config.json
+template() { # NAME TEXT: the model's own
+  printf '{"chat_template": "%s"}' "$2" >assistant/tokenizer_config.json
+}
+chatml='{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}'
+chatml+='{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}'
+template chatml "$chatml"
 talker=assistant talk $'Who are you?\n\nWhere?' -n 6
+said=$(cat out)
+[ "$(grep -c 'has the form chatml' err)" -eq 1 ] || die "chat: one note expected"
+for by_hand in chatml '<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n{assistant}<|im_end|>\n'; do
+  talk $'Who are you?\n\nWhere?' -n 6 --template "$by_hand"
+  same "$said"
+  [ ! -s err ] || die "chat: nothing to say of a template that was given"
+done
+talk $'Who are you?\n\nWhere?' -n 6 --template plain
 same "$talked"
-[ "$(grep -c 'is not applied' err)" -eq 1 ] || die "chat: one note expected"
+# The conversation is the same whether one program has it or two.
+printf 'Who are you?\n' | program chat assistant -n 6 -t 0 --threads 1 --state two.state >out 2>err
+printf 'Where?\n' | program chat assistant -n 6 -t 0 --threads 1 --state two.state >>out 2>err
+same "$said"
+# What the form does not have is refused, and so is a form that is not known.
+expect 1 'thinking: the chat template has no choice of it' chat "$model" --template chatml --thinking off
+expect 1 'tools: the chat template has no words for tools' chat "$model" --template chatml --tools "$source/LICENSE"
+expect 1 'tools: expected JSON' chat "$model" --template lfm2 --tools "$source/LICENSE"
+expect 2 'thinking' chat "$model" --template nemotron-3 --thinking maybe
+template other '{{ messages }}'
+expect 1 'forms granite, .*, plain, found one that writes something else; --template chooses one' chat assistant
+talker=assistant talk "Who are you?" -n 6 --template chatml # any form can be chosen all the same
 printf '{' >assistant/tokenizer_config.json
 expect 1 'assistant/tokenizer_config.json: line 1: expected JSON' chat assistant
 
