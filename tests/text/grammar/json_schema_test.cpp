@@ -145,6 +145,22 @@ TEST_CASE("choices, references, types by keywords, any value") {
   CHECK(!schemas::takes(constraint, "1"));
 }
 
+TEST_CASE("a choice among many objects that begin alike leaves all of them") {
+  std::string list;
+  for (int i = 0; i < 60; ++i) {
+    const std::string name = "\"command " + std::to_string(i) + "\"";
+    list += (i > 0 ? ", " : "") +
+            std::string(R"({"type": "object", "properties": {"do": {"const": )") + name +
+            R"(}, "with": {"type": "string"}}, "required": ["do", "with"]})";
+  }
+  mamba2::Constraint constraint(grammar_tests::grammar("{\"anyOf\": [" + list + "]}"));
+  for (int i = 0; i < 60; ++i) {
+    const std::string text = "{\"do\": \"command " + std::to_string(i) + "\", \"with\": \"x\"}";
+    CHECK(schemas::takes(constraint, text));
+  }
+  CHECK(!schemas::takes(constraint, R"({"do": "command 60", "with": "x"})"));
+}
+
 TEST_CASE("texts nest as deep as there is room, and no deeper") {
   mamba2::Constraint constraint(grammar_tests::grammar("true"));
   CHECK(schemas::takes(constraint, std::string(60, '[') + std::string(60, ']')));

@@ -51,6 +51,9 @@ class ByteTrie {
       last = entry.bytes;
     }
     close(open, 0);
+    bytes_.shrink_to_fit();
+    next_.shrink_to_fit();
+    values_.shrink_to_fit();
   }
 
   /// The value of the empty string, or kNone.

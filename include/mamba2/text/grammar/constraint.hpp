@@ -165,9 +165,13 @@ inline void Constraint::restrict(std::span<float> logits, std::span<const Token>
   for (std::size_t begin = 0; begin < size; begin += 64) {
     const std::uint64_t bits = allowed_[begin / 64];
     if (bits == ~std::uint64_t{0}) continue;
-    const std::size_t end = std::min(size, begin + 64);
-    for (std::size_t i = begin; i < end; ++i) {
-      if ((bits >> (i - begin) & 1U) == 0) logits[i] = kNever;
+    const std::span<float> some = logits.subspan(begin, std::min<std::size_t>(64, size - begin));
+    if (bits == 0) {
+      std::ranges::fill(some, kNever);
+      continue;
+    }
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      if ((bits >> i & 1U) == 0) some[i] = kNever;
     }
   }
   for (float& logit : logits.subspan(size)) logit = kNever;

@@ -30,7 +30,7 @@ inline namespace MAMBA2_ISA {
 ///
 /// Any other keyword is refused, with its path; so are minItems and minLength above 65536, and
 /// schemas of which no text ends. At most 64 objects and arrays are open at a time, and where anyOf
-/// leaves more than 16 ways open, those that end soonest are kept. Errors: malformed, unsupported.
+/// leaves more than 64 ways open, those that end soonest are kept. Errors: malformed, unsupported.
 [[nodiscard]] inline Result<Grammar> json_schema_grammar(std::string_view schema,
                                                          const GrammarTokens& tokens) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 20;

@@ -20,7 +20,7 @@ namespace detail {
 class GrammarStacks {
  public:
   using Stack = std::uint32_t;
-  static constexpr std::size_t kMostStacks = 16;
+  static constexpr std::size_t kMostStacks = 64;
   static constexpr std::uint32_t kMostFrames = 64;
   static constexpr Stack kDead = 0xFFFFFFFFU;
   static constexpr std::uint32_t kBeforeString = 255;
@@ -68,9 +68,8 @@ class GrammarStacks {
   }
 
  private:
-  /// For what is open, and all that one token can add: some frames for each byte of each stack.
-  static constexpr std::size_t kRoom =
-      kMostFrames * kMostStacks + 4 * kMostStacks * (ByteTrie::kMaxBytes + 1);
+  /// For what is open, and what one token can add: many frames for each of its bytes.
+  static constexpr std::size_t kRoom = kMostFrames * kMostStacks + 128 * (ByteTrie::kMaxBytes + 1);
 
   [[nodiscard]] Stack push(const GrammarFrame& frame) {
     if (used_ == kRoom) return kDead;
