@@ -267,22 +267,12 @@ TEST_CASE("chat stops are the marks that end an answer") {
   CHECK(ChatTemplate::lines("Q: ", "\nA:", "\n").stops() == std::vector<std::string>{"\nQ:"});
 }
 
-TEST_CASE(
-    "chat pieces become tokens: names of tokens where the template has them, texts together") {
+TEST_CASE("chat pieces become tokens as one text") {
   using mamba2::ChatPiece;
   const auto tokenizer =
       mamba2::Tokenizer::load(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m").value();
-  const auto encoded = [&](const std::vector<ChatPiece>& pieces) {
-    return mamba2::encode_chat(tokenizer, pieces);
-  };
-  auto expected = tokenizer.encode("The king");
-  const auto rest = tokenizer.encode(" and the queen<|im_end|>");
-  expected.push_back(tokenizer.find("<|endoftext|>").value());
-  expected.insert(expected.end(), rest.begin(), rest.end());
-  CHECK(encoded({{"The k"},
-                 {"ing"},
-                 {"<|endoftext|>", true},
-                 {" and the queen"},
-                 {"<|im_end|>", true}}) == expected);  // of which this model has no token
-  CHECK(encoded({}).empty());
+  const std::vector<ChatPiece> pieces = {{"The k"}, {"ing<|endoftext|>", true}, {" and the queen"}};
+  CHECK(mamba2::encode_chat(tokenizer, pieces) ==
+        tokenizer.encode("The king<|endoftext|> and the queen"));
+  CHECK(mamba2::encode_chat(tokenizer, {}).empty());
 }

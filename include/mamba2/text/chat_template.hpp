@@ -108,30 +108,13 @@ class ChatTemplate {
   detail::ChatStyle style_;
 };
 
-/// The tokens of pieces. Here, and only here, texts of a conversation become tokens: names of
-/// special tokens count where the template has them. Plain text between two tokens is encoded as
-/// one.
+/// The tokens of pieces: here, and only here, texts of a conversation become tokens. Nothing is put
+/// before them that the template does not write.
 [[nodiscard]] inline std::vector<Token> encode_chat(const Tokenizer& tokenizer,
                                                     std::span<const ChatPiece> pieces) {
-  std::vector<Token> tokens;
-  std::string plain;
-  const auto encode_plain = [&] {
-    const std::vector<Token> ids = tokenizer.encode(plain);
-    tokens.insert(tokens.end(), ids.begin(), ids.end());
-    plain.clear();
-  };
-  for (const ChatPiece& piece : pieces) {
-    const std::vector<Token> ids =
-        piece.is_token ? tokenizer.encode(piece.text) : std::vector<Token>();
-    if (ids.size() != 1) {
-      plain += piece.text;
-      continue;
-    }
-    if (!plain.empty()) encode_plain();
-    tokens.push_back(ids[0]);
-  }
-  if (!plain.empty()) encode_plain();
-  return tokens;
+  std::string text;
+  for (const ChatPiece& piece : pieces) text += piece.text;
+  return tokenizer.encode(text);
 }
 
 inline Result<ChatTemplate> ChatTemplate::recognise(std::string_view jinja,
