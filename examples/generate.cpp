@@ -216,6 +216,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
     return interrupted == 0;
   };
   if (a.logprobs) {
+    a.generate.logprobs = true;
     a.generate.best_tokens = *a.logprobs;
     a.generate.on_token = [&](const mamba2::GeneratedToken& token) {
       std::cerr << cli::logprobs_line(token, *tokenizer) << '\n';

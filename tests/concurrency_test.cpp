@@ -14,6 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/linear/int4.hpp"
+#include "mamba2/linear/int8.hpp"
+#include "mamba2/linear/mixed.hpp"
 #include "mamba2/tokenizer/tokenizer.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"

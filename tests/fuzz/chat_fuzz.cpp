@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any text as a chat template, and behind a NUL: the number of a form, tools, a NUL, and a text that
-// is an answer and what users and tools say. Aborts where a form that renders the conversation does
-// not keep it growing.
+// Any text as a chat template, and behind a NUL: the number of a form, tools, a NUL, and a text
+// that is an answer and what users and tools say. Aborts where a form that renders the conversation
+// does not keep it growing.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -24,7 +24,8 @@ void talk(const mamba2::ChatTemplate& form, std::string_view text, std::string_v
   options.tools = tools;
   options.thinking = text.size() % 2 == 0;
   const auto reply = form.read(text, options);
-  mamba2::ChatConversation conversation(form, options, std::string(text.substr(0, text.size() / 3)));
+  mamba2::ChatConversation conversation(form, options,
+                                        std::string(text.substr(0, text.size() / 3)));
   if (text.size() % 5 == 0) conversation.resume();
   for (int turn = 0; turn < 3; ++turn) {
     const auto asked = conversation.ask({mamba2::ChatRole::user, std::string(text)});

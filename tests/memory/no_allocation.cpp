@@ -241,6 +241,7 @@ TEST_CASE("choosing tokens asks for no memory") {
     edited[tokens.size()] += 0.5F;
   };
   options.on_token = [&](const mamba2::GeneratedToken& token) { told += token.best.size(); };
+  options.logprobs = true;
   options.best_tokens = 4;
   mamba2::detail::TokenChooser chooser(sampler, options, std::vector<Token>{1, 2});
   const std::size_t before = counted::requests;

@@ -47,6 +47,7 @@ TEST_CASE("generate tells each token with its log-probability and the best ones"
   auto logits = twin.prefill(each_token::tokenizer().encode("The sea")).value();
   std::size_t told = 0;
   mamba2::GenerateOptions options = each_token::greedy(4);
+  options.logprobs = true;
   options.best_tokens = 3;
   options.sampling.logit_bias = {{5, 100.0F}};  // does not change what is told
   options.on_token = [&](const mamba2::GeneratedToken& t) {

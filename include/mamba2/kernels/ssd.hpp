@@ -223,11 +223,11 @@ class ChunkHead {
   alignas(64) std::array<float, kChunk * kChunk> M_;
 };
 
-/// What scan_head does, in chunks. CB as chunk_products() leaves it, for all tokens and groups. Never
-/// inlined: its stack, which decoding does not need, would be part of the caller's.
+/// What scan_head does, in chunks. CB as chunk_products() leaves it, for all tokens and groups.
+/// Never inlined: its stack, which decoding does not need, would be part of the caller's.
 template <class Element>
-[[gnu::noinline]] void scan_head_in_chunks(const Ssm& ssm, std::size_t head, const ScanRows& rows, ConstRows CB,
-                         Element* state) noexcept {
+[[gnu::noinline]] void scan_head_in_chunks(const Ssm& ssm, std::size_t head, const ScanRows& rows,
+                                           ConstRows CB, Element* state) noexcept {
   const std::size_t group = head / (ssm.nheads / ssm.ngroups);
   const ConstRows products = CB.columns(group * kChunk, kChunk);
   for (std::size_t first = 0; first < rows.x.rows; first += kChunk) {

@@ -25,7 +25,7 @@ class TokenChooser {
   TokenChooser(Sampler& sampler, const GenerateOptions& options, std::span<const Token> prompt)
       : sampler_(sampler), options_(options) {
     constexpr std::size_t kUsual = 16384;
-    if (options.on_token) best_.resize(std::min(options.best_tokens, sampler.seen().size()));
+    if (options.logprobs) best_.resize(std::min(options.best_tokens, sampler.seen().size()));
     if (!options.edit_logits) return;
     tokens_.reserve(prompt.size() + std::min(options.max_tokens, kUsual) + 1);
     tokens_.assign(prompt.begin(), prompt.end());
@@ -50,6 +50,7 @@ class TokenChooser {
   void add(Token token, std::span<const float> logits) {
     if (options_.edit_logits) tokens_.push_back(token);
     if (!options_.on_token) return;
+    if (!options_.logprobs) return options_.on_token({token, 0.0F, {}});
     const auto usable = logits.first(sampler_.seen().size());
     const double log_sum = log_sum_exp(usable);
     const double logit = static_cast<double>(logits[static_cast<std::size_t>(token)]);

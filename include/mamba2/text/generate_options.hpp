@@ -20,7 +20,7 @@ inline namespace MAMBA2_ISA {
 /// chosen, at temperature 1, before logit_bias, penalties, edits and constraints.
 struct GeneratedToken {
   Token token;
-  float logprob;                       ///< natural logarithm of its probability
+  float logprob;                       ///< natural logarithm of its probability; 0: not asked for
   std::span<const TokenLogprob> best;  ///< the most probable ones, GenerateOptions::best_tokens
 };
 
@@ -42,9 +42,11 @@ struct GenerateOptions {
   /// logits already, penalties are not.
   std::function<void(std::span<float> logits, std::span<const Token> tokens)> edit_logits = {};
 
-  /// Called for every token generated, before its text is given out.
+  /// Called for every token generated, before its text is given out: also for special tokens, whose
+  /// names are not, and for those that complete a stop string.
   std::function<void(const GeneratedToken& token)> on_token = {};
-  std::size_t best_tokens = 0;  ///< how many of the most probable tokens on_token is told
+  bool logprobs = false;        ///< whether it is told probabilities
+  std::size_t best_tokens = 0;  ///< and of how many of the most probable tokens
 };
 
 /// Why a generation ended.

@@ -18,8 +18,8 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
 #include "mamba2/tokenizer/bpe.hpp"
-#include "mamba2/unicode/utf8.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/core/mapped_file.hpp"

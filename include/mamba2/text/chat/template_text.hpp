@@ -107,7 +107,7 @@ struct TemplateText {
 /// The length of the quoted text that begins here, or of what is there of it.
 [[nodiscard]] inline std::size_t quoted_length(std::string_view text) {
   std::size_t i = 1;
-  while (i < text.size() && text[i] != text[0]) i += text[i] == '\\' ? 2 : 1;
+  while (i < text.size() && text[i] != text[0]) i += text[i] == '\\' ? 2U : 1U;
   return std::min(i + 1, text.size());
 }
 
