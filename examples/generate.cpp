@@ -38,7 +38,7 @@ struct Arguments {
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
   std::size_t context = 0;
-  mamba2::GenerateOptions generate = {.max_tokens = 1024};
+  mamba2::GenerateOptions generate = {.max_tokens = 1024, .special_names = false};
   cli::SamplingOptions sampling;
   std::string load_state;
   std::string save_state;
@@ -87,6 +87,10 @@ void describe(CLI::App& app, Arguments& a) {
                  "repeated; \\n and \\t are understood")
       ->default_str("")
       ->allow_extra_args(false);
+  app.add_flag(
+      "--special-names", a.generate.special_names,
+      "Names of special tokens in the prompt, such as <|im_end|>, are those tokens; without "
+      "this they are text");
   app.add_flag("--ignore-eos", a.ignore_eos, "Go on after an end-of-text token");
   app.add_option("--load-state", a.load_state,
                  "Go on after the text of this file, as it was sampled unless options here say "

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tokenizer as a filter, for referee_tokenizers.py and bench/tokenizer_speed.py:
-//   referee_tokenizer TOKENIZER_JSON encode|decode|stream|time [skip]
+//   referee_tokenizer TOKENIZER encode|plain|decode|stream|time [skip]
 // Reads records (uint32 length, bytes) until the end of the input and answers each with a record:
-// encode: text -> int32 ids; decode, stream: int32 ids -> text; skip leaves out special tokens.
+// encode: text -> int32 ids; plain: the same, but nothing is added and no special token found;
+// decode, stream: int32 ids -> text; skip leaves out special tokens.
 // time: encodes all texts again and again, one answer: milliseconds to load, seconds per pass.
 #include <chrono>
 #include <cstdint>
@@ -68,7 +69,7 @@ void time_passes(const mamba2::Tokenizer& tokenizer, double load_seconds) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fputs("usage: referee_tokenizer TOKENIZER_JSON encode|decode|stream|time [skip]\n",
+    std::fputs("usage: referee_tokenizer TOKENIZER encode|plain|decode|stream|time [skip]\n",
                stderr);
     return 2;
   }
@@ -86,8 +87,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   while (const auto record = read_record()) {
-    if (mode == "encode") {
-      const auto ids = tokenizer->encode(*record);
+    if (mode == "encode" || mode == "plain") {
+      const bool names = mode == "encode";
+      const auto ids = tokenizer->encode(*record, {.add_special = names, .special_names = names});
       write_record(ids.data(), ids.size() * sizeof(mamba2::Token));
     } else {
       const std::string text = decode(*tokenizer, *record, options, mode == "stream");

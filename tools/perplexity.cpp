@@ -53,7 +53,7 @@ struct Study {
 
 /// The text's tokens. Error: invalid_argument, if there are too few.
 Result<void> encode(const Options& o, Study& study) {
-  study.tokens = study.tokenizer.encode(study.text);
+  study.tokens = study.tokenizer.encode(study.text, {.add_special = !o.rolling});
   std::size_t needed = o.context;
   if (o.rolling) {
     const std::vector<Token>& ends = study.model->config().eos_token_ids;

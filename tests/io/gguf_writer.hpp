@@ -76,6 +76,10 @@ class GgufWriter {
     GgufBytes& out = key(name).type(GgufType::array).type(GgufType::int32);
     out.number(std::uint64_t{values.size()}).raw(std::as_bytes(values));
   }
+  void add(std::string_view name, std::span<const float> values) {
+    GgufBytes& out = key(name).type(GgufType::array).type(GgufType::float32);
+    out.number(std::uint64_t{values.size()}).raw(std::as_bytes(values));
+  }
 
   /// A tensor of a shape written as everywhere else, the slowest dimension first.
   void tensor(std::string_view name, const std::vector<std::size_t>& shape, std::uint32_t type,

@@ -267,12 +267,18 @@ TEST_CASE("chat stops are the marks that end an answer") {
   CHECK(ChatTemplate::lines("Q: ", "\nA:", "\n").stops() == std::vector<std::string>{"\nQ:"});
 }
 
-TEST_CASE("chat pieces become tokens as one text") {
+TEST_CASE(
+    "chat pieces become tokens as one text, with names of tokens where the template has them") {
   using mamba2::ChatPiece;
   const auto tokenizer =
       mamba2::Tokenizer::load(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m").value();
-  const std::vector<ChatPiece> pieces = {{"The k"}, {"ing<|endoftext|>", true}, {" and the queen"}};
-  CHECK(mamba2::encode_chat(tokenizer, pieces) ==
+  const auto encoded = [&](const std::vector<ChatPiece>& pieces) {
+    return mamba2::encode_chat(tokenizer, pieces);
+  };
+  CHECK(encoded({{"The k"}, {"ing<|endoftext|>", true}, {" and the queen"}}) ==
         tokenizer.encode("The king<|endoftext|> and the queen"));
-  CHECK(mamba2::encode_chat(tokenizer, {}).empty());
+  CHECK(encoded({{"a<|endoftext|>b"}}) ==
+        tokenizer.encode("a<|endoftext|>b", {.special_names = false}));
+  CHECK(encoded({{"a<|endoftext|>b"}}) != encoded({{"a<|endoftext|>b", true}}));
+  CHECK(encoded({}).empty());
 }

@@ -18,7 +18,10 @@ using mamba2::detail::AddedTokens;
 std::string split(const AddedTokens& tokens, std::string_view text) {
   std::string out;
   tokens.split(
-      text, [&](std::string_view part) { out += "[" + std::string(part) + "]"; },
+      text, [](const AddedTokens::Entry&, std::size_t) { return true; },
+      [&](std::size_t begin, std::size_t end) {
+        out += "[" + std::string(text.substr(begin, end - begin)) + "]";
+      },
       [&](Token id) { out += std::to_string(id); });
   return out;
 }
@@ -93,4 +96,37 @@ TEST_CASE("whole texts are found by name, duplicates by looking for them") {
   REQUIRE(tokens.duplicate() != nullptr);
   CHECK(*tokens.duplicate() == "ab");
   CHECK_FALSE(AddedTokens().find("ab").has_value());
+}
+
+TEST_CASE("added tokens take the white space beside them, and keep out of words") {
+  const AddedTokens tokens({{"<l>", 1, false, false, true, false},
+                            {"<r>", 2, false, false, false, true},
+                            {"<w>", 3, false, true, false, false},
+                            {"ab", 4, false, true, false, false},
+                            {"  ", 5, false, false, false, false}});
+  CHECK(split(tokens, "x \t\u3000<l> y") == "[x]1[ y]");
+  CHECK(split(tokens, "x <r> \n y") == "[x ]2[y]");
+  CHECK(split(tokens, "<r> <l>") == "21");
+  CHECK(split(tokens, "  <l>") == "51");  // is taken already
+  CHECK(split(tokens, "<r>  x") ==
+        "2"
+        "5[x]");  // found within what is taken: counts, too
+  CHECK(split(tokens, "a<w>b") == "[a<w>b]");
+  CHECK(split(tokens, "a <w>!") == "[a ]3[!]");
+  CHECK(split(tokens, "ab, ab_ \u00E9ab ab") == "4[, ab_ \u00E9ab ]4");
+}
+
+TEST_CASE("special tokens count where they are asked for") {
+  const AddedTokens tokens(
+      {{"<s>", 1, true, false, false, false}, {"<s", 2, false, false, false, false}});
+  std::string out;
+  const std::string_view text = "a<s>b<s";
+  tokens.split(
+      text,
+      [](const AddedTokens::Entry& entry, std::size_t begin) {
+        return !entry.special || begin > 3;
+      },
+      [&](std::size_t begin, std::size_t end) { out += text.substr(begin, end - begin); },
+      [&](Token id) { out += std::to_string(id); });
+  CHECK(out == "a<s>b2");
 }

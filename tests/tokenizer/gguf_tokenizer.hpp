@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct GgufTokenizer {
   std::vector<std::string> tokens;
   std::vector<std::int32_t> types;
   std::vector<std::string> merges;
-  bool add_bos = false;
+  std::optional<bool> add_bos;
+  std::vector<float> scores;
 
   GgufTokenizer() = default;
 
@@ -49,8 +51,12 @@ struct GgufTokenizer {
     if (!pre.empty()) writer.add("tokenizer.ggml.pre", pre);
     writer.add("tokenizer.ggml.tokens", tokens);
     writer.add("tokenizer.ggml.token_type", types);
-    writer.add("tokenizer.ggml.merges", merges);
-    if (add_bos) writer.add("tokenizer.ggml.add_bos_token", true);
+    if (scores.empty()) {
+      writer.add("tokenizer.ggml.merges", merges);
+    } else {
+      writer.add("tokenizer.ggml.scores", scores);
+    }
+    if (add_bos) writer.add("tokenizer.ggml.add_bos_token", *add_bos);
     writer.add("tokenizer.ggml.bos_token_id", std::uint32_t{0});
     return writer.bytes();
   }

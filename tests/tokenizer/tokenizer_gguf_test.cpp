@@ -128,23 +128,60 @@ TEST_CASE("gguf tokenizer: normalization goes with the kind of tokenizer") {
 }
 
 TEST_CASE("gguf tokenizer: other kinds are refused by name") {
-  for (const std::string model : {"llama", "bert", "rwkv", "none"}) {
+  for (const std::string model : {"bert", "t5", "rwkv", "none"}) {
     GgufTokenizer gguf = tiny_gguf();
     gguf.model = model;
     check_refused(gguf, ErrorCode::unsupported,
-                  {"tokenizer.ggml.model must be \"gpt2\"", "found \"" + model + "\""});
+                  {R"(tokenizer.ggml.model must be "gpt2" or "llama")", "found \"" + model + "\""});
   }
-  for (const std::string pre : {"llama-bpe", "default", "qwen2", ""}) {
+  for (const std::string pre : {"default", "bloom", ""}) {
     GgufTokenizer gguf = tiny_gguf();
     gguf.pre = pre;
     check_refused(gguf, ErrorCode::unsupported,
-                  {R"(tokenizer.ggml.pre must be "gpt-2", "mpt" or "olmo", found )",
+                  {"tokenizer.ggml.pre must be one of gpt-2, ", ", found ",
                    pre.empty() ? "no such key" : pre});
   }
+}
+
+TEST_CASE("gguf tokenizer: what texts begin with is the file's to say, or goes with the kind") {
   GgufTokenizer gguf = tiny_gguf();
+  CHECK(Tokenizer::from_gguf(gguf.bytes()).value().encode("hello") == Tokens{259});
   gguf.add_bos = true;
-  check_refused(gguf, ErrorCode::unsupported,
-                {"tokenizer.ggml.add_bos_token must be false, found true"});
+  CHECK(Tokenizer::from_gguf(gguf.bytes()).value().encode("hello") == Tokens{0, 259});
+  gguf.add_bos.reset();
+  gguf.pre = "llama-bpe";
+  CHECK(Tokenizer::from_gguf(gguf.bytes()).value().encode("hello") == Tokens{0, 259});
+  gguf.add_bos = false;
+  CHECK(Tokenizer::from_gguf(gguf.bytes()).value().encode("hello") == Tokens{259});
+}
+
+TEST_CASE("gguf tokenizer: texts are cut as the name says") {
+  GgufTokenizer gguf = tiny_gguf();
+  const auto pieces = [&](const std::string& pre, std::string_view text) {
+    gguf.pre = pre;
+    gguf.add_bos = false;
+    return Tokenizer::from_gguf(gguf.bytes()).value().encode(text).size();
+  };
+  // 1 2 merge, and ! \n do: whether they are one piece shows.
+  gguf.set(263, "12", 1);
+  gguf.set(264, "!\u010A", 1);
+  gguf.merges.insert(gguf.merges.end(), {"1 2", "! \u010A"});
+  CHECK(pieces("gpt-2", "12") == 1);
+  CHECK(pieces("gpt-2", "!\n") == 2);
+  for (const char* pre : {"starcoder", "refact", "smollm"}) {
+    CHECK(pieces(pre, "12") == 2);
+    CHECK(pieces(pre, "!\n") == 2);
+  }
+  for (const char* pre : {"llama-bpe", "dbrx", "falcon-h1", "lfm2"}) {
+    CHECK(pieces(pre, "12") == 1);
+    CHECK(pieces(pre, "!\n") == 1);
+  }
+  CHECK(pieces("qwen2", "12") == 2);
+  CHECK(pieces("qwen2", "!\n") == 1);
+  // A token that no merges lead to.
+  gguf.set(265, "xyz", 1);
+  CHECK(pieces("dbrx", "xyz") == 3);
+  CHECK(pieces("llama-bpe", "xyz") == 1);
 }
 
 TEST_CASE("gguf tokenizer: lists") {

@@ -6,12 +6,16 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/tokenizer/tiny_tokenizer.hpp"
 
 namespace {
 
 using mamba2::ErrorCode;
+using mamba2::detail::DecoderStep;
+using mamba2::detail::NormalizerStep;
+using mamba2::detail::PreTokenizerStep;
 using mamba2::detail::read_tokenizer_json;
 using tiny::Json;
 
@@ -47,17 +51,20 @@ TEST_CASE("the parts of a file") {
   CHECK(file->added_tokens[0].id == 262);
   CHECK(file->added_tokens[0].special);
   CHECK_FALSE(file->added_tokens[0].normalized);
-  CHECK_FALSE(file->nfc);
-  CHECK_FALSE(file->add_prefix_space);
-  CHECK(file->use_regex);
+  CHECK(file->normalizer.empty());
+  CHECK(file->pre_tokenizer == std::vector<PreTokenizerStep>{PreTokenizerStep()});
+  CHECK(file->decoder == std::vector<DecoderStep>{DecoderStep()});
+  CHECK(file->prefix.empty());
+  CHECK(file->suffix.empty());
   CHECK_FALSE(file->ignore_merges);
-  CHECK(file->fallback_key.empty());
+  CHECK_FALSE(file->byte_fallback);
+  CHECK_FALSE(file->unk_token);
 }
 
 TEST_CASE("what is supported") {
   const auto nfc = changed_json([](Json& j) { j["normalizer"] = {{"type", "NFC"}}; });
   REQUIRE(nfc);
-  CHECK(nfc->nfc);
+  CHECK(nfc->normalizer == std::vector<NormalizerStep>{NormalizerStep()});
   const auto sequences = changed_json([](Json& j) {
     const Json norm = {{"type", "NFC"}};
     j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {norm, norm}}};
@@ -71,9 +78,10 @@ TEST_CASE("what is supported") {
            {"single", Json::array({{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}})}}}}};
   });
   REQUIRE(sequences);
-  CHECK(sequences->nfc);
-  CHECK(sequences->add_prefix_space);
-  CHECK_FALSE(sequences->use_regex);
+  CHECK(sequences->normalizer.size() == 2);
+  REQUIRE(sequences->pre_tokenizer.size() == 1);
+  CHECK(sequences->pre_tokenizer[0].add_prefix_space);
+  CHECK_FALSE(sequences->pre_tokenizer[0].use_regex);
   const auto model = changed_json([](Json& j) {
     j["model"]["ignore_merges"] = true;
     j["model"]["dropout"] = 0.0;
@@ -88,7 +96,8 @@ TEST_CASE("what is supported") {
   });
   REQUIRE(model);
   CHECK(model->ignore_merges);
-  CHECK(model->fallback_key == "unk_token");
+  CHECK(model->unk_token == "<|end|>");
+  CHECK_FALSE(model->byte_fallback);
   CHECK(model->added_tokens.empty());
 }
 
@@ -102,59 +111,80 @@ TEST_CASE("what is not supported is refused by name") {
           [](Json& j) { j["model"]["continuing_subword_prefix"] = "##"; });
   refused(no, R"(model.end_of_word_suffix must be null or empty, found "</w>")",
           [](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; });
-  refused(no, R"(normalizer must be NFC or null, found "Lowercase")", [](Json& j) {
-    j["normalizer"] = {{"type", "Sequence"},
-                       {"normalizers", {{{"type", "NFC"}}, {{"type", "Lowercase"}}}}};
-  });
-  refused(no, R"(pre_tokenizer must be ByteLevel, found "Metaspace")", [](Json& j) {
-    j["pre_tokenizer"] = {{"type", "Metaspace"}};
-  });
-  refused(no, "pre_tokenizer must be ByteLevel, found none",
-          [](Json& j) { j["pre_tokenizer"] = nullptr; });
-  refused(no, "pre_tokenizer must be ByteLevel, found 2 parts", [](Json& j) {
-    j["pre_tokenizer"] = {{"type", "Sequence"},
-                          {"pretokenizers", {{{"type", "Split"}}, kByteLevel}}};
-  });
-  refused(no, "decoder must be ByteLevel, found none", [](Json& j) { j.erase("decoder"); });
-  refused(no, R"(decoder must be ByteLevel, found "WordPiece")", [](Json& j) {
-    j["decoder"] = {{"type", "WordPiece"}};
-  });
   refused(no,
-          R"(post_processor must be ByteLevel, TemplateProcessing or null, found "BertProcessing")",
+          "normalizer must be null or of NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, "
+          "found \"Nmt\"",
+          [](Json& j) {
+            j["normalizer"] = {{"type", "Sequence"},
+                               {"normalizers", {{{"type", "NFC"}}, {{"type", "Nmt"}}}}};
+          });
+  refused(no,
+          "pre_tokenizer must be null or of ByteLevel, Split, Digits, Punctuation, Whitespace, "
+          "WhitespaceSplit, CharDelimiterSplit, Metaspace, found \"UnicodeScripts\"",
+          [](Json& j) {
+            j["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
+          });
+  const std::string decoders =
+      "decoder must be of ByteLevel, ByteFallback, Replace, Fuse, Strip, Metaspace, found ";
+  refused(no, decoders + "none", [](Json& j) { j.erase("decoder"); });
+  refused(no, decoders + "\"WordPiece\"", [](Json& j) { j["decoder"] = {{"type", "WordPiece"}}; });
+  refused(no,
+          "post_processor must be null or of ByteLevel, TemplateProcessing, found "
+          "\"BertProcessing\"",
           [](Json& j) {
             j["post_processor"] = {{"type", "BertProcessing"}};
           });
-  refused(
-      no,
-      "post_processor must be one that adds no token (single = one Sequence), found a list of 2",
-      [](Json& j) {
-        j["post_processor"] = {
-            {"type", "TemplateProcessing"},
-            {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
-      });
-  refused(
-      no,
-      "post_processor must be one that adds no token (single = one Sequence), found a list of 1",
-      [](Json& j) {
-        j["post_processor"] = {{"type", "TemplateProcessing"},
-                               {"single", Json::array({{{"SpecialToken", 1}}})}};
-      });
-  refused(no, "truncation must be null, found an object", [](Json& j) {
-    j["truncation"] = {{"max_length", 5}};
+  refused(no,
+          "post_processor must be a TemplateProcessing with one Sequence A in single, found a list "
+          "of 2",
+          [](Json& j) {
+            j["post_processor"] = {
+                {"type", "TemplateProcessing"},
+                {"single", {{{"Sequence", {{"id", "A"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
+          });
+  refused(no,
+          "post_processor must be a TemplateProcessing with one Sequence A in single, found a list "
+          "of 1",
+          [](Json& j) {
+            j["post_processor"] = {{"type", "TemplateProcessing"},
+                                   {"single", Json::array({{{"Sequence", {{"id", "B"}}}}})}};
+          });
+  refused(no, "pre_tokenizer must be at most 32 steps, found 33", [](Json& j) {
+    Json steps = Json::array();
+    for (int i = 0; i < 33; ++i) steps.push_back(kByteLevel);
+    j["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
   });
-  refused(no, "padding must be null, found an object", [](Json& j) {
-    j["padding"] = {{"length", 5}};
-  });
-  for (const std::string key : {"single_word", "lstrip", "rstrip"}) {
-    refused(no, "added_tokens[0]." + key + " must be false, found true",
-            [&](Json& j) { j["added_tokens"][0][key] = true; });
-  }
   refused(no, "added_tokens[0].content must be at most 256 bytes long, found 257",
           [](Json& j) { j["added_tokens"][0]["content"] = std::string(257, 'x'); });
 }
 
 TEST_CASE("wrong types and missing keys are malformed") {
   const ErrorCode bad = ErrorCode::malformed;
+  refused(bad,
+          "post_processor.single must be of special tokens that special_tokens has ids for, found "
+          "\"<s>\"",
+          [](Json& j) {
+            j["post_processor"] = {
+                {"type", "TemplateProcessing"},
+                {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
+          });
+  refused(bad, "normalizer.content must be a string, found none", [](Json& j) {
+    j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", " "}}}};
+  });
+  refused(bad, "pre_tokenizer.pattern must be {\"String\": text} or {\"Regex\": text}, found \"x\"",
+          [](Json& j) {
+            j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", "x"}, {"behavior", "Removed"}};
+          });
+  refused(bad,
+          "pre_tokenizer.behavior must be one of Removed, Isolated, MergedWithPrevious, "
+          "MergedWithNext, Contiguous, found \"Kept\"",
+          [](Json& j) {
+            j["pre_tokenizer"] = {
+                {"type", "Split"}, {"pattern", {{"String", "x"}}}, {"behavior", "Kept"}};
+          });
+  refused(bad, "decoder.content must be one character, found \"ab\"", [](Json& j) {
+    j["decoder"] = {{"type", "Strip"}, {"content", "ab"}, {"start", 1}, {"stop", 0}};
+  });
   refused(bad, "expected an object, found a list of 0", [](Json& j) { j = Json::array(); });
   refused(bad, "model must be an object, found none", [](Json& j) { j.erase("model"); });
   refused(bad, "model must be an object, found \"x\"", [](Json& j) { j["model"] = "x"; });
@@ -202,4 +232,72 @@ TEST_CASE("a token twice in the vocabulary is malformed") {
   const auto file = read_tokenizer_json(text, "t.json");
   REQUIRE_FALSE(file);
   CHECK(file.error().message == R"(t.json: model.vocab: the token "hell" occurs twice)");
+}
+
+TEST_CASE("what is said of padding and truncation is passed over") {
+  CHECK(changed_json([](Json& j) {
+    j["truncation"] = {{"max_length", 5}};
+    j["padding"] = {{"length", 5}};
+  }));
+}
+
+TEST_CASE("the steps are read as they are written") {
+  const auto file = changed_json([](Json& j) {
+    const Json pattern = {{"Regex", "\\s"}};
+    j["normalizer"] = {{"type", "Sequence"},
+                       {"normalizers",
+                        {{{"type", "Prepend"}, {"prepend", "x"}},
+                         {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "_"}},
+                         {{"type", "Strip"}, {"strip_left", false}, {"strip_right", true}}}}};
+    j["pre_tokenizer"] = {
+        {"type", "Sequence"},
+        {"pretokenizers",
+         {{{"type", "Split"}, {"pattern", pattern}, {"behavior", "Contiguous"}, {"invert", true}},
+          {{"type", "Digits"}, {"individual_digits", true}},
+          {{"type", "Metaspace"}, {"replacement", "_"}, {"add_prefix_space", false}},
+          {{"type", "Metaspace"},
+           {"replacement", "_"},
+           {"prepend_scheme", "first"},
+           {"split", false}}}}};
+    j["decoder"] = {{"type", "Sequence"},
+                    {"decoders",
+                     {{{"type", "ByteFallback"}},
+                      {{"type", "Fuse"}},
+                      {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 2}}}}};
+    j["post_processor"] = {
+        {"type", "TemplateProcessing"},
+        {"single",
+         {{{"SpecialToken", {{"id", "<s>"}}}},
+          {{"Sequence", {{"id", "A"}}}},
+          {{"SpecialToken", {{"id", "<|end|>"}}}}}},
+        {"special_tokens",
+         {{"<s>", {{"id", "<s>"}, {"ids", {7, 8}}}}, {"<|end|>", {{"ids", {262}}}}}}};
+  });
+  REQUIRE(file);
+  using Normal = NormalizerStep::Kind;
+  CHECK(file->normalizer == std::vector<NormalizerStep>{
+                                {.kind = Normal::prepend, .content = "x"},
+                                {.kind = Normal::replace, .pattern = {" ", false}, .content = "_"},
+                                {.kind = Normal::strip, .left = false}});
+  using Pre = PreTokenizerStep::Kind;
+  using mamba2::detail::PrependScheme;
+  CHECK(file->pre_tokenizer ==
+        std::vector<PreTokenizerStep>{
+            {.kind = Pre::split,
+             .pattern = {"\\s", true},
+             .behavior = mamba2::detail::SplitBehavior::contiguous,
+             .invert = true},
+            {.kind = Pre::digits, .individual = true},
+            {.kind = Pre::metaspace, .replacement = "_", .scheme = PrependScheme::never},
+            {.kind = Pre::metaspace,
+             .replacement = "_",
+             .scheme = PrependScheme::first,
+             .cuts = false}});
+  using Decode = DecoderStep::Kind;
+  CHECK(file->decoder ==
+        std::vector<DecoderStep>{{.kind = Decode::byte_fallback},
+                                 {.kind = Decode::fuse},
+                                 {.kind = Decode::strip, .content = " ", .start = 1, .stop = 2}});
+  CHECK(file->prefix == std::vector<mamba2::Token>{7, 8});
+  CHECK(file->suffix == std::vector<mamba2::Token>{262});
 }

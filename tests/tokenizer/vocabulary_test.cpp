@@ -6,7 +6,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "mamba2/tokenizer/added_tokens.hpp"
+#include "mamba2/tokenizer/bpe_model.hpp"
 #include "mamba2/tokenizer/tokenizer_json.hpp"
 #include "tests/tokenizer/tiny_tokenizer.hpp"
 
@@ -23,10 +26,22 @@ Result<TokenizerFile> changed_file(const std::function<void(Json&)>& change) {
   return read_tokenizer_json(json.dump(), "t.json");
 }
 
+/// The parts of a tokenizer that its vocabulary needs.
+struct VocabularyParts {
+  explicit VocabularyParts(const TokenizerFile& file)
+      : normalizer(Normalizer::create(file.normalizer, "t.json").value()),
+        decoder(Decoder::create(file.decoder, "t.json").value()),
+        vocabulary(Vocabulary::create(file, normalizer, decoder, reads_bytes(file), "t.json")) {}
+
+  Normalizer normalizer;
+  Decoder decoder;
+  Result<Vocabulary> vocabulary;
+};
+
 std::string vocabulary_error(const std::function<void(Json&)>& change) {
   const auto file = changed_file(change);
   REQUIRE(file);
-  const auto vocabulary = Vocabulary::create(*file, "t.json");
+  const auto vocabulary = VocabularyParts(*file).vocabulary;
   REQUIRE_FALSE(vocabulary);
   CHECK(vocabulary.error().code == ErrorCode::malformed);
   return vocabulary.error().message;
@@ -54,7 +69,8 @@ TEST_CASE("tokens by id and by bytes") {
     j["added_tokens"][0]["id"] = 264;
   });
   REQUIRE(file);
-  const auto vocabulary = Vocabulary::create(*file, "t.json");
+  const VocabularyParts parts(*file);
+  const auto& vocabulary = parts.vocabulary;
   REQUIRE(vocabulary);
   CHECK(vocabulary->size() == 311);
   CHECK(vocabulary->bytes(' ') == " ");
@@ -85,13 +101,14 @@ TEST_CASE("added tokens are decoded as the package does") {
     j["added_tokens"].push_back(added(265, "\u4E2Do\u0301", false));
   });
   REQUIRE(fine);
-  const auto vocabulary = Vocabulary::create(*fine, "t.json");
+  const VocabularyParts parts(*fine);
+  const auto& vocabulary = parts.vocabulary;
   REQUIRE(vocabulary);
   CHECK(vocabulary->bytes(263) == "a b");
   CHECK(vocabulary->bytes(264) == "\u4E2D\u00E9");
   CHECK(vocabulary->bytes(265) == "\u4E2Do\u0301");
-  const auto raw = build_added_tokens(*fine, false, "t.json");
-  const auto normalized = build_added_tokens(*fine, true, "t.json");
+  const auto raw = build_added_tokens(*fine, parts.normalizer, false, "t.json");
+  const auto normalized = build_added_tokens(*fine, parts.normalizer, true, "t.json");
   REQUIRE(raw);
   REQUIRE(normalized);
   CHECK(raw->find("\u4E2Do\u0301") == 265);
@@ -122,7 +139,7 @@ TEST_CASE("names that mean the same after normalization are refused") {
     j["added_tokens"].push_back(added(264, "e\u0301", true));
   });
   REQUIRE(file);
-  const auto tokens = build_added_tokens(*file, true, "t.json");
+  const auto tokens = build_added_tokens(*file, VocabularyParts(*file).normalizer, true, "t.json");
   REQUIRE_FALSE(tokens);
   CHECK(tokens.error().message == "t.json: added_tokens: \"\u00E9\" occurs twice");
 }
@@ -134,30 +151,76 @@ TEST_CASE("merges must name tokens") {
   }
 }
 
-TEST_CASE("fallbacks are refused only where they could be needed") {
-  const auto with = [](const char* key, const Json& value) {
-    return changed_file([&](Json& j) { j["model"][key] = value; });
-  };
-  for (const auto& file : {with("unk_token", "h"), with("byte_fallback", true)}) {
+TEST_CASE("bytes are read where each of them is a token, or none has a substitute") {
+  const auto file_of = [](const std::function<void(Json&)>& change) {
+    const auto file = changed_file(change);
     REQUIRE(file);
-    CHECK(build_bpe(*file, "t.json"));
-  }
-  const auto without = [](std::size_t byte) {
-    return [byte](Json& j) {
+    return *file;
+  };
+  const auto without = [](std::size_t byte, bool unknown) {
+    return [byte, unknown](Json& j) {
       j["model"]["vocab"].erase(tiny::symbol(byte));
       j["model"]["merges"] = Json::array();
-      j["model"]["unk_token"] = "h";
+      if (unknown) j["model"]["unk_token"] = "h";
     };
   };
-  CHECK(bpe_error(without(' ')) ==
-        "t.json: model.unk_token must be off or every byte a token of model.vocab, found no "
-        "\"\u0120\" for the byte 32");
-  const auto never_needed = changed_file(without(0xFF));
-  REQUIRE(never_needed);
-  CHECK(build_bpe(*never_needed, "t.json"));
+  CHECK(reads_bytes(file_of([](Json& j) { j["model"]["unk_token"] = "h"; })));
+  CHECK(reads_bytes(file_of([](Json& j) { j["model"]["byte_fallback"] = true; })));
+  CHECK(reads_bytes(file_of(without(' ', false))));
+  CHECK_FALSE(reads_bytes(file_of(without(' ', true))));
+  CHECK(reads_bytes(file_of(without(0xFF, true))));  // never needed
+  CHECK_FALSE(reads_bytes(file_of([](Json& j) { j["pre_tokenizer"] = nullptr; })));
 }
 
-TEST_CASE("whole pieces are those that the merges lead to") {
+TEST_CASE("a character without a token is a substitute, its bytes, or nothing") {
+  const auto encode = [](const std::function<void(Json&)>& change, std::string_view text) {
+    const auto file = changed_file([&](Json& j) {
+      j["pre_tokenizer"] = nullptr;
+      j["model"]["vocab"] = {{"<unk>", 0}, {"a", 1}, {"b", 2}, {"ab", 3}};
+      j["model"]["merges"] = Json::array({Json::array({"a", "b"})});
+      j["added_tokens"] = Json::array();
+      change(j);
+    });
+    REQUIRE(file);
+    const VocabularyParts parts(*file);
+    REQUIRE(parts.vocabulary);
+    const auto model = BpeModel::create(*file, *parts.vocabulary, "t.json");
+    REQUIRE(model);
+    BpeModel::Scratch scratch;
+    std::vector<mamba2::Token> out;
+    model->encode(text, *parts.vocabulary, scratch, out);
+    return out;
+  };
+  using Tokens = std::vector<mamba2::Token>;
+  CHECK(encode([](Json&) {}, "axy\u00E9ab") == Tokens{1, 3});
+  const auto unknown = [](Json& j) { j["model"]["unk_token"] = "<unk>"; };
+  CHECK(encode(unknown, "axy\u00E9ab") == Tokens{1, 0, 0, 0, 3});
+  const auto fused = [&](Json& j) {
+    unknown(j);
+    j["model"]["fuse_unk"] = true;
+  };
+  CHECK(encode(fused, "axy\u00E9abx") == Tokens{1, 0, 3, 0});
+  const auto bytes = [&](Json& j) {
+    fused(j);
+    j["model"]["byte_fallback"] = true;
+    j["model"]["vocab"]["<0xC3>"] = 4;
+    j["model"]["vocab"]["<0xA9>"] = 5;
+  };
+  CHECK(encode(bytes, "ax\u00E9b") == Tokens{1, 4, 5, 0, 2});  // the order of the package
+  const auto nowhere = [](Json& j) { j["model"]["unk_token"] = "none"; };
+  const auto file = changed_file([&](Json& j) {
+    nowhere(j);
+    j["pre_tokenizer"] = nullptr;
+  });
+  REQUIRE(file);
+  const VocabularyParts parts(*file);
+  const auto model = BpeModel::create(*file, *parts.vocabulary, "t.json");
+  REQUIRE_FALSE(model);
+  CHECK(model.error().message ==
+        "t.json: model.unk_token must be a token of model.vocab, found \"none\"");
+}
+
+TEST_CASE("pieces are the tokens that the merges lead to, or any with ignore_merges") {
   const auto check = [](bool ignore_merges) {
     const auto file = changed_file([&](Json& j) {
       j["model"]["vocab"]["island"] = 262;
@@ -165,16 +228,20 @@ TEST_CASE("whole pieces are those that the merges lead to") {
       j["model"]["ignore_merges"] = ignore_merges;
     });
     REQUIRE(file);
-    const auto vocabulary = Vocabulary::create(*file, "t.json");
-    const auto bpe = build_bpe(*file, "t.json");
-    REQUIRE(vocabulary);
-    REQUIRE(bpe);
-    const auto whole = find_whole_pieces(*file, *vocabulary, *bpe);
-    REQUIRE(whole.size() == 264);
-    CHECK(whole['a']);
-    CHECK(whole[259]);
-    CHECK(whole[262] == ignore_merges);
-    CHECK(whole[263] == ignore_merges);
+    const VocabularyParts parts(*file);
+    REQUIRE(parts.vocabulary);
+    const auto model = BpeModel::create(*file, *parts.vocabulary, "t.json");
+    REQUIRE(model);
+    BpeModel::Scratch scratch;
+    const auto count = [&](std::string_view text) {
+      std::vector<mamba2::Token> out;
+      model->encode(text, *parts.vocabulary, scratch, out);
+      return out.size();
+    };
+    CHECK(count("a") == 1);
+    CHECK(count("hello") == 1);
+    CHECK(count("island") == (ignore_merges ? 1 : 6));
+    CHECK(count("<|end|>") == 7);
   };
   check(false);
   check(true);

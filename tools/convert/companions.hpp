@@ -13,7 +13,7 @@
 #include <mamba2/io/stand_in.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/tokenizer/tokenizer_gguf.hpp>
-#include <mamba2/tokenizer/tokenizer_json.hpp>
+#include <mamba2/tokenizer/tokenizer_source.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,15 +64,17 @@ class Companions {
     return file;
   }
 
-  /// The text of tokenizer.json: the file's, or one made from the metadata of GGUF.
+  /// The text of tokenizer.json: the file's, or one made of another form. Errors: those of the
+  /// readers; unsupported, for what tokenizer.json cannot say.
   [[nodiscard]] mamba2::Result<std::string> tokenizer_text() const {
-    if (!metadata_) {
+    if (is_tokenizer_json()) {
       auto text = read_text();
       return text ? text : with_hint(std::move(text).error());
     }
     const auto file = tokenizer();
     if (!file) return file.error();
-    return mamba2::detail::tokenizer_json(*file);
+    auto text = mamba2::detail::tokenizer_json(*file, tokenizer_.native());
+    return text ? text : with_hint(std::move(text).error());
   }
 
   /// The way out, where a tokenizer cannot be had; said once.
@@ -93,11 +95,16 @@ class Companions {
                          mamba2::detail::concat(tokenizer_.native(), ": ", instead)};
   }
 
+  [[nodiscard]] bool is_tokenizer_json() const {
+    return !metadata_ && tokenizer_.extension() == ".json" &&
+           tokenizer_.filename() != mamba2::detail::kTekkenFile;
+  }
+
   [[nodiscard]] mamba2::Result<mamba2::detail::TokenizerFile> read_tokenizer() const {
     if (metadata_) return mamba2::detail::read_tokenizer_gguf(file_->bytes(), tokenizer_.native());
-    const auto text = read_text();
-    if (!text) return text.error();
-    return mamba2::detail::read_tokenizer_json(*text, tokenizer_.native());
+    const auto file = mamba2::MappedFile::open(tokenizer_);
+    if (!file) return file.error();
+    return mamba2::detail::read_tokenizer(file->bytes(), tokenizer_);
   }
 
   /// The token of an id that was found, unless there can be none.
@@ -137,7 +144,7 @@ class Companions {
     folder_ = config.parent_path().empty() ? "." : config.parent_path();
     config_text_ = *text;
     special_ = {token("bos_token_id"), token("pad_token_id"), std::nullopt};
-    const auto tokenizer = config.parent_path() / "tokenizer.json";
+    const auto tokenizer = mamba2::detail::tokenizer_in(folder_);
     if (mamba2::detail::file_exists(tokenizer)) tokenizer_ = tokenizer;
     return {};
   }

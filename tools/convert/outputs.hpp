@@ -59,15 +59,26 @@ inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writ
   });
 }
 
-/// Errors: what GGUF cannot say of the tokenizer, or a file beside it is malformed.
-[[nodiscard]] inline mamba2::Result<void> set_tokenizer(const Job& job,
-                                                        mamba2::GgufWriter& writer) {
+/// What texts begin with is the tokenizer's to say. Errors: what GGUF cannot say of the tokenizer,
+/// or a file beside it is malformed.
+[[nodiscard]] inline mamba2::Result<void> set_tokenizer(const Job& job, mamba2::GgufWriter& writer,
+                                                        mamba2::SpecialTokens& special) {
   if (!job.companions.has_tokenizer()) return {};
   const auto tokenizer = job.companions.tokenizer();
   if (!tokenizer) return tokenizer.error();
   auto set = mamba2::detail::set_gguf_tokenizer(writer, *tokenizer, job.source.config().vocab_size,
                                                 job.companions.tokenizer_file());
   if (!set) return Companions::with_hint(set.error());
+  if (!tokenizer->prefix.empty()) special.bos = tokenizer->prefix[0];
+  const auto& ends = job.source.config().eos_token_ids;
+  if (!tokenizer->suffix.empty() && (ends.empty() || ends[0] != tokenizer->suffix[0])) {
+    return Companions::with_hint(
+        {mamba2::ErrorCode::unsupported,
+         mamba2::detail::concat(job.companions.tokenizer_file(),
+                                ": the token that texts end with must be the model's first "
+                                "eos_token_id in a GGUF file, found ",
+                                tokenizer->suffix[0])});
+  }
   const auto templates = templates_of_folder(job.companions.folder());
   if (!templates) return Companions::with_hint(templates.error());
   set_gguf_templates(writer, *templates);
@@ -80,12 +91,13 @@ inline void copy_metadata(const Companions& companions, mamba2::GgufWriter& writ
   if (auto possible = mamba2::check_gguf_export(config); !possible) return possible.error();
   mamba2::GgufWriter writer;
   writer.set_text("general.name", job.name);
+  mamba2::SpecialTokens special = job.companions.special();
   if (job.companions.metadata() != nullptr) {
     copy_metadata(job.companions, writer);
-  } else if (auto set = set_tokenizer(job, writer); !set) {
+  } else if (auto set = set_tokenizer(job, writer, special); !set) {
     return set.error();
   }
-  mamba2::set_gguf_config(writer, config, job.companions.special(), job.matrices);
+  mamba2::set_gguf_config(writer, config, special, job.matrices);
   return writer;
 }
 

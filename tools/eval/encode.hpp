@@ -46,6 +46,9 @@ struct Request {
   return text.size() - end;
 }
 
+/// lm-evaluation-harness adds nothing to texts, unless it is told to.
+inline constexpr mamba2::EncodeOptions kAsHarness = {.add_special = false};
+
 /// Encodes a context and its continuation together and cuts them where the context's own tokens
 /// end: white space at its end goes to the continuation, and a token across the boundary belongs to
 /// neither's text alone. An empty context is `empty`, the token that ends texts, which is not
@@ -59,8 +62,8 @@ struct Request {
   const std::string whole = concat(context, continuation);
   context.remove_suffix(trailing_space(context));
   Request request;
-  request.context = tokenizer.encode(context);
-  request.continuation = tokenizer.encode(whole);
+  request.context = tokenizer.encode(context, kAsHarness);
+  request.continuation = tokenizer.encode(whole, kAsHarness);
   const std::size_t known = std::min(request.context.size(), request.continuation.size());
   request.continuation.erase(request.continuation.begin(),
                              request.continuation.begin() + static_cast<std::ptrdiff_t>(known));

@@ -149,7 +149,7 @@ class Server {
     std::vector<Request> windows;
     std::vector<std::size_t> counts;  // of windows, for each text
     const auto add = [&](LineFields& fields) -> Result<void> {
-      std::vector<Token> tokens = tokenizer_.encode(fields.text("text"));
+      std::vector<Token> tokens = tokenizer_.encode(fields.text("text"), kAsHarness);
       tokens.insert(tokens.begin(), empty_);
       counts.push_back(0);
       for (const perplexity::Window& window : perplexity::rolling(tokens, max_length_)) {
@@ -181,7 +181,7 @@ class Server {
   [[nodiscard]] Result<Json> texts(const List& list, const std::string& place) {
     std::vector<Prompt> prompts;
     const auto add = [&](LineFields& fields) -> Result<void> {
-      Prompt prompt{.context = tokenizer_.encode(fields.text("context")),
+      Prompt prompt{.context = tokenizer_.encode(fields.text("context"), kAsHarness),
                     .until = fields.texts("until", 0),
                     .max_tokens = fields.index("max_gen_toks", max_length_)};
       if (prompt.max_tokens == 0) fields.refuse("max_gen_toks", "at least 1", "0");

@@ -79,6 +79,9 @@ class GgufWriter {
   void set_integers(std::string_view key, std::span<const std::int32_t> values) {
     encode(key).array(GgufType::int32, values.size()).raw(std::as_bytes(values));
   }
+  void set_numbers(std::string_view key, std::span<const float> values) {
+    encode(key).array(GgufType::float32, values.size()).raw(std::as_bytes(values));
+  }
   /// A value as it lies in another file.
   void set_value(std::string_view key, const GgufValue& value);
 

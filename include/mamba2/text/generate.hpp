@@ -82,8 +82,9 @@ inline Result<std::span<const float>> read_prompt(AnySession& session,
 template <class OnText>
 class TextOut {
  public:
-  TextOut(const Tokenizer& tokenizer, const std::vector<std::string>& stop, OnText& on_text)
-      : decoder_(tokenizer, stop), on_text_(on_text) {}
+  TextOut(const Tokenizer& tokenizer, const std::vector<std::string>& stop, bool at_start,
+          OnText& on_text)
+      : decoder_(tokenizer, stop, {.at_start = at_start}), on_text_(on_text) {}
 
   void push(Token token) { give(decoder_.push(token)); }
   void finish() { give(decoder_.finish()); }
@@ -111,15 +112,16 @@ class TextOut {
   return usable ? Sampler::create(options, *usable) : usable.error();
 }
 
-/// Reads `prompt` into the session and generates text after it, which `on_text(std::string_view)`
-/// receives bit by bit, always whole UTF-8 sequences; returning false from it stops. The session
-/// has then read the prompt and every token generated, so that another call goes on from there,
-/// with what is to follow; without a prompt, as if the call before had not ended, but that a
-/// character which it cut in two has become two U+FFFD. Chooses tokens by `sampler` (make_sampler),
-/// which goes on from call to call; options.sampling does not count. Errors: invalid_argument (an
-/// empty prompt, where nothing was read before; a prompt that the context has no room for, of which
-/// nothing is read then; no token that may be chosen), mismatch (a tokenizer of another model, or a
-/// sampler of another), malformed (a model whose logits are not finite).
+/// Reads `prompt` into the session, in a new one behind what the tokenizer's file begins texts
+/// with, such as <s>, and generates text after it, which `on_text(std::string_view)` receives bit
+/// by bit, always whole UTF-8 sequences; returning false from it stops. The session has then read
+/// the prompt and every token generated, so that another call goes on from there, with what is to
+/// follow; without a prompt, as if the call before had not ended, but that a character which it cut
+/// in two has become two U+FFFD. Chooses tokens by `sampler` (make_sampler), which goes on from
+/// call to call; options.sampling does not count. Errors: invalid_argument (an empty prompt, where
+/// nothing was read before; a prompt that the context has no room for, of which nothing is read
+/// then; no token that may be chosen), mismatch (a tokenizer of another model, or a sampler of
+/// another), malformed (a model whose logits are not finite).
 template <class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     AnySession& session, Sampler& sampler, const Tokenizer& tokenizer, std::string_view prompt,
@@ -133,8 +135,9 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   }
 
   Generated done;
-  const std::vector<Token> prompt_tokens = tokenizer.encode(prompt);
   const std::uint64_t read_before = session.state().tokens();
+  const std::vector<Token> prompt_tokens = tokenizer.encode(
+      prompt, {.add_special = read_before == 0, .special_names = options.special_names});
   auto logits = detail::read_prompt(session, prompt_tokens, options);
   done.prompt_tokens = static_cast<std::size_t>(session.state().tokens() - read_before);
   for (std::size_t i = 0; i < done.prompt_tokens; ++i) sampler.accept(prompt_tokens[i]);
@@ -147,8 +150,10 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     return done;
   }
   const std::vector<Token>& ends = session.config().eos_token_ids;
+  // Behind a special token, such as the one that texts begin with, a text begins.
+  const bool at_start = !prompt_tokens.empty() && tokenizer.is_special(prompt_tokens.back());
   detail::TokenChooser chooser(sampler, options, prompt_tokens);
-  detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, on_text);
+  detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, at_start, on_text);
   bool enough = options.max_tokens == 0;
   while (!enough && text.open()) {
     if (session.state().room() == 0) {

@@ -32,6 +32,9 @@ struct GenerateOptions {
   /// tokens say, special tokens such as "<|im_end|>" included, which are not given out, either.
   std::vector<std::string> stop = {};
   bool stop_at_eos = true;  ///< whether an end-of-text token ends the generation
+  /// Whether the names of special tokens in the prompt are those tokens, as in EncodeOptions. For
+  /// what others write: false.
+  bool special_names = true;
 
   /// Called while the prompt is read, with the tokens read so far and their number; returning
   /// false stops there.

@@ -85,20 +85,32 @@ class StoppingDecoder {
   /// Empty strings are ignored.
   StoppingDecoder(const Tokenizer& tokenizer, std::vector<std::string> stops,
                   DecodeOptions options = {})
-      : tokenizer_(&tokenizer), stops_(std::move(stops)), options_(options) {}
+      : tokenizer_(&tokenizer),
+        stops_(std::move(stops)),
+        options_(options),
+        stream_(tokenizer.decoder_, tokenizer.vocabulary_, options.at_start) {}
 
   /// The text that is complete with this token, and in which no stop string may have begun; perhaps
   /// none. Valid until the next call.
   [[nodiscard]] std::string_view push(Token token) {
-    const std::string_view bytes = tokenizer_->token_bytes(token);
-    const bool hidden = options_.skip_special && tokenizer_->is_special(token);
-    return text_.push(hidden ? stops_.push_hidden(bytes) : stops_.push(bytes));
+    bytes_.clear();
+    if (!options_.skip_special || !tokenizer_->is_special(token)) {
+      stream_.push(token, bytes_);
+      return text_.push(stops_.push(bytes_));
+    }
+    stream_.flush(bytes_);
+    bytes_ = stops_.push(bytes_);
+    bytes_ += stops_.push_hidden(tokenizer_->token_bytes(token));
+    return text_.push(bytes_);
   }
 
   /// The end: what was held back, and U+FFFD for an incomplete sequence, if there is one. Valid
   /// until the next call.
   [[nodiscard]] std::string_view finish() {
-    rest_ = text_.push(stops_.finish());
+    bytes_.clear();
+    stream_.finish(bytes_);
+    rest_ = text_.push(stops_.push(bytes_));
+    rest_ += text_.push(stops_.finish());
     rest_ += text_.finish();
     return rest_;
   }
@@ -110,8 +122,9 @@ class StoppingDecoder {
   const Tokenizer* tokenizer_;
   StopStrings stops_;
   DecodeOptions options_;
+  detail::DecodeStream stream_;
   detail::Utf8Stream text_;
-  std::string rest_;
+  std::string bytes_, rest_;
 };
 
 }  // namespace MAMBA2_ISA

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens that are cut out of a text before anything else is done to it.
+// Tokens that are cut out of a text by their names before it is cut into pieces.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/core/result.hpp"
+#include "mamba2/io/printable.hpp"
 #include "mamba2/layers/config.hpp"
+#include "mamba2/tokenizer/normalizer.hpp"
+#include "mamba2/tokenizer/tokenizer_file.hpp"
+#include "mamba2/tokenizer/word_chars.hpp"
+#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -26,6 +32,10 @@ class AddedTokens {
   struct Entry {
     std::string text;  // not empty, at most kMaxLength bytes
     Token id;
+    bool special = false;      // is found only where special tokens are looked for
+    bool single_word = false;  // is not found within a word
+    bool lstrip = false;       // is found with the white space before it
+    bool rstrip = false;       // and behind it
   };
 
   AddedTokens() { begin_.fill(0); }
@@ -56,9 +66,11 @@ class AddedTokens {
     return entry->id;
   }
 
-  /// Calls on_token(id) for each string found and on_text(part) for what lies between.
-  template <class OnText, class OnToken>
-  void split(std::string_view text, const OnText& on_text, const OnToken& on_token) const {
+  /// Calls on_token(id) for each string found and on_text(begin, end) for what lies between.
+  /// takes(entry, begin) says whether a place where one is found counts.
+  template <class Takes, class OnText, class OnToken>
+  void split(std::string_view text, const Takes& takes, const OnText& on_text,
+             const OnToken& on_token) const {
     std::size_t done = 0;
     for (std::size_t i = 0; i < text.size();) {
       const unsigned char byte = static_cast<unsigned char>(text[i]);
@@ -68,15 +80,24 @@ class AddedTokens {
         ++i;
         continue;
       }
-      if (done < i) on_text(text.substr(done, i - done));
+      std::size_t begin = i, end = i + entry->text.size();
+      i = end;
+      if (!takes(*entry, begin) || (entry->single_word && within_word(text, begin, end))) continue;
+      if (entry->lstrip) begin = std::max(begin - trailing_space(text.substr(0, begin)), done);
+      if (entry->rstrip) end += leading_space(text.substr(end));
+      if (done < begin) on_text(done, begin);
       on_token(entry->id);
-      i += entry->text.size();
-      done = i;
+      done = end;
     }
-    if (done < text.size()) on_text(text.substr(done));
+    if (done < text.size()) on_text(done, text.size());
   }
 
  private:
+  [[nodiscard]] static bool within_word(std::string_view text, std::size_t begin, std::size_t end) {
+    return (begin > 0 && is_word_char(last_code_point(text.substr(0, begin)))) ||
+           (end < text.size() && is_word_char(first_code_point(text.substr(end)).value));
+  }
+
   [[nodiscard]] static std::size_t byte_at(const Entry& entry, std::size_t i) noexcept {
     return static_cast<unsigned char>(entry.text[i]);
   }
@@ -102,6 +123,41 @@ class AddedTokens {
   std::vector<Entry> entries_;          // sorted by the bytes of their texts
   std::array<std::size_t, 257> begin_;  // entries that start with byte b: begin_[b]..begin_[b + 1]
 };
+
+/// An added token as it is looked for, and as the package decodes it.
+[[nodiscard]] inline std::string added_text(const TokenizerFile::AddedToken& added,
+                                            const Normalizer& normalizer) {
+  if (!added.normalized || added.verbatim) return added.content;
+  Normalizer::Buffers buffers;
+  StepScratch scratch;
+  return std::string(normalizer.apply(added.content, buffers, scratch));
+}
+
+/// The added tokens that are looked for in the raw text (normalized = false) or in the normalized.
+inline Result<AddedTokens> build_added_tokens(const TokenizerFile& file,
+                                              const Normalizer& normalizer, bool normalized,
+                                              std::string_view name) {
+  std::vector<AddedTokens::Entry> entries;
+  for (const auto& added : file.added_tokens) {
+    if (added.normalized != normalized) continue;
+    std::string text = added_text(added, normalizer);
+    if (text.empty()) continue;
+    if (text.size() > AddedTokens::kMaxLength) {
+      return Error{
+          ErrorCode::unsupported,
+          concat(name, ": added_tokens: ", in_quotes(added.content), " must be at most ",
+                 AddedTokens::kMaxLength, " bytes long when normalized, found ", text.size())};
+    }
+    entries.push_back(
+        {std::move(text), added.id, added.special, added.single_word, added.lstrip, added.rstrip});
+  }
+  AddedTokens tokens(std::move(entries));
+  if (const std::string* twice = tokens.duplicate()) {
+    return Error{ErrorCode::malformed,
+                 concat(name, ": added_tokens: ", in_quotes(*twice), " occurs twice")};
+  }
+  return tokens;
+}
 
 }  // namespace detail
 }  // namespace MAMBA2_ISA

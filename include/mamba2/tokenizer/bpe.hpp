@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -35,19 +36,16 @@ class Bpe {
   struct Scratch;
 
   /// Appends the tokens of `piece`.
-  void encode(std::string_view piece, Scratch& scratch, std::vector<Token>& out) const {
-    if (piece.size() <= kShort) {
-      encode_short(piece, out);
-    } else {
-      encode_long(piece, scratch, out);
-    }
-  }
+  void encode(std::string_view piece, Scratch& scratch, std::vector<Token>& out) const;
+
+  /// Appends what becomes of tokens that follow each other.
+  void merge(std::span<const Token> symbols, Scratch& scratch, std::vector<Token>& out) const;
 
  private:
   static constexpr std::size_t kShort = 48;
 
-  void encode_short(std::string_view piece, std::vector<Token>& out) const;
-  void encode_long(std::string_view piece, Scratch& scratch, std::vector<Token>& out) const;
+  void merge_short(std::array<Token, kShort>& ids, std::size_t n, std::vector<Token>& out) const;
+  void merge_long(std::span<const Token> ids, Scratch& scratch, std::vector<Token>& out) const;
 
   ByteTokens byte_tokens_;
   MergeTable merges_;
@@ -61,19 +59,42 @@ struct Bpe::Scratch {
     std::size_t previous, next;
   };
   std::vector<Symbol> symbols;
+  std::vector<Token> ids;  // of a long piece's bytes
   /// A heap of rank << 40 | position of the left symbol, so that the order is that of the rules.
   std::vector<std::uint64_t> queue;
 };
 
-/// Quadratic in the length of the piece, and the fastest there is for a few dozen bytes.
-inline void Bpe::encode_short(std::string_view piece, std::vector<Token>& out) const {
-  std::array<Token, kShort> ids;
-  std::array<Merge, kShort> merges;  // of ids[i] and ids[i + 1]
-  std::size_t n = 0;
-  for (const char c : piece) {
-    const Token id = byte_tokens_[static_cast<unsigned char>(c)];
-    if (id != kNoToken) ids[n++] = id;
+inline void Bpe::encode(std::string_view piece, Scratch& scratch, std::vector<Token>& out) const {
+  const auto each_byte = [&](const auto& add) {
+    for (const char c : piece) {
+      const Token id = byte_tokens_[static_cast<unsigned char>(c)];
+      if (id != kNoToken) add(id);
+    }
+  };
+  if (piece.size() <= kShort) {
+    std::array<Token, kShort> ids;
+    std::size_t n = 0;
+    each_byte([&](Token id) { ids[n++] = id; });
+    return merge_short(ids, n, out);
   }
+  scratch.ids.clear();
+  scratch.ids.reserve(piece.size());  // a piece may be a whole prompt: no room for growth
+  each_byte([&](Token id) { scratch.ids.push_back(id); });
+  merge_long(scratch.ids, scratch, out);
+}
+
+inline void Bpe::merge(std::span<const Token> symbols, Scratch& scratch,
+                       std::vector<Token>& out) const {
+  if (symbols.size() > kShort) return merge_long(symbols, scratch, out);
+  std::array<Token, kShort> ids;
+  std::copy(symbols.begin(), symbols.end(), ids.begin());
+  merge_short(ids, symbols.size(), out);
+}
+
+/// Quadratic in the length of the piece, and the fastest there is for a few dozen bytes.
+inline void Bpe::merge_short(std::array<Token, kShort>& ids, std::size_t n,
+                             std::vector<Token>& out) const {
+  std::array<Merge, kShort> merges;  // of ids[i] and ids[i + 1]
   const auto find = [&](std::size_t i) {
     return i + 1 < n ? merges_.find(ids[i], ids[i + 1]) : Merge{};
   };
@@ -95,18 +116,16 @@ inline void Bpe::encode_short(std::string_view piece, std::vector<Token>& out) c
 }
 
 /// n log n in the length of the piece: a linked list of symbols and a heap of possible merges.
-inline void Bpe::encode_long(std::string_view piece, Scratch& scratch,
-                             std::vector<Token>& out) const {
+inline void Bpe::merge_long(std::span<const Token> ids, Scratch& scratch,
+                            std::vector<Token>& out) const {
   constexpr int kPositionBits = 40;
   constexpr std::uint64_t kPositionMask = (std::uint64_t{1} << kPositionBits) - 1;
   auto& symbols = scratch.symbols;
   auto& queue = scratch.queue;
   symbols.clear();
   queue.clear();
-  symbols.reserve(piece.size());  // a piece may be a whole prompt: no room for growth
-  for (const char c : piece) {
-    const Token id = byte_tokens_[static_cast<unsigned char>(c)];
-    if (id == kNoToken) continue;
+  symbols.reserve(ids.size());  // a piece may be a whole prompt: no room for growth
+  for (const Token id : ids) {
     const std::size_t i = symbols.size();
     symbols.push_back({id, i == 0 ? Scratch::kNone : i - 1, i + 1});
   }

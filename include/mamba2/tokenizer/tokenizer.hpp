@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text to tokens and back: byte-level BPE as in GPT-2 and GPT-NeoX, from a tokenizer.json or a GGUF
-// file.
+// Text to tokens and back: BPE of bytes and of characters, from a tokenizer.json, SentencePiece's
+// or Mistral's files, or a GGUF file.
 #pragma once
 
 #include <algorithm>
@@ -17,19 +17,19 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
-#include "mamba2/tokenizer/bpe.hpp"
+#include "mamba2/tokenizer/bpe_model.hpp"
+#include "mamba2/tokenizer/decode_stream.hpp"
+#include "mamba2/tokenizer/decoder.hpp"
+#include "mamba2/tokenizer/normalizer.hpp"
+#include "mamba2/tokenizer/pre_tokenizer.hpp"
 #include "mamba2/tokenizer/vocabulary.hpp"
 #include "mamba2/unicode/utf8.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/core/mapped_file.hpp"
-#include "mamba2/io/gguf_metadata.hpp"
 #include "mamba2/io/model_path.hpp"
-#include "mamba2/io/packed_file.hpp"
-#include "mamba2/tokenizer/normalize.hpp"
-#include "mamba2/tokenizer/pretokenize.hpp"
-#include "mamba2/tokenizer/tokenizer_gguf.hpp"
-#include "mamba2/tokenizer/tokenizer_json.hpp"
+#include "mamba2/tokenizer/encoder.hpp"
+#include "mamba2/tokenizer/tokenizer_source.hpp"
 #endif
 
 namespace mamba2 {
@@ -39,28 +39,51 @@ namespace detail {
 struct TokenizerFile;
 }
 
-struct DecodeOptions {
-  bool skip_special = true;  ///< leave out special tokens, such as <|endoftext|>
+struct EncodeOptions {
+  /// Whether the text gets what the file begins or ends texts with, such as <s>. For what goes on
+  /// from tokens that were read before: false.
+  bool add_special = true;
+  /// Whether the names of special tokens in the text become those tokens. For texts of others,
+  /// which are not to say where a turn ends: false, and the names are text like any other.
+  bool special_names = true;
 };
 
+/// A part of a text that is written by several hands: a template and what is filled in.
+struct TextPart {
+  std::string_view text;
+  bool special_names = true;  ///< as in EncodeOptions, for a name that lies in this part as a whole
+};
+
+struct DecodeOptions {
+  bool skip_special = true;  ///< leave out special tokens, such as <|endoftext|>
+  /// Whether a text begins with these tokens: vocabularies of SentencePiece write a blank there
+  /// that is none of the text's. For what goes on from text before it: false.
+  bool at_start = true;
+};
+
+class StoppingDecoder;
+
 /// A vocabulary and the rules for using it: gives the same ids and the same text as the Hugging
-/// Face `tokenizers` package does for the same tokenizer.json. Supported are models of type BPE
-/// with the ByteLevel pre-tokenizer and decoder, the NFC normalizer or none, added tokens, and
-/// post-processors that add nothing (so that no text begins with a token that it does not contain);
-/// and their form in GGUF files, tokenizer.ggml.model "gpt2" with pre "gpt-2", "mpt" or "olmo". Any
-/// other file is refused by a message that names what is not supported. Immutable: safe to use from
-/// many threads.
+/// Face `tokenizers` package does for the same tokenizer.json, and as SentencePiece does for its
+/// own files. Supported are models of type BPE, with the normalizers, pre-tokenizers, decoders and
+/// post-processors that README.md lists; any other is refused by a message that names it.
+/// Immutable: safe to use from many threads.
 class Tokenizer {
  public:
-  /// Loads a tokenizer.json, or the one in a directory or beside the .safetensors file (or its
-  /// index, or the config) of a checkpoint, or the tokenizer of a GGUF file or of a packed model.
-  /// Errors: io, malformed, unsupported.
+  /// Loads a tokenizer.json, a tokenizer.model of SentencePiece or a tekken.json, or the one in a
+  /// directory or beside the .safetensors file (or its index, or the config) of a checkpoint, or
+  /// the tokenizer of a GGUF file or of a packed model. Errors: io, malformed, unsupported.
   [[nodiscard]] static Result<Tokenizer> load(const std::filesystem::path& path);
 
-  /// Reads the text of a tokenizer.json; `name` stands for the file in messages.
+  /// Reads the text of a tokenizer.json or a tekken.json; `name` stands for the file in messages.
   /// Errors: malformed, unsupported.
   [[nodiscard]] static Result<Tokenizer> from_json(std::string_view json,
                                                    std::string_view name = "tokenizer.json");
+
+  /// Reads the bytes of SentencePiece's tokenizer.model; `name` stands for the file in messages.
+  /// Errors: malformed, unsupported.
+  [[nodiscard]] static Result<Tokenizer> from_sentencepiece(
+      std::string_view bytes, std::string_view name = "tokenizer.model");
 
   /// Reads the metadata of a GGUF file; `name` stands for the file in messages.
   /// Errors: malformed, unsupported.
@@ -68,16 +91,20 @@ class Tokenizer {
                                                    std::string_view name = "gguf");
 
   /// The tokens of a text. Each maximal invalid part of its UTF-8 counts as U+FFFD, as Python's
-  /// bytes.decode("utf-8", "replace") has it. The names of special tokens in the text become those
-  /// tokens. Bytes for which the vocabulary has no token are left out; vocabularies have them all
-  /// as a rule.
-  [[nodiscard]] std::vector<Token> encode(std::string_view text) const;
+  /// bytes.decode("utf-8", "replace") has it. Characters for which the vocabulary has neither a
+  /// token nor a substitute are left out; vocabularies have them all as a rule.
+  [[nodiscard]] std::vector<Token> encode(std::string_view text, EncodeOptions options = {}) const;
+
+  /// The same of the parts of a text, put together: where they meet, tokens may reach across.
+  [[nodiscard]] std::vector<Token> encode(std::span<const TextPart> parts,
+                                          EncodeOptions options = {}) const;
 
   /// The text of some tokens: valid UTF-8, with U+FFFD for each maximal part that is not. Unknown
   /// ids are left out.
   [[nodiscard]] std::string decode(std::span<const Token> tokens, DecodeOptions options = {}) const;
 
-  /// The bytes of a token, which need not be UTF-8; empty for an unknown id.
+  /// The bytes of a token, which need not be UTF-8, as it is written within a text: one that begins
+  /// it may say less by the rules of the decoder. Empty for an unknown id.
   [[nodiscard]] std::string_view token_bytes(Token id) const noexcept {
     return vocabulary_.bytes(id);
   }
@@ -89,25 +116,26 @@ class Tokenizer {
   [[nodiscard]] bool is_special(Token id) const noexcept { return vocabulary_.is_special(id); }
 
   /// The added token of this name ("<|endoftext|>"), or else the token of these bytes (" the").
+  /// Takes longer where tokens are not written as the text that they say.
   [[nodiscard]] std::optional<Token> find(std::string_view text) const;
 
  private:
-  Tokenizer(const detail::TokenizerFile& file, detail::Vocabulary vocabulary, detail::Bpe bpe,
-            detail::AddedTokens raw, detail::AddedTokens normalized);
+  friend class StreamingDecoder;
+  friend class StoppingDecoder;
+
+  Tokenizer() = default;
 
   [[nodiscard]] static Result<Tokenizer> from_file(const Result<detail::TokenizerFile>& file,
                                                    std::string_view name);
 
-  class Encoder;
-
-  std::vector<bool> whole_pieces_;  // by id: whether a piece of these bytes is this token
+  detail::Normalizer normalizer_;
+  detail::PreTokenizer pre_tokenizer_;
+  detail::Decoder decoder_;
   detail::Vocabulary vocabulary_;
-  detail::Bpe bpe_;
+  detail::BpeModel model_;
   detail::AddedTokens raw_added_tokens_;
   detail::AddedTokens normalized_added_tokens_;
-  bool nfc_;
-  bool add_prefix_space_;
-  bool use_regex_;
+  std::vector<Token> prefix_, suffix_;
 };
 
 /// Decodes tokens one at a time and gives out whole UTF-8 sequences only: what the calls return,
@@ -116,60 +144,54 @@ class Tokenizer {
 class StreamingDecoder {
  public:
   explicit StreamingDecoder(const Tokenizer& tokenizer, DecodeOptions options = {})
-      : tokenizer_(&tokenizer), options_(options) {}
+      : tokenizer_(&tokenizer),
+        options_(options),
+        stream_(tokenizer.decoder_, tokenizer.vocabulary_, options.at_start) {}
 
-  /// The text that is complete with this token, perhaps none; valid until the next call.
+  /// The text that is certain with this token, perhaps none; valid until the next call.
   [[nodiscard]] std::string_view push(Token token) {
     if (options_.skip_special && tokenizer_->is_special(token)) return {};
-    return text_.push(tokenizer_->token_bytes(token));
+    bytes_.clear();
+    stream_.push(token, bytes_);
+    return text_.push(bytes_);
   }
 
-  /// The end: U+FFFD for an incomplete sequence, if there is one. The decoder is as new afterwards.
-  [[nodiscard]] std::string_view finish() { return text_.finish(); }
+  /// The end: what was held back, with U+FFFD for an incomplete sequence, if there is one. The
+  /// decoder is as new afterwards.
+  [[nodiscard]] std::string_view finish() {
+    bytes_.clear();
+    stream_.finish(bytes_);
+    rest_ = text_.push(bytes_);
+    rest_ += text_.finish();
+    return rest_;
+  }
 
  private:
   const Tokenizer* tokenizer_;
   DecodeOptions options_;
+  detail::DecodeStream stream_;
   detail::Utf8Stream text_;
+  std::string bytes_, rest_;
 };
 
 #if MAMBA2_HAS_DEFINITIONS
 
-MAMBA2_FUNCTION Tokenizer::Tokenizer(const detail::TokenizerFile& file,
-                                     detail::Vocabulary vocabulary, detail::Bpe bpe,
-                                     detail::AddedTokens raw, detail::AddedTokens normalized)
-    : whole_pieces_(detail::find_whole_pieces(file, vocabulary, bpe)),
-      vocabulary_(std::move(vocabulary)),
-      bpe_(std::move(bpe)),
-      raw_added_tokens_(std::move(raw)),
-      normalized_added_tokens_(std::move(normalized)),
-      nfc_(file.nfc),
-      add_prefix_space_(file.add_prefix_space),
-      use_regex_(file.use_regex) {}
-
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
   const std::optional<std::filesystem::path> folder = detail::checkpoint_folder(path);
-  const std::filesystem::path file_path = folder ? *folder / "tokenizer.json" : path;
+  const std::filesystem::path file_path = folder ? detail::tokenizer_in(*folder) : path;
   const Result<MappedFile> file = MappedFile::open(file_path);
   if (!file) return file.error();
-  const auto bytes = file->bytes();
-  if (is_gguf(bytes)) return from_gguf(bytes, file_path.native());
-  if (is_packed(bytes)) {
-    const auto packed = PackedFile::parse(bytes, file_path.native());
-    if (!packed) return packed.error();
-    return from_json(packed->tokenizer_json, file_path.native());
-  }
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const bool is_json =
-      file_path.extension() == ".json" ||
-      text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size())).starts_with('{');
-  if (!is_json) return detail::no_model(path, bytes, "a tokenizer.json, ");
-  return from_json(text, file_path.native());
+  return from_file(detail::read_tokenizer(file->bytes(), file_path), file_path.native());
 }
 
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_json(std::string_view json,
                                                        std::string_view name) {
-  return from_file(detail::read_tokenizer_json(json, name), name);
+  return from_file(detail::read_any_json(json, name), name);
+}
+
+MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_sentencepiece(std::string_view bytes,
+                                                                std::string_view name) {
+  return from_file(detail::read_sentencepiece(bytes, name), name);
 }
 
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_gguf(std::span<const std::byte> gguf,
@@ -180,87 +202,72 @@ MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_gguf(std::span<const std::byte
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::from_file(const Result<detail::TokenizerFile>& file,
                                                        std::string_view name) {
   if (!file) return file.error();
-  Result<detail::Vocabulary> vocabulary = detail::Vocabulary::create(*file, name);
-  if (!vocabulary) return std::move(vocabulary).error();
-  Result<detail::Bpe> bpe = detail::build_bpe(*file, name);
-  if (!bpe) return std::move(bpe).error();
-  Result<detail::AddedTokens> raw = detail::build_added_tokens(*file, false, name);
-  if (!raw) return std::move(raw).error();
-  Result<detail::AddedTokens> normalized = detail::build_added_tokens(*file, true, name);
-  if (!normalized) return std::move(normalized).error();
-  return Tokenizer(*file, *std::move(vocabulary), *std::move(bpe), *std::move(raw),
-                   *std::move(normalized));
+  Tokenizer made;
+  Result<void> outcome;
+  const auto take = [&outcome](auto result, auto& place) {
+    if (!outcome) return;
+    if (result) {
+      place = *std::move(result);
+    } else {
+      outcome = std::move(result).error();
+    }
+  };
+  const bool reads_bytes = detail::reads_bytes(*file);
+  take(detail::Normalizer::create(file->normalizer, name), made.normalizer_);
+  take(detail::PreTokenizer::create(file->pre_tokenizer, reads_bytes, name), made.pre_tokenizer_);
+  take(detail::Decoder::create(file->decoder, name), made.decoder_);
+  if (!outcome) return outcome.error();
+  take(detail::Vocabulary::create(*file, made.normalizer_, made.decoder_, reads_bytes, name),
+       made.vocabulary_);
+  if (!outcome) return outcome.error();
+  take(detail::BpeModel::create(*file, made.vocabulary_, name), made.model_);
+  take(detail::build_added_tokens(*file, made.normalizer_, false, name), made.raw_added_tokens_);
+  take(detail::build_added_tokens(*file, made.normalizer_, true, name),
+       made.normalized_added_tokens_);
+  if (!outcome) return outcome.error();
+  for (const auto* ids : {&file->prefix, &file->suffix}) {
+    for (const Token id : *ids) {
+      if (made.vocabulary_.has(id)) continue;
+      return Error{ErrorCode::malformed,
+                   detail::concat(name, ": the tokens around a text must be in 0..",
+                                  made.vocab_size() - 1, ", found ", id)};
+    }
+  }
+  made.prefix_ = file->prefix;
+  made.suffix_ = file->suffix;
+  return made;
 }
 
-/// One text on its way to tokens, step by step.
-class Tokenizer::Encoder {
- public:
-  explicit Encoder(const Tokenizer& tokenizer) : t_(tokenizer) {}
+MAMBA2_FUNCTION std::vector<Token> Tokenizer::encode(std::string_view text,
+                                                     EncodeOptions options) const {
+  const TextPart part = {text, true};
+  return encode(std::span(&part, 1), options);
+}
 
-  std::vector<Token> encode(std::string_view text) {
-    std::string replaced;
-    if (detail::valid_utf8_prefix(text) != text.size()) {
-      detail::append_replaced_utf8(text, replaced);
-      text = replaced;
-    }
-    tokens_.reserve(text.size() / 3);
-    t_.raw_added_tokens_.split(
-        text, [this](std::string_view part) { normalize(part); },
-        [this](Token id) { tokens_.push_back(id); });
-    return std::move(tokens_);
+MAMBA2_FUNCTION std::vector<Token> Tokenizer::encode(std::span<const TextPart> parts,
+                                                     EncodeOptions options) const {
+  detail::PartedText text;
+  for (const TextPart& part : parts) {
+    text.add(part.text, options.special_names && part.special_names);
   }
-
- private:
-  void normalize(std::string_view text) {
-    std::string normalized;
-    if (t_.nfc_ && detail::find_nfc_join(text) != text.size()) {
-      detail::append_nfc(text, normalized);
-      text = normalized;
-    }
-    t_.normalized_added_tokens_.split(
-        text, [this](std::string_view part) { pretokenize(part); },
-        [this](Token id) { tokens_.push_back(id); });
-  }
-
-  void pretokenize(std::string_view text) {
-    std::string prefixed;
-    if (t_.add_prefix_space_ && text[0] != ' ') {
-      prefixed.append(1, ' ').append(text);
-      text = prefixed;
-    }
-    while (!text.empty()) {
-      const std::size_t length = t_.use_regex_ ? pretokenizer_.first_piece(text) : text.size();
-      merge(text.substr(0, length));
-      text.remove_prefix(length);
-    }
-  }
-
-  void merge(std::string_view piece) {
-    // Most pieces of most texts are one token, which takes one look to find instead of many merges.
-    const Token whole = t_.vocabulary_.find(piece);
-    if (whole != detail::Bpe::kNoToken && t_.whole_pieces_[static_cast<std::size_t>(whole)]) {
-      return tokens_.push_back(whole);
-    }
-    t_.bpe_.encode(piece, scratch_, tokens_);
-  }
-
-  const Tokenizer& t_;
-  detail::Pretokenizer pretokenizer_;
-  detail::Bpe::Scratch scratch_;
-  std::vector<Token> tokens_;
-};
-
-MAMBA2_FUNCTION std::vector<Token> Tokenizer::encode(std::string_view text) const {
-  return Encoder(*this).encode(text);
+  std::vector<Token> tokens;
+  tokens.reserve(text.view().size() / 3 + prefix_.size() + suffix_.size());
+  if (options.add_special) tokens = prefix_;
+  detail::Encoder(normalizer_, pre_tokenizer_, vocabulary_, model_)
+      .encode(text, raw_added_tokens_, normalized_added_tokens_, tokens);
+  if (options.add_special) tokens.insert(tokens.end(), suffix_.begin(), suffix_.end());
+  return tokens;
 }
 
 MAMBA2_FUNCTION std::string Tokenizer::decode(std::span<const Token> tokens,
                                               DecodeOptions options) const {
+  detail::DecodeStream stream(decoder_, vocabulary_, options.at_start);
   std::string bytes;
   for (const Token token : tokens) {
     if (options.skip_special && is_special(token)) continue;
-    bytes += token_bytes(token);
+    stream.push(token, bytes);
   }
+  stream.finish(bytes);
   if (detail::valid_utf8_prefix(bytes) == bytes.size()) return bytes;
   std::string text;
   detail::append_replaced_utf8(bytes, text);
@@ -270,7 +277,7 @@ MAMBA2_FUNCTION std::string Tokenizer::decode(std::span<const Token> tokens,
 MAMBA2_FUNCTION std::optional<Token> Tokenizer::find(std::string_view text) const {
   if (const auto id = raw_added_tokens_.find(text)) return id;
   if (const auto id = normalized_added_tokens_.find(text)) return id;
-  const Token id = vocabulary_.find(text);
+  const Token id = vocabulary_.find_said(text);
   if (id == detail::Bpe::kNoToken) return std::nullopt;
   return id;
 }

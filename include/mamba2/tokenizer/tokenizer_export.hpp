@@ -15,11 +15,11 @@
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
-#include <cstdint>
-
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/printable.hpp"
-#include "mamba2/tokenizer/tokenizer_gguf.hpp"
+#include "mamba2/tokenizer/gguf_tokenizer_writer.hpp"
+#include "mamba2/tokenizer/merges.hpp"
+#include "mamba2/tokenizer/step_export.hpp"
 #endif
 
 namespace mamba2 {
@@ -32,103 +32,105 @@ namespace detail {
 [[nodiscard]] Result<void> set_gguf_tokenizer(GgufWriter& writer, const TokenizerFile& file,
                                               std::size_t rows, std::string_view name);
 
-/// The text of a tokenizer.json.
-[[nodiscard]] std::string tokenizer_json(const TokenizerFile& file);
+/// The text of a tokenizer.json. Errors: unsupported (what that format cannot say), naming it.
+[[nodiscard]] Result<std::string> tokenizer_json(const TokenizerFile& file, std::string_view name);
 
 #if MAMBA2_HAS_DEFINITIONS
 
-/// Whether the format can say it; the expression that cuts texts is one of its own.
-[[nodiscard]] inline Result<void> check_gguf_tokenizer(const TokenizerFile& file,
-                                                       std::string_view name) {
-  const auto refuse = [name](std::string_view key, std::string_view expected,
-                             std::string_view found) {
-    return Error{ErrorCode::unsupported,
-                 concat(name, ": ", key, " must be ", expected, " in a GGUF file, found ", found)};
-  };
-  if (file.add_prefix_space) return refuse("pre_tokenizer.add_prefix_space", "false", "true");
-  if (!file.use_regex) return refuse("pre_tokenizer.use_regex", "true", "false");
-  if (file.ignore_merges) return refuse("model.ignore_merges", "false", "true");
-  for (const TokenizerFile::MergePair& pair : file.merges) {
-    for (const std::string& part : pair) {
-      if (part.find(' ') != std::string::npos) {
-        return refuse(file.merges_key, "without spaces", in_quotes(part));
-      }
-    }
-  }
-  return {};
-}
-
 MAMBA2_FUNCTION Result<void> set_gguf_tokenizer(GgufWriter& writer, const TokenizerFile& file,
                                                 std::size_t rows, std::string_view name) {
-  if (Result<void> possible = check_gguf_tokenizer(file, name); !possible) return possible;
-  std::vector<std::string> tokens(rows);
-  std::vector<std::int32_t> types(rows, static_cast<std::int32_t>(GgufToken::unused));
-  for (std::size_t i = 0; i < rows; ++i) tokens[i] = concat("[PAD", i, "]");
-  Result<void> outcome;
-  const auto place = [&](Token id, const std::string& text, GgufToken type) {
-    const auto row = static_cast<std::size_t>(id);
-    if (row >= rows) {
-      outcome =
-          Error{ErrorCode::mismatch, concat(name, ": the ids of tokens must be in 0..", rows - 1,
-                                            " (rows of the embedding), found ", id)};
-      return;
-    }
-    tokens[row] = text;
-    types[row] = static_cast<std::int32_t>(type);
-  };
-  for (const auto& [text, id] : file.vocab) place(id, text, GgufToken::normal);
-  for (const TokenizerFile::AddedToken& token : file.added_tokens) {
-    place(token.id, token.content, token.special ? GgufToken::control : GgufToken::user_defined);
-  }
-  if (!outcome) return outcome;
-  std::vector<std::string> merges;
-  for (const auto& [left, right] : file.merges) merges.push_back(concat(left, " ", right));
-  writer.set_text("tokenizer.ggml.model", "gpt2");
-  writer.set_text("tokenizer.ggml.pre", file.nfc ? "olmo" : "gpt-2");
-  writer.set_texts(kGgufTokens, tokens);
-  writer.set_integers(kGgufTokenType, types);
-  writer.set_texts(kGgufMerges, merges);
-  return {};
+  return GgufTokenizerWriter(writer, file, name).write(rows);
 }
 
-MAMBA2_FUNCTION std::string tokenizer_json(const TokenizerFile& file) {
-  const Json byte_level = {{"type", "ByteLevel"},
-                           {"add_prefix_space", file.add_prefix_space},
-                           {"trim_offsets", true},
-                           {"use_regex", file.use_regex}};
+/// The tokens around a text as a TemplateProcessing; what a byte-level tokenizer needs besides is
+/// about offsets.
+[[nodiscard]] inline Json template_json(const TokenizerFile& file) {
+  if (file.prefix.empty() && file.suffix.empty()) return nullptr;
+  Json special = Json::object(), single = Json::array(), pair = Json::array();
+  const auto add = [&](const std::vector<Token>& tokens, Json& out, int type) {
+    for (const Token id : tokens) {
+      std::string name = concat("token ", id);
+      for (const auto& entry : file.vocab) {
+        if (entry.id == id) name = entry.text;
+      }
+      for (const auto& added : file.added_tokens) {
+        if (added.id == id) name = added.content;
+      }
+      special[name] = {{"id", name}, {"ids", Json::array({id})}, {"tokens", Json::array({name})}};
+      out.push_back({{"SpecialToken", {{"id", name}, {"type_id", type}}}});
+    }
+  };
+  const auto around = [&](Json& out, const char* text, int type) {
+    add(file.prefix, out, type);
+    out.push_back({{"Sequence", {{"id", text}, {"type_id", type}}}});
+    add(file.suffix, out, type);
+  };
+  around(single, "A", 0);
+  around(pair, "A", 0);
+  around(pair, "B", 1);
+  return {{"type", "TemplateProcessing"},
+          {"single", std::move(single)},
+          {"pair", std::move(pair)},
+          {"special_tokens", std::move(special)}};
+}
+
+/// Both forms of merges: a list, or what scores come to.
+[[nodiscard]] inline Result<Json> merges_json(const TokenizerFile& file, std::string_view name) {
+  Json merges = Json::array();
+  for (const auto& [left, right] : file.merges) merges.push_back(Json::array({left, right}));
+  if (!file.by_score) return merges;
+  const auto list = merges_by_score(file, name);
+  if (!list) return list.error();
+  for (const ScoredMerge& merge : *list) {
+    merges.push_back(Json::array({merge.left->text, merge.right->text}));
+  }
+  return merges;
+}
+
+MAMBA2_FUNCTION Result<std::string> tokenizer_json(const TokenizerFile& file,
+                                                   std::string_view name) {
+  Result<Json> merges = merges_json(file, name);
+  if (!merges) return std::move(merges).error();
   Json added = Json::array();
   for (const TokenizerFile::AddedToken& token : file.added_tokens) {
+    if (token.verbatim) {
+      return Error{ErrorCode::unsupported, concat(name, ": ", file.vocab_key,
+                                                  ": a tokenizer.json must have no user-defined "
+                                                  "symbols of SentencePiece, found ",
+                                                  in_quotes(token.content))};
+    }
     added.push_back({{"id", token.id},
                      {"content", token.content},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
+                     {"single_word", token.single_word},
+                     {"lstrip", token.lstrip},
+                     {"rstrip", token.rstrip},
                      {"normalized", token.normalized},
                      {"special", token.special}});
   }
+  const auto llama = sentencepiece_rules_of(file);
   Json vocab = Json::object();
-  for (const auto& [text, id] : file.vocab) vocab[text] = id;
-  Json merges = Json::array();
-  for (const auto& [left, right] : file.merges) merges.push_back(Json::array({left, right}));
-  const Json json = {{"version", "1.0"},
-                     {"truncation", nullptr},
-                     {"padding", nullptr},
-                     {"added_tokens", std::move(added)},
-                     {"normalizer", file.nfc ? Json{{"type", "NFC"}} : Json()},
-                     {"pre_tokenizer", byte_level},
-                     {"post_processor", nullptr},
-                     {"decoder", byte_level},
-                     {"model",
-                      {{"type", "BPE"},
-                       {"dropout", nullptr},
-                       {"unk_token", nullptr},
-                       {"continuing_subword_prefix", nullptr},
-                       {"end_of_word_suffix", nullptr},
-                       {"fuse_unk", false},
-                       {"byte_fallback", false},
-                       {"ignore_merges", file.ignore_merges},
-                       {"vocab", std::move(vocab)},
-                       {"merges", std::move(merges)}}}};
+  for (const auto& entry : file.vocab) vocab[entry.text] = entry.id;
+  const Json json = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", std::move(added)},
+      {"normalizer", steps_json(file.normalizer, "normalizers")},
+      {"pre_tokenizer", steps_json(file.pre_tokenizer, "pretokenizers")},
+      {"post_processor", template_json(file)},
+      {"decoder",
+       steps_json(llama ? sentencepiece_json_decoder(*llama) : file.decoder, "decoders")},
+      {"model",
+       {{"type", "BPE"},
+        {"dropout", nullptr},
+        {"unk_token", file.unk_token ? Json(*file.unk_token) : Json()},
+        {"continuing_subword_prefix", nullptr},
+        {"end_of_word_suffix", nullptr},
+        {"fuse_unk", file.fuse_unk},
+        {"byte_fallback", file.byte_fallback},
+        {"ignore_merges", file.ignore_merges},
+        {"vocab", std::move(vocab)},
+        {"merges", *std::move(merges)}}}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

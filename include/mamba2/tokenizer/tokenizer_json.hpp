@@ -14,119 +14,14 @@
 
 #include "mamba2/io/json_fields.hpp"
 #include "mamba2/tokenizer/added_tokens.hpp"
+#include "mamba2/tokenizer/step_json.hpp"
+#include "mamba2/tokenizer/template_json.hpp"
 #include "mamba2/tokenizer/tokenizer_events.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
-
-/// A normalizer, pre_tokenizer, post_processor or decoder: an object with a type, or null. A
-/// Sequence stands for the parts in its list.
-class TokenizerComponent {
- public:
-  /// @param list the key of a Sequence's list
-  TokenizerComponent(const JsonFields& root, std::string_view key, std::string_view list)
-      : name_(root.name()), key_(key), list_(list) {
-    if (const Json* value = root.find_value(key)) add(*value);
-  }
-
-  [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
-  [[nodiscard]] const std::vector<const Json*>& parts() const noexcept { return parts_; }
-
-  [[nodiscard]] static std::string_view type_of(const Json& part) {
-    const auto type = part.find("type");
-    const auto* text = type == part.end() ? nullptr : type->get_ptr<const std::string*>();
-    return text == nullptr ? std::string_view() : *text;
-  }
-
-  [[nodiscard]] Error unsupported(std::string_view expected, std::string_view found) const {
-    return {ErrorCode::unsupported,
-            concat(name_, ": ", key_, " must be ", expected, ", found ", found)};
-  }
-
-  /// The one part there must be.
-  [[nodiscard]] Result<const Json*> only(std::string_view type) const {
-    if (parts_.size() != 1) {
-      return unsupported(type, parts_.empty() ? "none" : concat(parts_.size(), " parts"));
-    }
-    if (type_of(*parts_[0]) != type) return unsupported(type, in_quotes(type_of(*parts_[0])));
-    return parts_[0];
-  }
-
- private:
-  void add(const Json& value) {  // nesting is limited by the parser
-    if (type_of(value).empty()) {
-      error_ = Error{
-          ErrorCode::malformed,
-          concat(name_, ": ", key_, " must be an object with a type, found ", describe(value))};
-    } else if (type_of(value) != "Sequence") {
-      parts_.push_back(&value);
-    } else if (const auto list = value.find(list_); list != value.end() && list->is_array()) {
-      for (const Json& part : *list) add(part);
-    } else {
-      error_ =
-          Error{ErrorCode::malformed,
-                concat(name_, ": ", key_, ": a Sequence must have a list ", list_, ", found none")};
-    }
-  }
-
-  std::string_view name_, key_, list_;
-  std::vector<const Json*> parts_;
-  std::optional<Error> error_;
-};
-
-inline Result<void> read_normalizer(const JsonFields& root, TokenizerFile& file) {
-  const TokenizerComponent normalizer(root, "normalizer", "normalizers");
-  if (normalizer.error()) return *normalizer.error();
-  for (const Json* part : normalizer.parts()) {
-    const std::string_view type = TokenizerComponent::type_of(*part);
-    if (type != "NFC") return normalizer.unsupported("NFC or null", in_quotes(type));
-    file.nfc = true;
-  }
-  return {};
-}
-
-inline Result<void> read_pre_tokenizer(const JsonFields& root, TokenizerFile& file) {
-  const TokenizerComponent component(root, "pre_tokenizer", "pretokenizers");
-  if (component.error()) return *component.error();
-  const Result<const Json*> part = component.only("ByteLevel");
-  if (!part) return part.error();
-  JsonFields fields(**part, root.name(), "pre_tokenizer.");
-  fields.require({"add_prefix_space"});
-  file.add_prefix_space = fields.flag("add_prefix_space", false);
-  file.use_regex = fields.flag("use_regex", true);
-  if (fields.error()) return *fields.error();
-  return {};
-}
-
-/// Accepts what adds no token to a single text.
-inline Result<void> check_post_processor(const JsonFields& root) {
-  const TokenizerComponent component(root, "post_processor", "processors");
-  if (component.error()) return *component.error();
-  for (const Json* part : component.parts()) {
-    const std::string_view type = TokenizerComponent::type_of(*part);
-    if (type == "ByteLevel") continue;
-    if (type != "TemplateProcessing") {
-      return component.unsupported("ByteLevel, TemplateProcessing or null", in_quotes(type));
-    }
-    const auto single = part->find("single");
-    if (single == part->end() || !single->is_array() || single->size() != 1 ||
-        !single->front().contains("Sequence")) {
-      return component.unsupported("one that adds no token (single = one Sequence)",
-                                   single == part->end() ? "none" : describe(*single));
-    }
-  }
-  return {};
-}
-
-inline Result<void> check_decoder(const JsonFields& root) {
-  const TokenizerComponent component(root, "decoder", "decoders");
-  if (component.error()) return *component.error();
-  const Result<const Json*> part = component.only("ByteLevel");
-  if (!part) return part.error();
-  return {};
-}
 
 inline Result<void> read_added_tokens(JsonFields& root, TokenizerFile& file) {
   const Json* list = root.find("added_tokens");
@@ -161,13 +56,13 @@ inline Result<void> read_added_tokens(JsonFields& root, TokenizerFile& file) {
     if (text != nullptr && !seen.insert(*text).second) {
       fields.refuse("content", "another than before", in_quotes(*text));
     }
-    for (const std::string_view key : {"single_word", "lstrip", "rstrip"}) {
-      if (fields.flag(key, false)) fields.refuse(key, "false", "true", ErrorCode::unsupported);
-    }
     const bool special = fields.flag("special", false);
     const bool normalized = fields.flag("normalized", false);
+    const bool single_word = fields.flag("single_word", false);
+    const bool lstrip = fields.flag("lstrip", false), rstrip = fields.flag("rstrip", false);
     if (fields.error()) return *fields.error();
-    file.added_tokens.push_back({*text, static_cast<Token>(id), special, normalized});
+    file.added_tokens.push_back(
+        {*text, static_cast<Token>(id), special, normalized, single_word, lstrip, rstrip});
   }
   return {};
 }
@@ -201,13 +96,15 @@ inline Result<void> read_model(JsonFields& root, TokenizerFile& file) {
     return model.find_value(key) != nullptr && model.flag(key, false);
   };
   file.ignore_merges = flag("ignore_merges");
-  if (flag("byte_fallback")) file.fallback_key = "byte_fallback";
-  if (model.find_value("unk_token") != nullptr) file.fallback_key = "unk_token";
+  file.byte_fallback = flag("byte_fallback");
+  file.fuse_unk = flag("fuse_unk");
+  if (model.find_value("unk_token") != nullptr) file.unk_token = read_text(model, "unk_token");
   if (model.error()) return *model.error();
   return {};
 }
 
-/// Errors: malformed; unsupported, naming the key.
+/// Errors: malformed; unsupported, naming the key. What a file says of padding and truncation is
+/// about several texts at a time, and passed over.
 inline Result<TokenizerFile> read_tokenizer_json(std::string_view json, std::string_view name) {
   TokenizerFile file;
   TokenizerEvents events(json, name, file);
@@ -217,12 +114,6 @@ inline Result<TokenizerFile> read_tokenizer_json(std::string_view json, std::str
                  concat(name, ": expected an object, found ", describe(events.document))};
   }
   JsonFields root(events.document, name);
-  for (const std::string_view key : {"truncation", "padding"}) {
-    if (const Json* found = root.find_value(key)) {
-      root.refuse(key, "null", describe(*found), ErrorCode::unsupported);
-    }
-  }
-  if (root.error()) return *root.error();
   const auto lists = [&]() -> Result<void> {
     if (events.has_vocab && events.has_merges) return {};
     return Error{ErrorCode::malformed,
@@ -234,8 +125,8 @@ inline Result<TokenizerFile> read_tokenizer_json(std::string_view json, std::str
   if (done) done = lists();
   if (done) done = read_normalizer(root, file);
   if (done) done = read_pre_tokenizer(root, file);
-  if (done) done = check_post_processor(root);
-  if (done) done = check_decoder(root);
+  if (done) done = read_post_processor(root, file);
+  if (done) done = read_decoder(root, file);
   if (done) done = read_added_tokens(root, file);
   if (done) done = index_vocab(name, file);
   if (!done) return done.error();

@@ -127,6 +127,13 @@ struct CodePoint {
   return {bits(0, 0x07) << 18 | bits(1, 0x3F) << 12 | bits(2, 0x3F) << 6 | bits(3, 0x3F), 4};
 }
 
+/// The code point at the end of a valid, not empty text.
+[[nodiscard]] inline char32_t last_code_point(std::string_view text) noexcept {
+  std::size_t begin = text.size() - 1;
+  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+  return first_code_point(text.substr(begin)).value;
+}
+
 inline void append_code_point(char32_t c, std::string& out) {
   if (c < 0x80) {
     out += static_cast<char>(c);
