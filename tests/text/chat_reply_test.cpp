@@ -125,9 +125,8 @@ TEST_CASE("chat replies: a form reads the calls that it writes") {
     const auto form = ChatTemplate::named(name).value();
     const auto written = [&](const std::vector<ChatMessage>& messages, bool is_to_answer) {
       std::string text;
-      for (const auto& piece : form.render(messages, thinking(false), is_to_answer).value()) {
-        text += piece.text;
-      }
+      const auto pieces = form.render(messages, thinking(false), is_to_answer).value();
+      for (const auto& piece : pieces) text += piece.text;
       return text;
     };
     std::vector<ChatMessage> talk = {{ChatRole::user, "Do."}};
