@@ -130,7 +130,10 @@ TEST_CASE("chat replies: a form reads the calls that it writes") {
       return text;
     };
     std::vector<ChatMessage> talk = {{ChatRole::user, "Do."}};
-    const std::string question = written(talk, true);
+    std::string question = written(talk, true);
+    if (std::string_view(name) == "nemotron-nano-v2") {  // whose history has no thoughts at all
+      question.resize(question.size() - std::string_view("<think></think>").size());
+    }
     const std::size_t count = std::string_view(name) == "llama-3.1" ? 1 : 2;
     talk.push_back({ChatRole::assistant,
                     "",
