@@ -100,7 +100,7 @@ TEST_CASE_FIXTURE(Hello, "the README's example of a chat") {
   // clang-format off
   auto chat = mamba2::ChatTemplate::named("granite").value();   // load(path): the model's own
   std::vector<mamba2::ChatMessage> talk = {{mamba2::ChatRole::user, "Who are you?"}};
-  auto prompt = chat.render(talk).value();                      // with the names of tokens apart
+  auto prompt = chat.render(talk).value();                      // the template and users apart
   session.prefill(mamba2::encode_chat(*tokenizer, prompt)).value();
   std::string answer;
   mamba2::generate(session, *tokenizer, "", {.max_tokens = 50, .stop = chat.stops()},

@@ -162,14 +162,15 @@ def expected(template, messages, tools, name, style, thinking, to_answer):
 
 
 def compare(program, place, source, rng):
-    """Prints a line; returns whether the template is known, and how many texts differ."""
+    """Prints a line; returns how many conversations were compared, none if the template is not known,
+    and how many texts differ."""
     style = "calls" if "render_tool_calls" in source or "calls(" in source else ""
     base = {"template": source, "bos": "<s>", "eos": "</s>",
             "date": [TODAY.year, TODAY.month, TODAY.day]}
     first = program.ask([base | {"messages": [{"role": "user", "text": "Hello"}]}])[0]
     if "name" not in first:
         print(f"  {place}: not known")
-        return False, 0
+        return 0, 0
     name = first["name"]
     template = ENVIRONMENT.from_string(source)
     cases = []
@@ -199,7 +200,7 @@ def compare(program, place, source, rng):
                       f"    Jinja2 {right!r}")
     print(f"  {place}: {name}, {len(cases) - refused} conversations, {differing} differences, "
           f"{refused} not written")
-    return True, differing
+    return len(cases) - refused, differing
 
 
 def mistral_templates():
@@ -225,17 +226,20 @@ def main():
     arguments = parser.parse_args()
     program = Program(arguments.bin / "referee_chat")
     rng = random.Random(20)
-    failed = known = 0
+    failed = known = compared = 0
     required = [*chat_shapes.SHAPES.items(), *mistral_templates()]
     for place, source in required:
-        found, differing = compare(program, place, source, rng)
-        failed += differing + (0 if found else 1)
-        known += found
+        count, differing = compare(program, place, source, rng)
+        failed += differing + (0 if count else 1)
+        known += count > 0
+        compared += count
     for path in sorted(arguments.templates.glob("*.jinja")) if arguments.templates else []:
-        found, differing = compare(program, path.name, path.read_text(encoding="utf-8"), rng)
+        count, differing = compare(program, path.name, path.read_text(encoding="utf-8"), rng)
         failed += differing
-        known += found
-    print(f"{known} templates known{', not all right' if failed else ''}")
+        known += count > 0
+        compared += count
+    print(f"{known} templates known, {compared} conversations"
+          f"{', not all right' if failed else ''}")
     return 1 if failed else 0
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chat templates as a filter, for referee_chat.py:
 //   referee_chat <REQUESTS
-// A request is a line of JSON, and so is its answer: {"name", "text", "tokens"} of a conversation
+// A request is a line of JSON, and so is its answer: {"name", "text"} of a conversation
 // as its template writes it, or {"error"}; with "reply", {"text", "thinking", "calls"} of an
 // answer.
 #include <chrono>
@@ -62,12 +62,8 @@ Json answer(const Json& request) {
   const auto pieces = form->render(messages, options, request.value("to_answer", true));
   if (!pieces) return {{"name", form->name()}, {"error", pieces.error().message}};
   std::string text;
-  std::vector<std::string> tokens;
-  for (const auto& piece : *pieces) {
-    text += piece.text;
-    if (piece.is_token) tokens.push_back(piece.text);
-  }
-  return {{"name", form->name()}, {"text", text}, {"tokens", tokens}};
+  for (const auto& piece : *pieces) text += piece.text;
+  return {{"name", form->name()}, {"text", text}};
 }
 
 }  // namespace

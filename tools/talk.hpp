@@ -110,9 +110,9 @@ class Talk {
     if (reading.from == From::mark) {
       if (auto set = session_.set_state(mark_); !set) return set.error();
     }
-    const bool begins_story = !conversation_ && session_.state().tokens() == 0;
-    const auto pieces =
-        mamba2::encode_chat(tokenizer_, reading.pieces, {.add_special = begins_story});
+    const bool is_plain = !conversation_ || conversation_->form().is_plain();
+    const bool begins = session_.state().tokens() == 0;
+    const auto pieces = mamba2::encode_chat(tokenizer_, reading.pieces, is_plain && begins);
     const auto opening = mamba2::encode_chat(tokenizer_, reading.opening);
     if (pieces.size() + opening.size() > session_.state().room()) {
       note_full_context();
@@ -169,7 +169,7 @@ class Talk {
   [[nodiscard]] mamba2::Result<void> keep_answer(mamba2::StopReason reason, bool is_whole) {
     std::string text = answer_;  // what was shown
     if (reason != mamba2::StopReason::cancelled) {
-      text = tokenizer_.decode(tokens_, {.skip_special = false});
+      text = tokenizer_.decode(tokens_, {.skip_special = false, .at_start = false});
       for (const std::string& stop : options_.stop) {
         if (!stop.empty()) text.resize(std::min(text.find(stop), text.size()));
       }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <mamba2/chat.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -107,4 +109,46 @@ TEST_CASE("chat replies: what is no call stays text") {
   std::string deep = "<|tool_call_start|>[f(a=";
   for (int i = 0; i < 100; ++i) deep += "[";
   CHECK(parts("lfm2", deep) == " | " + deep + " |");
+}
+
+TEST_CASE("chat replies: a form reads the calls that it writes") {
+  using namespace chat_reply_test;
+  using mamba2::ChatMessage;
+  using mamba2::ChatRole;
+  const std::vector<mamba2::ToolCall> calls = {
+      {"f", R"({"a": "two\nwords", "b": 12, "c": [1, 2.5, null], "d": {"k": true}, "e": false})",
+       "abcdefghi"},
+      {"g", "{}", "123456789"}};
+  for (const char* name : {"granite", "nemotron-3", "nemotron-nano-v2", "falcon-h1", "lfm2",
+                           "lfm2.5", "llama-3.1", "mistral-v3", "mistral-v7", "mistral-v11"}) {
+    CAPTURE(name);
+    const auto form = ChatTemplate::named(name).value();
+    const auto written = [&](const std::vector<ChatMessage>& messages, bool is_to_answer) {
+      std::string text;
+      const auto pieces = form.render(messages, thinking(false), is_to_answer).value();
+      for (const auto& piece : pieces) text += piece.text;
+      return text;
+    };
+    std::vector<ChatMessage> talk = {{ChatRole::user, "Do."}};
+    std::string question = written(talk, true);
+    if (std::string_view(name) == "nemotron-nano-v2") {  // whose history has no thoughts at all
+      question.resize(question.size() - std::string_view("<think></think>").size());
+    }
+    const std::size_t count = std::string_view(name) == "llama-3.1" ? 1 : 2;
+    talk.push_back({ChatRole::assistant,
+                    "",
+                    "",
+                    {calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(count)}});
+    talk.push_back({ChatRole::tool, "Done."});
+    talk.back().call_id = "abcdefghi";
+    const std::string all = written(talk, true);
+    REQUIRE(all.starts_with(question));
+    const auto reply = form.read(std::string_view(all).substr(question.size()), thinking(false));
+    REQUIRE(reply.calls.size() == count);
+    for (std::size_t i = 0; i < count; ++i) {
+      CHECK(reply.calls[i].name == calls[i].name);
+      CHECK(reply.calls[i].arguments == calls[i].arguments);
+    }
+    CHECK(reply.text == "");
+  }
 }

@@ -70,6 +70,9 @@ class ChatTemplate {
            style_.form == detail::ChatForm::nemotron_v2;
   }
 
+  /// Whether it is plain text, to which belongs what the tokenizer begins texts with.
+  [[nodiscard]] bool is_plain() const noexcept { return style_.form == detail::ChatForm::lines; }
+
   /// Texts that end an answer, for GenerateOptions::stop.
   [[nodiscard]] std::vector<std::string> stops() const { return detail::stops_of(style_); }
 
@@ -108,16 +111,16 @@ class ChatTemplate {
   detail::ChatStyle style_;
 };
 
-/// The tokens of pieces. Here, and only here, texts of a conversation become tokens: names of
-/// special tokens count where the template has them, and nothing is added to what it writes, unless
-/// `options` say so.
+/// The tokens of pieces: here, and only here, texts of a conversation become tokens. They are
+/// encoded as one text, in which names of special tokens count where the template has them.
+/// @param add_special as in EncodeOptions: as a rule the template itself writes what a text begins
+/// with
 [[nodiscard]] inline std::vector<Token> encode_chat(const Tokenizer& tokenizer,
                                                     std::span<const ChatPiece> pieces,
-                                                    EncodeOptions options = {
-                                                        .add_special = false}) {
+                                                    bool add_special = false) {
   std::vector<TextPart> parts;
-  for (const ChatPiece& piece : pieces) parts.push_back({piece.text, piece.is_token});
-  return tokenizer.encode(parts, options);
+  for (const ChatPiece& piece : pieces) parts.push_back({piece.text, piece.special_names});
+  return tokenizer.encode(parts, {.add_special = add_special});
 }
 
 inline Result<ChatTemplate> ChatTemplate::recognise(std::string_view jinja,

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -19,65 +18,12 @@ inline namespace MAMBA2_ISA {
 /// A part of the text that a model reads.
 struct ChatPiece {
   std::string text;
-  /// Whether the text names a token of the template's, such as "<|im_end|>"; otherwise it is plain
-  /// text, in which such names mean nothing, even if a user has typed one.
-  bool is_token = false;
+  /// Whether the template writes it, so that names of special tokens in it, such as "<|im_end|>",
+  /// are those tokens. In what a user has typed they are text like any other.
+  bool special_names = false;
 };
 
 namespace detail {
-
-/// The names of tokens that templates write. One that a model's tokenizer does not have is read as
-/// plain text.
-inline constexpr std::array<std::string_view, 50> kChatTokens = {"<s>",
-                                                                 "</s>",
-                                                                 "<|im_start|>",
-                                                                 "<|im_end|>",
-                                                                 "<|startoftext|>",
-                                                                 "<|endoftext|>",
-                                                                 "<|begin_of_text|>",
-                                                                 "<|end_of_text|>",
-                                                                 "<|start_of_role|>",
-                                                                 "<|end_of_role|>",
-                                                                 "<|start_header_id|>",
-                                                                 "<|end_header_id|>",
-                                                                 "<|eot_id|>",
-                                                                 "<|eom_id|>",
-                                                                 "<|python_tag|>",
-                                                                 "<SPECIAL_10>",
-                                                                 "<SPECIAL_11>",
-                                                                 "<SPECIAL_12>",
-                                                                 "<think>",
-                                                                 "</think>",
-                                                                 "<tool_call>",
-                                                                 "</tool_call>",
-                                                                 "<tool_response>",
-                                                                 "</tool_response>",
-                                                                 "<tools>",
-                                                                 "</tools>",
-                                                                 "<TOOLCALL>",
-                                                                 "</TOOLCALL>",
-                                                                 "<TOOL_RESPONSE>",
-                                                                 "</TOOL_RESPONSE>",
-                                                                 "<AVAILABLE_TOOLS>",
-                                                                 "</AVAILABLE_TOOLS>",
-                                                                 "<|tool_list_start|>",
-                                                                 "<|tool_list_end|>",
-                                                                 "<|tool_call_start|>",
-                                                                 "<|tool_call_end|>",
-                                                                 "<|tool_response_start|>",
-                                                                 "<|tool_response_end|>",
-                                                                 "[INST]",
-                                                                 "[/INST]",
-                                                                 "[SYSTEM_PROMPT]",
-                                                                 "[/SYSTEM_PROMPT]",
-                                                                 "[AVAILABLE_TOOLS]",
-                                                                 "[/AVAILABLE_TOOLS]",
-                                                                 "[TOOL_CALLS]",
-                                                                 "[TOOL_RESULTS]",
-                                                                 "[/TOOL_RESULTS]",
-                                                                 "[TOOL_CONTENT]",
-                                                                 "[CALL_ID]",
-                                                                 "[ARGS]"};
 
 /// What Python's str.strip() takes away.
 [[nodiscard]] constexpr bool is_python_space(char32_t c) noexcept {
@@ -149,18 +95,12 @@ class ChatText {
     return at == text_.npos ? *this : from(at + mark.size());
   }
 
-  /// Names of tokens alone, what is between them together.
+  /// What the template writes and what is said, in turn.
   [[nodiscard]] std::vector<ChatPiece> pieces() const {
     std::vector<ChatPiece> out;
-    for (std::size_t i = 0; i < text_.size();) {
-      const std::string_view token = token_at(i);
-      if (!token.empty()) {
-        out.push_back({std::string(token), true});
-        i += token.size();
-        continue;
-      }
-      if (out.empty() || out.back().is_token) out.push_back({});
-      out.back().text += text_[i++];
+    for (std::size_t i = 0; i < text_.size(); ++i) {
+      if (out.empty() || out.back().special_names != own_[i]) out.push_back({"", own_[i]});
+      out.back().text += text_[i];
     }
     return out;
   }
@@ -170,18 +110,6 @@ class ChatText {
     text_ += text;
     own_.insert(own_.end(), text.size(), is_own);
     return *this;
-  }
-
-  [[nodiscard]] std::string_view token_at(std::size_t i) const {
-    if (!own_[i] || (text_[i] != '<' && text_[i] != '[')) return {};
-    const std::string_view rest = std::string_view(text_).substr(i);
-    for (const std::string_view token : kChatTokens) {
-      if (!rest.starts_with(token)) continue;
-      const auto first = own_.begin() + static_cast<std::ptrdiff_t>(i);
-      const auto last = first + static_cast<std::ptrdiff_t>(token.size());
-      if (std::find(first, last, false) == last) return token;
-    }
-    return {};
   }
 
   std::string text_;
