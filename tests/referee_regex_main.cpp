@@ -18,8 +18,8 @@
 
 namespace {
 
-using mamba2::detail::NormalizationWriter;
 using mamba2::detail::NormalizationForm;
+using mamba2::detail::NormalizationWriter;
 using mamba2::detail::Regex;
 using mamba2::detail::RegexMatches;
 

@@ -122,7 +122,7 @@ class AddedTokens {
   }
 
   std::vector<Entry> entries_;          // sorted by the bytes of their texts
-  CharSet words_;  // what words consist of, where an entry asks for it
+  CharSet words_;                       // what words consist of, where an entry asks for it
   std::array<std::size_t, 257> begin_;  // entries that start with byte b: begin_[b]..begin_[b + 1]
 };
 
