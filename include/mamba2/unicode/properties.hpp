@@ -179,14 +179,7 @@ inline constexpr std::pair<std::string_view, std::string_view> kCategoryLongName
     out.add('a', 'f');
     return out;
   }
-  if (name == "punct") {  // and the ASCII symbols, which POSIX counts among them
-    CharSet out = set_of_categories(categories("P"));
-    for (const char c : std::string_view("$+<=>^`|~")) {
-      out.add(static_cast<char32_t>(c), static_cast<char32_t>(c));
-    }
-    out.settle();
-    return out;
-  }
+  if (name == "punct") return set_of_categories(categories("P") | categories("S"));
   return std::nullopt;
 }
 
