@@ -104,6 +104,10 @@ TEST_CASE("sentencepiece: decoding gives the text back, token by token") {
   CHECK(decoder.push(byte(0x82)) == "");
   CHECK(decoder.finish() == "\uFFFD\uFFFD");
   CHECK(decoder.push(kThe) == "the");  // as new
+  CHECK(decoder.finish().empty());
+  // Only the first piece may have the blank, not one behind bytes, and no byte.
+  CHECK(streamed(tokenizer, {byte('x'), kThe}) == "x the");
+  CHECK(streamed(tokenizer, {byte(' '), kThe}) == "  the");
 }
 
 TEST_CASE("sentencepiece: settings") {

@@ -144,7 +144,8 @@ TEST_CASE("steps: scanners cut as the expressions say that they stand for") {
                                                            {kLfm25Pattern, PieceRules::llama3},
                                                            {kQwen2Pattern, PieceRules::qwen2}};
   std::mt19937 random(17);
-  for (const auto& [pattern, scanned] : rules) {
+  for (const auto& rule : rules) {
+    const std::string_view pattern = rule.first;
     const auto regex = Regex::compile(pattern);
     REQUIRE(regex);
     Pretokenizer scanner;
@@ -155,7 +156,7 @@ TEST_CASE("steps: scanners cut as the expressions say that they stand for") {
       RegexMatches matches(*regex, text);
       while (const auto match = matches.next()) expected.push_back(match->end);
       for (std::size_t at = 0; at < text.size(); found.push_back(at)) {
-        at += scanner.first_piece(std::string_view(text).substr(at), scanned);
+        at += scanner.first_piece(std::string_view(text).substr(at), rule.second);
       }
       if (found != expected) FAIL(pattern << " cuts otherwise: " << text);
     }

@@ -110,7 +110,10 @@ class DecodeStream {
     text_.clear();
     if (vocabulary_->is_byte(id)) {
       bytes_ += vocabulary_->bytes(id);
-      if (decoder_->each_character()) give_characters(text_);
+      if (decoder_->each_character()) {
+        give_characters(text_);
+        is_first_ = false;
+      }
     } else {
       give_bytes(text_);
       if (is_first_ && decoder_->first_differs()) {
