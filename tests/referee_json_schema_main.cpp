@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Texts that keep to JSON schemas, for referee_json_schema.py and bench/grammar.py:
+// Texts that keep to JSON schemas, for referee_json_schema.py:
 //   referee_json_schema TOKENIZER [SEED]
 // Reads lines {"schema": ..., "max_tokens": n, "texts": n, "bias": b} and answers each with a line
 // {"texts": [...], "shortest": n, "bytes": n, "milliseconds": t} or {"error": "..."}. Tokens are
