@@ -179,6 +179,12 @@ TEST_CASE("steps: normalizers") {
         "a0b0");
   CHECK(normalized({{.kind = Kind::squeeze_blanks}}, "  a   b ") == "a b");
   CHECK(normalized({{}, {.kind = Kind::strip}}, " e\u0301 ") == "\u00E9");
+  const std::string text =
+      "\uFB01\u00E9e\u0301";  // fi, as one sign; e with an accent, as one and as two
+  CHECK(normalized({{.kind = Kind::nfc}}, text) == "\uFB01\u00E9\u00E9");
+  CHECK(normalized({{.kind = Kind::nfd}}, text) == "\uFB01e\u0301e\u0301");
+  CHECK(normalized({{.kind = Kind::nfkc}}, text) == "fi\u00E9\u00E9");
+  CHECK(normalized({{.kind = Kind::nfkd}}, text) == "fie\u0301e\u0301");
 }
 
 TEST_CASE("steps: decoders, token by token") {
