@@ -146,10 +146,11 @@ TEST_CASE("convert: a file that is not what its name says is refused, and nothin
       {"tokenizer.json", "version https://example.org"},
       {"chat_template.jinja", ""},
       {"chat_template.jinja", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"}};
-  for (const auto& [name, text] : files) {
+  for (const auto& wrong : files) {
+    const std::string& name = wrong.first;
     const Folder folder;
     const fs::path out = folder.dir.path() / "out";
-    const fs::path file = folder.dir.write(name, text);
+    const fs::path file = folder.dir.write(name, wrong.second);
     CAPTURE(name);
     const auto outcome = convert_to(folder.dir.path(), out);
     REQUIRE(!outcome);
