@@ -121,9 +121,6 @@ Result<Opened> open(const Subject& subject, const Options& o, const mamba2::Work
   options.context = o.max_length;
   auto model = eval::open_model(subject, options, workers);
   if (!model) return std::move(model).error();
-  if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, (*model)->config()); !fits) {
-    return fits.error();
-  }
   return Opened{*std::move(tokenizer), *std::move(model)};
 }
 

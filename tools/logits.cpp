@@ -31,9 +31,10 @@ Result<std::vector<Token>> tokens_of(const Arguments& a, const mamba2::Config& c
   if (a.text.empty()) return a.ids;
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  const auto usable = mamba2::detail::usable_tokens(*tokenizer, config);
-  if (!usable) return usable.error();
-  return tokenizer->encode(a.text);
+  auto tokens = tokenizer->encode(a.text);
+  const auto known = mamba2::detail::check_tokens(tokens, *tokenizer, config);
+  if (!known) return known.error();
+  return tokens;
 }
 
 /// Writes the logits piece by piece: those of a long text need not fit in memory.

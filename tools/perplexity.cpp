@@ -54,6 +54,11 @@ struct Study {
 /// The text's tokens. Error: invalid_argument, if there are too few.
 Result<void> encode(const Options& o, Study& study) {
   study.tokens = study.tokenizer.encode(study.text, {.add_special = !o.rolling});
+  if (auto known =
+          mamba2::detail::check_tokens(study.tokens, study.tokenizer, study.model->config());
+      !known) {
+    return known;
+  }
   std::size_t needed = o.context;
   if (o.rolling) {
     const std::vector<Token>& ends = study.model->config().eos_token_ids;
@@ -85,9 +90,6 @@ Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
                                            .workers = workers});
   if (!model) return std::move(model).error();
   const mamba2::Config& config = (*model)->config();
-  if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, config); !fits) {
-    return fits.error();
-  }
   Study study{.model = *std::move(model),
               .reference = nullptr,
               .tokenizer = *std::move(tokenizer),

@@ -77,11 +77,10 @@ Result<Calibration> calibrate(const Arguments& a, const Input& input, quantize::
                               const mamba2::Workers& workers) {
   const auto tokenizer = mamba2::Tokenizer::load(a.in);
   if (!tokenizer) return tokenizer.error();
-  if (const auto fits = mamba2::detail::usable_tokens(*tokenizer, input.source.config()); !fits) {
-    return fits.error();
-  }
   auto text = quantize::Text::read(a.text(), *tokenizer, a.tokens);
   if (!text) return text.error();
+  const auto known = mamba2::detail::check_tokens(text->tokens, *tokenizer, input.source.config());
+  if (!known) return known.error();
   auto model = load_model(input, plan, workers);
   if (!model) return std::move(model).error();
   if (a.budget > 0.0) {

@@ -370,8 +370,13 @@ TEST_CASE("an empty prompt, wrong options and another model's tokenizer are refu
   REQUIRE(!outcome);
   CHECK(outcome.error().code == ErrorCode::mismatch);
   CHECK(outcome.error().message ==
-        "the tokenizer does not belong to the model: it has ids up to 8191, the model's "
-        "vocabulary has 37 rows");
+        "the tokenizer does not belong to the model, or has more tokens: \"Once\" in the text is "
+        "token "
+        "1474, the model's vocabulary has 37 rows");
+  // Texts of what the model knows are read, and nothing else is written.
+  const auto known = mamba2::generate(small, bundled().tokenizer, "!", greedy(5), ignore);
+  REQUIRE(known);
+  CHECK(known->tokens == 5);
 }
 
 TEST_CASE("logits that are not finite end the text with an error") {

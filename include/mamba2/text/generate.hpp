@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/io/printable.hpp"
 #include "mamba2/sequence/sampler.hpp"
 #include "mamba2/sequence/session.hpp"
 #include "mamba2/text/choose_token.hpp"
@@ -30,13 +31,24 @@ namespace detail {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The ids that may be chosen: those that both the tokenizer and the model know.
-inline Result<std::size_t> usable_tokens(const Tokenizer& tokenizer, const Config& config) {
-  if (tokenizer.vocab_size() <= config.vocab_size) return tokenizer.vocab_size();
-  return Error{ErrorCode::mismatch,
-               concat("the tokenizer does not belong to the model: it has ids up to ",
-                      tokenizer.vocab_size() - 1, ", the model's vocabulary has ",
-                      config.vocab_size, " rows")};
+/// How many ids may be chosen: those that both the tokenizer and the model know. A tokenizer may
+/// have more than its model has rows, added after the model was trained.
+[[nodiscard]] inline std::size_t usable_tokens(const Tokenizer& tokenizer,
+                                               const Config& config) noexcept {
+  return std::min(tokenizer.vocab_size(), config.vocab_size);
+}
+
+/// Error mismatch: a text has a token that the model does not.
+[[nodiscard]] inline Result<void> check_tokens(std::span<const Token> tokens,
+                                               const Tokenizer& tokenizer, const Config& config) {
+  for (const Token token : tokens) {
+    if (static_cast<std::size_t>(token) < config.vocab_size) continue;
+    return Error{ErrorCode::mismatch,
+                 concat("the tokenizer does not belong to the model, or has more tokens: ",
+                        in_quotes(tokenizer.token_bytes(token)), " in the text is token ", token,
+                        ", the model's vocabulary has ", config.vocab_size, " rows")};
+  }
+  return {};
 }
 
 /// Reads a prompt piece by piece. An empty span: cancelled. Without a prompt: the logits after what
@@ -119,13 +131,12 @@ class TextOut {
 
 }  // namespace detail
 
-/// A sampler for the ids that both a tokenizer and a model know. Errors: invalid_argument (options
-/// out of range), mismatch (a tokenizer of another model).
+/// A sampler for the ids that both a tokenizer and a model know. Error invalid_argument: options
+/// out of range.
 [[nodiscard]] inline Result<Sampler> make_sampler(const SamplerOptions& options,
                                                   const Tokenizer& tokenizer,
                                                   const Config& config) {
-  const Result<std::size_t> usable = detail::usable_tokens(tokenizer, config);
-  return usable ? Sampler::create(options, *usable) : usable.error();
+  return Sampler::create(options, detail::usable_tokens(tokenizer, config));
 }
 
 /// Reads `prompt` into the session, in a new one behind what the tokenizer's file begins texts
@@ -144,10 +155,9 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     AnySession& session, Sampler& sampler, const Tokenizer& tokenizer, std::string_view prompt,
     const GenerateOptions& options, OnText&& on_text) {
   const auto start = std::chrono::steady_clock::now();
-  const Result<std::size_t> usable = detail::usable_tokens(tokenizer, session.config());
-  if (!usable) return usable.error();
-  if (sampler.seen().size() != *usable) {
-    return Error{ErrorCode::mismatch, detail::concat("the sampler must be one for ", *usable,
+  const std::size_t usable = detail::usable_tokens(tokenizer, session.config());
+  if (sampler.seen().size() != usable) {
+    return Error{ErrorCode::mismatch, detail::concat("the sampler must be one for ", usable,
                                                      " tokens, found ", sampler.seen().size())};
   }
 
@@ -155,7 +165,9 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   const std::uint64_t read_before = session.state().tokens();
   const std::vector<Token> prompt_tokens = tokenizer.encode(
       prompt, {.add_special = read_before == 0, .special_names = options.special_names});
-  const auto begun = detail::begin_constraint(session, prompt_tokens.size(), *usable, options);
+  const auto known = detail::check_tokens(prompt_tokens, tokenizer, session.config());
+  if (!known) return known.error();
+  const auto begun = detail::begin_constraint(session, prompt_tokens.size(), usable, options);
   if (!begun) return begun.error();
   auto logits = detail::read_prompt(session, prompt_tokens, options);
   done.prompt_tokens = static_cast<std::size_t>(session.state().tokens() - read_before);
