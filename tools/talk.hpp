@@ -114,6 +114,8 @@ class Talk {
     const bool begins = session_.state().tokens() == 0;
     const auto pieces = mamba2::encode_chat(tokenizer_, reading.pieces, is_plain && begins);
     const auto opening = mamba2::encode_chat(tokenizer_, reading.opening);
+    const auto& last = opening.empty() ? pieces : opening;
+    options_.begins_text = !last.empty() && tokenizer_.is_special(last.back());
     if (pieces.size() + opening.size() > session_.state().room()) {
       note_full_context();
       return true;

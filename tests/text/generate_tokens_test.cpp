@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mamba2/grammar.hpp"
@@ -15,6 +16,7 @@
 #include "mamba2/text/generate.hpp"
 #include "tests/model_helpers.hpp"
 #include "tests/reference/random_weights.hpp"
+#include "tests/tokenizer/tiny_tokenizer.hpp"
 
 namespace {
 namespace each_token {
@@ -180,4 +182,35 @@ TEST_CASE("generate holds a text to a grammar") {
                                      [](std::string_view) { return true; });
   REQUIRE(!done);
   CHECK(done.error().code == mamba2::ErrorCode::mismatch);
+}
+
+TEST_CASE("a text that begins behind a special token has no blank before it") {
+  tiny::Json json = tiny::tokenizer();
+  json["pre_tokenizer"] = nullptr;
+  json["model"]["vocab"] = {{"<unk>", 0}, {"\u2581a", 1}, {"b", 2}};
+  json["model"]["merges"] = tiny::Json::array();
+  json["added_tokens"][0]["id"] = 3;
+  const tiny::Json blank = {
+      {"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}};
+  const tiny::Json strip = {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}};
+  json["decoder"] = {{"type", "Sequence"}, {"decoders", {blank, {{"type", "Fuse"}}, strip}}};
+  const auto tokenizer = mamba2::Tokenizer::from_json(json.dump()).value();
+  const auto loaded = each_token::model();
+  auto session = loaded.session().value();
+  const std::vector<mamba2::Token> end = {3};
+  const auto written = [&](bool begins_text) {
+    session.reset();
+    (void)session.prefill(end).value();
+    mamba2::GenerateOptions options = each_token::greedy(2);
+    options.begins_text = begins_text;
+    options.sampling.logit_bias = {{1, 1e6F}};
+    std::string text;
+    (void)mamba2::generate(session, tokenizer, "", options, [&](std::string_view part) {
+      text += part;
+      return true;
+    }).value();
+    return text;
+  };
+  CHECK(written(true) == "a a");
+  CHECK(written(false) == " a a");
 }

@@ -181,7 +181,8 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     return done;
   }
   // Behind a special token, such as the one that texts begin with, a text begins.
-  const bool at_start = !prompt_tokens.empty() && tokenizer.is_special(prompt_tokens.back());
+  const bool at_start =
+      prompt_tokens.empty() ? options.begins_text : tokenizer.is_special(prompt_tokens.back());
   detail::TokenChooser chooser(sampler, options, prompt_tokens, session.config().eos_token_ids);
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, at_start, on_text);
   bool enough = options.max_tokens == 0;

@@ -37,6 +37,10 @@ struct GenerateOptions {
   /// what others write: false.
   bool special_names = true;
 
+  /// Whether a text begins with what is generated, although this call reads no prompt: behind a
+  /// special token that was read before. A blank that SentencePiece writes there is none of it.
+  bool begins_text = false;
+
   /// Called while the prompt is read, with the tokens read so far and their number; returning
   /// false stops there.
   std::function<bool(std::size_t done, std::size_t total)> on_prompt = {};
