@@ -41,11 +41,13 @@ inline constexpr std::int64_t kPastUnits = 1'000'000'000'000'000'000;  // 10^18
   const std::size_t point = std::min(rest.find('.'), rest.size());
   std::int64_t units = 0;
   bool exact = true;
-  const auto add = [&](char digit) { units = std::min(10 * units + (digit - '0'), kPastUnits); };
-  for (std::size_t i = 0; i < point; ++i) add(units < kPastUnits ? rest[i] : '0');
+  const auto add = [&](char digit) {
+    units = units < kPastUnits / 10 ? 10 * units + (digit - '0') : kPastUnits;
+  };
+  for (std::size_t i = 0; i < point; ++i) add(rest[i]);
   for (std::size_t i = 0; i < places; ++i) {
     const std::size_t at = point + 1 + i;
-    if (units < kPastUnits) add(at < rest.size() ? rest[at] : '0');
+    add(at < rest.size() ? rest[at] : '0');
   }
   for (std::size_t i = point + 1 + places; i < rest.size(); ++i) exact = exact && rest[i] == '0';
   if (!negative) return {units, exact};
