@@ -185,6 +185,7 @@ step_fuzz() {
 step_referees() {
   local referee status passed=0 failed=0
   build release
+  cmake --build --preset release --target referees --parallel "$(cores)"
   [ -x build/venv/bin/pip ] || python3 -m venv build/venv
   build/venv/bin/pip install --quiet --requirement tests/requirements.txt
   # Referees whose package cannot be installed are skipped. Of llama.cpp, the part for images is not
