@@ -25,7 +25,8 @@ from tokenizers import Tokenizer
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
 # What the writer of the referee leaves out, or has another opinion of.
 OTHER_KEYS = {"general.name": "llama-tales-14m", "general.type": "model",
-              "general.quantization_version": 2, "tokenizer.ggml.padding_token_id": 0}
+              "general.quantization_version": 2, "tokenizer.ggml.padding_token_id": 0,
+              "tokenizer.ggml.add_bos_token": False, "tokenizer.ggml.add_eos_token": False}
 
 
 class Referee:
