@@ -38,12 +38,12 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 
 from arguments import whole
+from processes import STOP, fail, mega, run, tell
 from vs_report import compare, draw, plural, print_row, write
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -54,54 +54,7 @@ SHAPES = {  # how many weights they have
     "mamba2-130m": 129e6, "mamba2-370m": 369e6, "mamba2-780m": 781e6, "mamba2-1.3b": 1344e6,
     "mamba2-2.7b": 2703e6, "granite-4.0-h-350m": 341e6, "granite-4.0-h-1b": 1462e6,
     "granite-4.0-h-micro": 3192e6}
-STOP = signal.SIGINT, signal.SIGTERM
 SLICES = 3  # of which a process reports the median
-
-
-def tell(text):
-    """How far the work has come: on a terminal one line, which an empty text clears."""
-    if sys.stderr.isatty():
-        print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
-    elif text:
-        print(text, file=sys.stderr, flush=True)
-
-
-def fail(message):
-    tell("")
-    sys.exit(f"vs_llama_cpp.py: {message}")
-
-
-def mega(size):
-    return f"{size / 1e6:.0f} MB"
-
-
-def run(*command):
-    """A program's standard output. If it fails, so does this one, in its words; if this one is told
-    to end, so is that."""
-    name = pathlib.Path(command[1 if command[0] == sys.executable else 0]).name
-    # Not while it starts: it would be forgotten.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
-    try:
-        child = subprocess.Popen(
-            [str(part) for part in command], text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP))
-    except OSError as error:
-        fail(f"{command[0]}: {error.strerror}")
-    with child:
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
-            out, err = child.communicate()
-        except BaseException:
-            child.terminate()  # and not kill: it may have something to clean up
-            raise
-    if child.returncode < 0:
-        reason = ", probably for want of memory" if child.returncode == -signal.SIGKILL else ""
-        fail(f"{name}: ended by signal {-child.returncode}{reason}")
-    if child.returncode != 0:
-        words = err.strip().splitlines() or [f"{name}: exit status {child.returncode}"]
-        fail(words[0 if child.returncode == 2 else -1])  # 2: a wrong option, and advice
-    return out
 
 
 def run_mamba2(args, model, threads, scratch):
@@ -195,7 +148,7 @@ def write_random(args, work, scratch):
             if not floats.exists():
                 convert(floats, "f16")
             run(sys.executable, ROOT / "bench/llama_cpp_quantize.py", floats, path, "--type", kind)
-    floats.unlink(missing_ok=True)
+    floats.unlink(missing_ok=True)  # before what is measured needs the disk's cache
     return files
 
 

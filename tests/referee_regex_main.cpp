@@ -7,7 +7,6 @@
 // case.
 #include <cstdint>
 #include <cstdio>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "mamba2/regex/regex.hpp"
 #include "mamba2/tokenizer/normalization_forms.hpp"
 #include "mamba2/unicode/case.hpp"
+#include "tests/referee_records.hpp"
 
 namespace {
 
@@ -22,20 +22,8 @@ using mamba2::detail::NormalizationForm;
 using mamba2::detail::NormalizationWriter;
 using mamba2::detail::Regex;
 using mamba2::detail::RegexMatches;
-
-std::optional<std::string> read_record() {
-  std::uint32_t length = 0;
-  if (std::fread(&length, sizeof length, 1, stdin) != 1) return std::nullopt;
-  std::string record(length, '\0');
-  if (std::fread(record.data(), 1, length, stdin) != length) return std::nullopt;
-  return record;
-}
-
-void write_record(const void* data, std::size_t size) {
-  const auto length = static_cast<std::uint32_t>(size);
-  std::fwrite(&length, sizeof length, 1, stdout);
-  std::fwrite(data, 1, size, stdout);
-}
+using tests::read_record;
+using tests::write_record;
 
 std::vector<std::uint32_t> piece_ends(const Regex& regex, std::string_view text) {
   std::vector<std::uint32_t> out;

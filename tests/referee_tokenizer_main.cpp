@@ -10,30 +10,18 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mamba2/tokenizer/tokenizer.hpp"
+#include "tests/referee_records.hpp"
 
 namespace {
 
+using tests::read_record;
+using tests::write_record;
 using Clock = std::chrono::steady_clock;
-
-std::optional<std::string> read_record() {
-  std::uint32_t length = 0;
-  if (std::fread(&length, sizeof length, 1, stdin) != 1) return std::nullopt;
-  std::string record(length, '\0');
-  if (std::fread(record.data(), 1, length, stdin) != length) return std::nullopt;
-  return record;
-}
-
-void write_record(const void* data, std::size_t size) {
-  const auto length = static_cast<std::uint32_t>(size);
-  std::fwrite(&length, sizeof length, 1, stdout);
-  std::fwrite(data, 1, size, stdout);
-}
 
 std::string decode(const mamba2::Tokenizer& tokenizer, std::string_view record,
                    mamba2::DecodeOptions options, bool stream) {

@@ -98,6 +98,8 @@ TEST_CASE("steps: digits, punctuation, white space") {
   CHECK(cut({{.kind = Pre::digits, .individual = true}}, "a12\u00B2 3") ==
         Pieces{"a", "1", "2", "\u00B2", " ", "3"});
   CHECK(cut({{.kind = Pre::digits}}, "a12\u00B2 3") == Pieces{"a", "12\u00B2", " ", "3"});
+  CHECK(cut({{.kind = Pre::digits}}, "a1\U00011DE7\U00016FF6b") ==
+        Pieces{"a", "1\U00011DE7\U00016FF6", "b"});
   CHECK(cut({{.kind = Pre::punctuation}}, "a+b\u2026!") == Pieces{"a", "+", "b", "\u2026", "!"});
   CHECK(cut({{.kind = Pre::punctuation, .behavior = SplitBehavior::contiguous}}, "a!?b") ==
         Pieces{"a", "!?", "b"});

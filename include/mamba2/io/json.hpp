@@ -41,9 +41,11 @@ class JsonEvents : public nlohmann::json_sax<Json> {
 [[nodiscard]] bool read_json(std::string_view text, JsonEvents& events);
 
 /// Builds the document from the events; refuses duplicate keys and deep nesting.
-class JsonBuilder : public JsonEvents {
+/// @tparam JsonT Json, or another nlohmann::basic_json
+template <class JsonT>
+class BasicJsonBuilder : public JsonEvents {
  public:
-  JsonBuilder(std::string_view text, std::string_view name) : text_(text), name_(name) {}
+  BasicJsonBuilder(std::string_view text, std::string_view name) : text_(text), name_(name) {}
 
   bool null() override { return place(nullptr) != nullptr; }
   bool boolean(bool value) override { return place(value) != nullptr; }
@@ -53,14 +55,14 @@ class JsonBuilder : public JsonEvents {
     return place(value) != nullptr;
   }
   bool string(std::string& value) override { return place(std::move(value)) != nullptr; }
-  bool start_object(std::size_t /*unknown*/) override { return descend(Json::value_t::object); }
-  bool start_array(std::size_t /*unknown*/) override { return descend(Json::value_t::array); }
+  bool start_object(std::size_t /*unknown*/) override { return descend(JsonT::value_t::object); }
+  bool start_array(std::size_t /*unknown*/) override { return descend(JsonT::value_t::array); }
   bool end_object() override { return ascend(); }
   bool end_array() override { return ascend(); }
 
   bool key(std::string& value) override {
-    auto& object = *open_.back().node->get_ptr<Json::object_t*>();
-    const auto [entry, is_new] = object.try_emplace(std::move(value));
+    auto& object = *open_.back().node->template get_ptr<typename JsonT::object_t*>();
+    const auto [entry, is_new] = object.emplace(std::move(value), nullptr);
     key_ = &entry->first;
     slot_ = &entry->second;
     return is_new || fail(concat("the key ", in_quotes(*key_), " occurs twice in one object"));
@@ -76,37 +78,41 @@ class JsonBuilder : public JsonEvents {
                        number_overflow ? "a number that is out of range" : "a syntax error"));
   }
 
-  Json document;
+  JsonT document;
   std::string error;
 
- private:
-  static constexpr std::size_t kMaxDepth = 64;
-
-  struct Level {
-    Json* node;
-    const std::string* key;  // under which it stands
-  };
-
+ protected:
   bool fail(std::string_view reason) {
     error = concat(name_, ": ", reason);
     return false;
   }
 
-  Json* place(Json value) {
-    Json* at = &document;
+  /// Keys so far of the object that is open.
+  [[nodiscard]] std::size_t keys() const { return open_.back().node->size(); }
+
+ private:
+  static constexpr std::size_t kMaxDepth = 64;
+
+  struct Level {
+    JsonT* node;
+    const std::string* key;  // under which it stands
+  };
+
+  JsonT* place(JsonT value) {
+    JsonT* at = &document;
     if (!open_.empty()) {
-      auto* array = open_.back().node->get_ptr<Json::array_t*>();
+      auto* array = open_.back().node->template get_ptr<typename JsonT::array_t*>();
       at = array != nullptr ? &array->emplace_back() : slot_;
     }
     *at = std::move(value);
     return at;
   }
 
-  bool descend(Json::value_t empty) {
+  bool descend(typename JsonT::value_t empty) {
     if (open_.size() == kMaxDepth) {
       return fail(concat("expected at most ", kMaxDepth, " levels of nesting, found more"));
     }
-    open_.push_back({place(Json(empty)), key_});
+    open_.push_back({place(JsonT(empty)), key_});
     return true;
   }
 
@@ -119,9 +125,10 @@ class JsonBuilder : public JsonEvents {
   std::string_view text_;
   std::string_view name_;
   std::vector<Level> open_;           // objects and arrays that are not closed yet
-  Json* slot_ = nullptr;              // where the value of the last key belongs
+  JsonT* slot_ = nullptr;             // where the value of the last key belongs
   const std::string* key_ = nullptr;  // the last key, for messages
 };
+using JsonBuilder = BasicJsonBuilder<Json>;
 
 /// Parses a document. The bare words Infinity, -Infinity and NaN arrive as the object
 /// {"__float__": "Infinity"}. Error malformed, with the line: a syntax error, a number out of

@@ -31,6 +31,7 @@ class Sampler {
 
   /// Chooses a token from logits (at least `tokens` values) and counts it as seen.
   [[nodiscard]] Token sample(std::span<const float> logits) {
+    if (options_.logit_bias.empty()) return choose(logits, logits);
     return sample(logits, [](std::span<float>) {});
   }
 
@@ -44,7 +45,7 @@ class Sampler {
       edited_[static_cast<std::size_t>(b.token)] += b.bias;
     }
     edit(std::span<float>(edited_));
-    return choose(logits);
+    return choose(logits, edited_);
   }
 
   /// Whether the last call of sample() had a token to choose from. Where logit_bias and edits have
@@ -87,9 +88,10 @@ class Sampler {
     weights_.reserve(tokens);
   }
 
-  [[nodiscard]] Token choose(std::span<const float> logits);
-  void collect(std::span<const float> logits);
-  [[nodiscard]] float penalised(std::size_t token) const;
+  /// edited: the logits with logit_bias and edits.
+  [[nodiscard]] Token choose(std::span<const float> logits, std::span<const float> edited);
+  void collect(std::span<const float> logits, std::span<const float> edited);
+  [[nodiscard]] float penalised(std::size_t token, float logit) const;
   [[nodiscard]] Token greedy() const;
   [[nodiscard]] Token draw();
   [[nodiscard]] float largest() const;
@@ -103,7 +105,7 @@ class Sampler {
   std::uint64_t random_;
   std::vector<bool> seen_;
   std::vector<std::uint32_t> chosen_;  // how often, in this text
-  std::vector<float> edited_;          // the logits with logit_bias and edits
+  std::vector<float> edited_;          // where logits are changed: a copy of them
   bool had_choice_ = true;
   std::vector<Candidate> candidates_;
   std::vector<std::uint64_t> weights_;
@@ -116,8 +118,8 @@ inline Result<Sampler> Sampler::create(const SamplerOptions& options, std::size_
   return Sampler(options, tokens);
 }
 
-inline Token Sampler::choose(std::span<const float> logits) {
-  collect(logits);
+inline Token Sampler::choose(std::span<const float> logits, std::span<const float> edited) {
+  collect(logits, edited);
   const Token token = options_.temperature == 0.0F ? greedy() : draw();
   accept(token);
   ++chosen_[static_cast<std::size_t>(token)];
@@ -126,20 +128,19 @@ inline Token Sampler::choose(std::span<const float> logits) {
 
 /// Candidates with their penalised logits. What is not a number can not be chosen, nor what was
 /// made -infinity.
-inline void Sampler::collect(std::span<const float> logits) {
+inline void Sampler::collect(std::span<const float> logits, std::span<const float> edited) {
   constexpr float kNever = -std::numeric_limits<float>::infinity();
   candidates_.clear();
   for (std::size_t i = 0; i < seen_.size(); ++i) {
-    if (edited_[i] == kNever && logits[i] != kNever) continue;
-    const float logit = penalised(i);
+    if (edited[i] == kNever && logits[i] != kNever) continue;
+    const float logit = penalised(i, edited[i]);
     if (!std::isnan(logit)) candidates_.push_back({logit, static_cast<Token>(i)});
   }
   had_choice_ = !candidates_.empty();
   if (candidates_.empty()) candidates_.push_back({0.0F, 0});
 }
 
-inline float Sampler::penalised(std::size_t token) const {
-  float logit = edited_[token];
+inline float Sampler::penalised(std::size_t token, float logit) const {
   if (seen_[token]) {
     logit =
         logit < 0.0F ? logit * options_.repetition_penalty : logit / options_.repetition_penalty;

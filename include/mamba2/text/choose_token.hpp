@@ -36,10 +36,12 @@ class TokenChooser {
   /// The token after `read` tokens. Errors: malformed (a model whose logits are not finite),
   /// invalid_argument (logit_bias, edit_logits and constraint have left none).
   [[nodiscard]] Result<Token> choose(std::span<const float> logits, std::uint64_t read) {
-    const Token token = sampler_.sample(logits, [&](std::span<float> edited) {
+    const auto edit = [&](std::span<float> edited) {
       if (options_.edit_logits) options_.edit_logits(edited, tokens_);
       if (options_.constraint != nullptr) options_.constraint->restrict(edited, ends_);
-    });
+    };
+    const bool edits = options_.edit_logits || options_.constraint != nullptr;
+    const Token token = edits ? sampler_.sample(logits, edit) : sampler_.sample(logits);
     if (!std::isfinite(logits[static_cast<std::size_t>(token)])) {
       return Error{ErrorCode::malformed,
                    concat("the model's logits are not finite after ", read, " tokens")};

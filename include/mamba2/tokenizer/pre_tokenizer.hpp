@@ -110,6 +110,11 @@ class PreTokenizer {
     splits.finish();
   }
 
+  /// Numbers that came with Unicode 17, by which `tokenizers` knows digits; the tables are of 16.
+  [[nodiscard]] static bool is_new_number(char32_t c) noexcept {
+    return (c >= 0x11DE0 && c <= 0x11DE9) || (c >= 0x16FF4 && c <= 0x16FF6);
+  }
+
   template <class Emit>
   static void split_by_class(std::string_view text, CharClass value, SplitBehavior behavior,
                              const Emit& emit) {
@@ -119,7 +124,7 @@ class PreTokenizer {
     for (std::size_t i = 0; i < text.size();) {
       const CodePoint c = first_code_point(text.substr(i));
       if (!recent.contains(c.value)) recent = class_range(c.value);
-      if (recent.value == value) {
+      if (recent.value == value || (value == CharClass::number && is_new_number(c.value))) {
         if (done < i) splits.add(done, i, false);
         done = i + c.length;
         splits.add(i, done, true);

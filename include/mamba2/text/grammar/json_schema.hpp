@@ -40,7 +40,7 @@ inline namespace MAMBA2_ISA {
   }
   detail::OrderedJsonBuilder builder(schema);
   if (!detail::read_json(schema, builder)) {
-    return Error{ErrorCode::malformed, detail::concat("schema: ", builder.error)};
+    return Error{ErrorCode::malformed, std::move(builder.error)};
   }
   auto program = detail::SchemaCompiler(tokens.table(), builder.document).run();
   if (!program) return std::move(program).error();
