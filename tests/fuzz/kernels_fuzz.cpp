@@ -19,6 +19,7 @@
 
 namespace {
 
+using mamba2::DType;
 using mamba2::kernels::GroupLayout;
 using mamba2::kernels::Int8Layout;
 using mamba2::kernels::KLayout;
@@ -109,21 +110,20 @@ Variant q8_0(std::size_t cols) {
 }
 
 /// The kernels of GGUF's K-quants. cols: a multiple of 256.
-template <std::size_t kBits>
+template <DType kType>
 Variant super_blocks(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
-    using Kernel = std::conditional_t<
-        kBits == 4, typename Kernels::Q4_K,
-        std::conditional_t<kBits == 5, typename Kernels::Q5_K, typename Kernels::Q6_K>>;
-    using W = mamba2::BasicSuperBlocks<Kernel, kBits>;
+    using Kernel = tests::SuperBlockKernel<kType, Kernels>;
+    using W = mamba2::BasicSuperBlocks<Kernel, tests::kSuperBlockBits<kType>,
+                                       kType != DType::Q6_K && kType != DType::IQ4_XS>;
     all.push_back(tests::policy<W, Kernel, &KLayout::input_group>("", cols));
   });
   return all;
 }
 
 /// The kernels of GGUF's blocks of 32. cols: a multiple of 32.
-template <mamba2::DType kType>
+template <DType kType>
 Variant coded_blocks(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
@@ -158,8 +158,7 @@ double factor(const Policy& policy, std::size_t tokens, std::size_t cols) {
 }
 
 /// A bound of what a block's number i, an FP16 one, counts for in an element.
-double largest_factor(mamba2::DType type, std::size_t i) {
-  using mamba2::DType;
+double largest_factor(DType type, std::size_t i) {
   switch (type) {
     case DType::Q4_K:
       return i == 0 ? 63.0 * 15.0 : 63.0;
@@ -167,6 +166,8 @@ double largest_factor(mamba2::DType type, std::size_t i) {
       return i == 0 ? 63.0 * 31.0 : 63.0;
     case DType::Q6_K:
       return 128.0 * 32.0;
+    case DType::IQ4_XS:
+      return 32.0 * 127.0;
     default:
       return i == 0 ? 127.0 : 1.0;
   }
@@ -233,18 +234,18 @@ constexpr auto kVariants = std::to_array<Variant (*)(std::size_t cols)>(
      floats<mamba2::Fp16>, floats<mamba2::Bf16>, floats<mamba2::Int8A32>});
 
 struct OfBlocks {
-  mamba2::DType type;
+  DType type;
   Variant (*variant)(std::size_t cols);
 };
 /// Weights that are blocks of a file.
-constexpr auto kOfBlocks =
-    std::to_array<OfBlocks>({{mamba2::DType::Q4_K, super_blocks<4>},
-                             {mamba2::DType::Q6_K, super_blocks<6>},
-                             {mamba2::DType::Q5_K, super_blocks<5>},
-                             {mamba2::DType::Q4_1, coded_blocks<mamba2::DType::Q4_1>},
-                             {mamba2::DType::Q5_0, coded_blocks<mamba2::DType::Q5_0>},
-                             {mamba2::DType::Q5_1, coded_blocks<mamba2::DType::Q5_1>},
-                             {mamba2::DType::IQ4_NL, coded_blocks<mamba2::DType::IQ4_NL>}});
+constexpr auto kOfBlocks = std::to_array<OfBlocks>({{DType::Q4_K, super_blocks<DType::Q4_K>},
+                                                    {DType::Q6_K, super_blocks<DType::Q6_K>},
+                                                    {DType::Q5_K, super_blocks<DType::Q5_K>},
+                                                    {DType::IQ4_XS, super_blocks<DType::IQ4_XS>},
+                                                    {DType::Q4_1, coded_blocks<DType::Q4_1>},
+                                                    {DType::Q5_0, coded_blocks<DType::Q5_0>},
+                                                    {DType::Q5_1, coded_blocks<DType::Q5_1>},
+                                                    {DType::IQ4_NL, coded_blocks<DType::IQ4_NL>}});
 
 }  // namespace
 
