@@ -142,7 +142,7 @@ namespace detail {
     return failure(ErrorCode::mismatch, "shape must be ", shape_text(spec.shape), ", found ",
                    shape_text(tensor.shape));
   }
-  if (!is_float(tensor.dtype)) {
+  if (!tensor.is_readable()) {
     return failure(ErrorCode::unsupported, "dtype must be F64, F32, F16 or BF16, found ",
                    dtype_name(tensor.dtype));
   }

@@ -166,13 +166,10 @@ struct DialectTensor {
                  concat(tensor.file, ": tensor ", in_quotes(tensor.name), " must have ", all,
                         " rows, found the shape ", shape_text(tensor.shape))};
   }
-  const std::size_t row_bytes = tensor.data.size() / all;
   std::size_t first = 0;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    TensorView& part = tensors.emplace_back(tensor);
+    TensorView& part = tensors.emplace_back(tensor.row_range(first, rows[i]));
     part.name = names[i];
-    part.shape.front() = rows[i];
-    part.data = tensor.data.subspan(first * row_bytes, rows[i] * row_bytes);
     first += rows[i];
   }
   return {};
