@@ -21,7 +21,7 @@ inline namespace MAMBA2_ISA {
 using Token = std::int32_t;
 
 /// What a layer computes of its normed input; its character in Config::pattern.
-enum class LayerKind : char { mamba2 = 'M', attention = '*', mlp = '-' };
+enum class LayerKind : char { mamba2 = 'M', attention = '*', mlp = '-', moe = 'E' };
 
 /// Of all attention layers, under the names of the original implementation's attn_cfg.
 struct AttentionConfig {
@@ -53,6 +53,34 @@ struct MlpConfig {
   bool bias = false;
 
   [[nodiscard]] bool operator==(const MlpConfig&) const = default;
+};
+
+/// Of all layers that are mixtures of experts (arXiv 1701.06538): the weighted sum of a few MLPs,
+/// those whose scores, router x, are the largest; of equal scores the first one. An expert is
+/// down_proj(silu(gate_proj u) * up_proj u) or, without gate, down_proj(max(up_proj u, 0)^2).
+struct MoeConfig {
+  std::size_t num_experts = 0;
+  std::size_t num_experts_per_tok = 0;
+  std::size_t d_intermediate = 0;  ///< of an expert
+  std::size_t d_shared = 0;        ///< of an expert that all tokens pass, on x; 0: none
+  std::size_t d_latent = 0;        ///< experts map a projection of x of this width; 0: x itself
+  std::size_t n_group = 1;         ///< groups of experts, of which the topk_group best are left
+  std::size_t topk_group = 1;
+  bool has_gate = true;
+  /// How much a chosen expert counts: sigmoid(score), which does not depend on the others; else the
+  /// softmax over the scores of those that are chosen.
+  bool sigmoid = false;
+  bool router_bias = false;     ///< added to sigmoid(score), for the choice alone
+  bool norm_topk_prob = false;  ///< divided by the sum over those that are chosen + norm_eps
+  float norm_eps = 0.0F;
+  float routed_scaling_factor = 1.0F;
+
+  /// Width of what an expert reads and writes.
+  [[nodiscard]] std::size_t d_expert(std::size_t d_model) const noexcept {
+    return d_latent > 0 ? d_latent : d_model;
+  }
+
+  [[nodiscard]] bool operator==(const MoeConfig&) const = default;
 };
 
 /// Hyper-parameters under the names of the original implementation (state-spaces/mamba); the
@@ -92,6 +120,7 @@ struct Config {
   std::size_t max_position_embeddings = 0;  ///< tokens that attention was made for; 0: not said
   AttentionConfig attention;
   MlpConfig mlp;
+  MoeConfig moe;
 
   /// Whether there are other layers than Mamba-2.
   [[nodiscard]] bool is_hybrid() const noexcept { return !pattern.empty(); }
@@ -130,7 +159,7 @@ struct Config {
 };
 
 /// Calls visit(name, member) for every member of a Config, const or not, that a model of Mamba-2
-/// layers alone has; hybrid_fields() is the rest: the one list of them. Its order is that of packed
+/// layers alone has; hybrid_fields() and later_fields() are the rest: the one list of them. Its order is that of packed
 /// files and of fingerprints.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
@@ -177,6 +206,26 @@ void hybrid_fields(AnyConfig& c, Visit&& visit) {
   visit("attention.qk_interleaved", c.attention.qk_interleaved);
   visit("mlp.d_intermediate", c.mlp.d_intermediate);
   visit("mlp.bias", c.mlp.bias);
+}
+
+/// Members that are newer than files: in packed files and fingerprints only those count that are
+/// not at their defaults, by their names (changed_fields()), so that one more here leaves what
+/// there is as it is. The end of the one list of members.
+template <class AnyConfig, class Visit>
+requires std::same_as<std::remove_const_t<AnyConfig>, Config>
+void later_fields(AnyConfig& c, Visit&& visit) { visit("mlp.activation", c.mlp.activation); }
+
+/// Calls visit(name, member) for the members of later_fields() that are not at their defaults.
+template <class Visit>
+void changed_fields(const Config& c, Visit&& visit) {
+  const Config usual;
+  later_fields(c, [&]<class Member>(std::string_view name, const Member& member) {
+    later_fields(usual, [&]<class Other>(std::string_view other, const Other& its) {
+      if constexpr (std::is_same_v<Member, Other>) {
+        if (name == other && !(member == its)) visit(name, member);
+      }
+    });
+  });
 }
 
 }  // namespace MAMBA2_ISA

@@ -14,14 +14,18 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
+/// What begins the names of tensors of experts, before their number.
+inline constexpr std::string_view kExperts = "moe.experts.";
+
 /// A tensor of a model. The function that lists the tensors of a kind of layer calls
 /// visit(slot, place) for each, where place is a Matrix, or a const float* for what is FP32
 /// whatever the plan. All that plans, counts, loads, packs, exports or fills weights follows from
 /// these calls and their order.
 struct Slot {
   static constexpr std::size_t kNoLayer = static_cast<std::size_t>(-1);
+  static constexpr std::size_t kNoExpert = static_cast<std::size_t>(-1);
 
-  std::string_view name;  ///< in its layer: "mixer.in_proj.weight"
+  std::string_view name;  ///< in its layer: "mixer.in_proj.weight"; or in its expert
   Role role;
   std::size_t rows;         ///< in checkpoints (rows); a matrix (rows, cols),
   std::size_t cols = 1;     ///< taps (rows, 1, cols)
@@ -29,18 +33,29 @@ struct Slot {
   bool is_stored = true;    ///< checkpoints have it; otherwise it is zeros
   bool may_rotate = false;  ///< a matrix whose inputs have outliers
   std::size_t layer = kNoLayer;
+  std::size_t expert = kNoExpert;
 
-  /// The canonical name: "layers.3.mixer.in_proj.weight".
+  /// The canonical name: "layers.3.mixer.in_proj.weight", "layers.1.moe.experts.5.up_proj.weight".
   [[nodiscard]] std::string full_name() const {
     if (layer == kNoLayer) return std::string(name);
-    return detail::concat("layers.", layer, ".", name);
+    if (expert == kNoExpert) return detail::concat("layers.", layer, ".", name);
+    return detail::concat("layers.", layer, ".", kExperts, expert, ".", name);
+  }
+  /// Whether this is its name without "layers.3.".
+  [[nodiscard]] bool is_named(std::string_view local) const {
+    if (expert == kNoExpert) return local == name;
+    const std::string number = std::to_string(expert);
+    return local.size() == kExperts.size() + number.size() + 1 + name.size() &&
+           local.starts_with(kExperts) && local.ends_with(name) &&
+           local.substr(kExperts.size(), number.size()) == number &&
+           local[kExperts.size() + number.size()] == '.';
   }
   /// Values in memory, where it is no matrix.
   [[nodiscard]] std::size_t count() const noexcept { return rows * cols * repeats; }
   /// In checkpoints.
   [[nodiscard]] std::vector<std::size_t> shape() const {
     if (role == Role::taps) return {rows, 1, cols};
-    return is_matrix(role) ? std::vector{rows, cols} : std::vector{rows};
+    return has_columns(role) ? std::vector{rows, cols} : std::vector{rows};
   }
 };
 
