@@ -47,17 +47,25 @@ struct AttentionConfig {
   [[nodiscard]] bool operator==(const AttentionConfig&) const = default;
 };
 
-/// Of all MLP layers, which are SwiGLU: down_proj(silu(gate_proj u) * up_proj u).
+/// What an MLP computes of its input u.
+enum class MlpActivation : std::uint8_t {
+  swiglu,  ///< down_proj(silu(gate_proj u) * up_proj u)
+  relu2,   ///< down_proj(max(up_proj u, 0)^2), without gate_proj
+};
+
+/// Of all MLP layers.
 struct MlpConfig {
   std::size_t d_intermediate = 0;
   bool bias = false;
+  MlpActivation activation = MlpActivation::swiglu;
+
+  [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
 
   [[nodiscard]] bool operator==(const MlpConfig&) const = default;
 };
 
 /// Of all layers that are mixtures of experts (arXiv 1701.06538): the weighted sum of a few MLPs,
-/// those whose scores, router x, are the largest; of equal scores the first one. An expert is
-/// down_proj(silu(gate_proj u) * up_proj u) or, without gate, down_proj(max(up_proj u, 0)^2).
+/// those whose scores, router x, are the largest; of equal scores the first one.
 struct MoeConfig {
   std::size_t num_experts = 0;
   std::size_t num_experts_per_tok = 0;
@@ -66,7 +74,7 @@ struct MoeConfig {
   std::size_t d_latent = 0;        ///< experts map a projection of x of this width; 0: x itself
   std::size_t n_group = 1;         ///< groups of experts, of which the topk_group best are left
   std::size_t topk_group = 1;
-  bool has_gate = true;
+  MlpActivation activation = MlpActivation::swiglu;
   /// How much a chosen expert counts: sigmoid(score), which does not depend on the others; else the
   /// softmax over the scores of those that are chosen.
   bool sigmoid = false;
@@ -75,6 +83,7 @@ struct MoeConfig {
   float norm_eps = 0.0F;
   float routed_scaling_factor = 1.0F;
 
+  [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
   /// Width of what an expert reads and writes.
   [[nodiscard]] std::size_t d_expert(std::size_t d_model) const noexcept {
     return d_latent > 0 ? d_latent : d_model;
@@ -159,8 +168,8 @@ struct Config {
 };
 
 /// Calls visit(name, member) for every member of a Config, const or not, that a model of Mamba-2
-/// layers alone has; hybrid_fields() and later_fields() are the rest: the one list of them. Its order is that of packed
-/// files and of fingerprints.
+/// layers alone has; hybrid_fields() and later_fields() are the rest: the one list of them. Its
+/// order is that of packed files and of fingerprints.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
 void fields(AnyConfig& c, Visit&& visit) {
@@ -213,7 +222,22 @@ void hybrid_fields(AnyConfig& c, Visit&& visit) {
 /// there is as it is. The end of the one list of members.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
-void later_fields(AnyConfig& c, Visit&& visit) { visit("mlp.activation", c.mlp.activation); }
+void later_fields(AnyConfig& c, Visit&& visit) {
+  visit("mlp.activation", c.mlp.activation);
+  visit("moe.num_experts", c.moe.num_experts);
+  visit("moe.num_experts_per_tok", c.moe.num_experts_per_tok);
+  visit("moe.d_intermediate", c.moe.d_intermediate);
+  visit("moe.d_shared", c.moe.d_shared);
+  visit("moe.d_latent", c.moe.d_latent);
+  visit("moe.n_group", c.moe.n_group);
+  visit("moe.topk_group", c.moe.topk_group);
+  visit("moe.activation", c.moe.activation);
+  visit("moe.sigmoid", c.moe.sigmoid);
+  visit("moe.router_bias", c.moe.router_bias);
+  visit("moe.norm_topk_prob", c.moe.norm_topk_prob);
+  visit("moe.norm_eps", c.moe.norm_eps);
+  visit("moe.routed_scaling_factor", c.moe.routed_scaling_factor);
+}
 
 /// Calls visit(name, member) for the members of later_fields() that are not at their defaults.
 template <class Visit>

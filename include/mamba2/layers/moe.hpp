@@ -43,7 +43,8 @@ struct MoeWeights {
   ExpertWeights shared;                ///< of width d_shared, on the layer's input
   std::vector<ExpertWeights> experts;  ///< (num_experts)
 
-  explicit MoeWeights(const Config& c) : experts(c.moe.num_experts) {}
+  MoeWeights(const Config& c, std::size_t most_experts)
+      : experts(std::min(c.moe.num_experts, most_experts)) {}
 };
 
 namespace detail {
@@ -82,12 +83,12 @@ void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
   }
   const std::size_t width = m.d_expert(c.d_model);
   for (std::size_t e = 0; e < w.experts.size(); ++e) {
-    detail::expert_tensors(w.experts[e], m.has_gate, m.d_intermediate, width, e,
+    detail::expert_tensors(w.experts[e], m.has_gate(), m.d_intermediate, width, e,
                            {"gate_proj.weight", "up_proj.weight", "down_proj.weight"}, visit);
   }
   if (m.d_shared > 0) {
     detail::expert_tensors(
-        w.shared, m.has_gate, m.d_shared, c.d_model, Slot::kNoExpert,
+        w.shared, m.has_gate(), m.d_shared, c.d_model, Slot::kNoExpert,
         {"moe.shared_expert.gate_proj.weight", "moe.shared_expert.up_proj.weight",
          "moe.shared_expert.down_proj.weight"},
         visit);
@@ -173,9 +174,9 @@ struct MoeScratch {
         ranges(carver.take<Range>(tokens * chosen)),
         input(carver.take<std::byte>(all.count * tokens * chosen * all.bytes)),
         inputs(all),
-        gate(rows(carver, c.moe.has_gate ? tokens * chosen : 0, c.moe.d_intermediate)),
+        gate(rows(carver, c.moe.has_gate() ? tokens * chosen : 0, c.moe.d_intermediate)),
         up(rows(carver, tokens * chosen, c.moe.d_intermediate)),
-        shared_gate(rows(carver, c.moe.has_gate ? tokens : 0, c.moe.d_shared)),
+        shared_gate(rows(carver, c.moe.has_gate() ? tokens : 0, c.moe.d_shared)),
         shared_up(rows(carver, tokens, c.moe.d_shared)),
         latent(rows(carver, tokens, c.moe.d_latent)),
         out(rows(carver, tokens, std::max(c.d_model, c.moe.d_latent))),
@@ -272,7 +273,7 @@ class MoeMixer {
       if (is_there) products[count++] = {&m, pass_.a.inputs(number), y, pass_.parts};
     };
     add(c_.d_latent > 0, w_.latent_in_proj, shared.number[0], s_.latent);
-    add(c_.d_shared > 0 && c_.has_gate, w_.shared.gate_proj, shared.number[1], s_.shared_gate);
+    add(c_.d_shared > 0 && c_.has_gate(), w_.shared.gate_proj, shared.number[1], s_.shared_gate);
     add(c_.d_shared > 0, w_.shared.up_proj, shared.number[2], s_.shared_up);
     const std::span some(products, count);
     constexpr std::size_t kExperts = 8;  // to a task of the router's
@@ -363,7 +364,7 @@ class MoeMixer {
       if (ranges.empty()) continue;
       const ExpertWeights& expert = w_.experts[e];
       const SharedInputs<2> inputs = inputs_of(expert);
-      if (c_.has_gate) {
+      if (c_.has_gate()) {
         s_.products[count++] = {&expert.gate_proj, s_.inputs_of(inputs.number[0]), s_.gate, ranges};
       }
       s_.products[count++] = {&expert.up_proj, s_.inputs_of(inputs.number[1]), s_.up, ranges};
@@ -376,7 +377,7 @@ class MoeMixer {
   /// The activation of all experts, and the inputs of down_proj.
   void activate() const {
     const auto pass_gate = [&](const MutableRows& gate, const MutableRows& up, std::size_t row) {
-      if (c_.has_gate) {
+      if (c_.has_gate()) {
         kernels::gate(up[row], gate[row], up.cols, up[row]);
       } else {
         kernels::relu2(up[row], up.cols, up[row]);

@@ -2,9 +2,12 @@
 // What a kind of layer says of each of its tensors.
 #pragma once
 
+#include <charconv>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "mamba2/core/arena.hpp"
@@ -41,15 +44,6 @@ struct Slot {
     if (expert == kNoExpert) return detail::concat("layers.", layer, ".", name);
     return detail::concat("layers.", layer, ".", kExperts, expert, ".", name);
   }
-  /// Whether this is its name without "layers.3.".
-  [[nodiscard]] bool is_named(std::string_view local) const {
-    if (expert == kNoExpert) return local == name;
-    const std::string number = std::to_string(expert);
-    return local.size() == kExperts.size() + number.size() + 1 + name.size() &&
-           local.starts_with(kExperts) && local.ends_with(name) &&
-           local.substr(kExperts.size(), number.size()) == number &&
-           local[kExperts.size() + number.size()] == '.';
-  }
   /// Values in memory, where it is no matrix.
   [[nodiscard]] std::size_t count() const noexcept { return rows * cols * repeats; }
   /// In checkpoints.
@@ -58,6 +52,24 @@ struct Slot {
     return has_columns(role) ? std::vector{rows, cols} : std::vector{rows};
   }
 };
+
+/// The name of a tensor of an expert, without "layers.3.".
+struct ExpertName {
+  std::size_t expert;
+  std::string_view name;  ///< in the expert
+};
+
+/// Nothing where it is another tensor's.
+[[nodiscard]] inline std::optional<ExpertName> expert_name(std::string_view local) {
+  if (!local.starts_with(kExperts)) return std::nullopt;
+  local.remove_prefix(kExperts.size());
+  std::size_t expert = 0;
+  const auto [end, error] = std::from_chars(local.data(), local.data() + local.size(), expert);
+  const auto digits = static_cast<std::size_t>(end - local.data());
+  const bool is_odd = digits > 1 && local.front() == '0';  // another name of the same number
+  if (error != std::errc() || is_odd || !local.substr(digits).starts_with('.')) return std::nullopt;
+  return ExpertName{expert, local.substr(digits + 1)};
+}
 
 /// Takes memory for a tensor; only counts it where the carver has none.
 inline void carve(Carver& carver, const Slot&, Matrix& m) {

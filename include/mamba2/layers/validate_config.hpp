@@ -128,6 +128,10 @@ inline constexpr std::size_t kMaxTaps = 64;
                                " groups"),
                         m.num_experts_per_tok);
   }
+  if (m.activation > MlpActivation::relu2) {
+    return config_error("moe.activation", "swiglu (0) or relu2 (1)",
+                        static_cast<int>(m.activation));
+  }
   if (!m.sigmoid && (m.router_bias || m.n_group > 1)) {
     return config_error("moe.sigmoid", "true where there are groups or a bias of the router",
                         "false");
@@ -164,6 +168,10 @@ inline constexpr std::size_t kMaxTaps = 64;
     if (Result<void> result = check_moe(c); !result) return result;
   }
   if (!c.has(LayerKind::mlp)) return {};
+  if (c.mlp.activation > MlpActivation::relu2) {
+    return config_error("mlp.activation", "swiglu (0) or relu2 (1)",
+                        static_cast<int>(c.mlp.activation));
+  }
   return check_ranges({{"mlp.d_intermediate", c.mlp.d_intermediate, kMaxWidth}});
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -34,17 +35,21 @@ struct LayerWeights {
   MixerWeights mixer;
   std::size_t index = 0;  ///< among the layers of its kind
 
-  LayerWeights(const Config& c, LayerKind kind) : mixer(mixer_of(c, kind)) {}
+  /// experts: of which there shall be places at most.
+  LayerWeights(const Config& c, LayerKind kind,
+               std::size_t experts = std::numeric_limits<std::size_t>::max())
+      : mixer(mixer_of(c, kind, experts)) {}
 
   /// The mixer of a Mamba-2 layer.
   [[nodiscard]] Mamba2Weights& mamba2() { return *std::get_if<Mamba2Weights>(&mixer); }
   [[nodiscard]] const Mamba2Weights& mamba2() const { return *std::get_if<Mamba2Weights>(&mixer); }
 
  private:
-  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind) {
+  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind,
+                                             std::size_t experts) {
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
-    if (kind == LayerKind::moe) return MoeWeights(c);
+    if (kind == LayerKind::moe) return MoeWeights(c, experts);
     return Mamba2Weights(c);
   }
 };
