@@ -18,7 +18,7 @@ inline namespace MAMBA2_ISA {
 namespace kernels {
 
 /// The sum of a[i] * b[i] over n values, in an order that depends on nothing but n.
-[[nodiscard]] inline float dot(const float* a, const float* b, std::size_t n) noexcept {
+[[nodiscard]] inline float sum_of_products(const float* a, const float* b, std::size_t n) noexcept {
   constexpr std::size_t kChains = 4;  // an addition need not wait for the one before
   Floats sums[kChains];
   unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c] = Floats(0.0F); });
@@ -56,8 +56,6 @@ struct Router {
 
 /// What choose() needs besides: so many floats.
 [[nodiscard]] constexpr std::size_t router_room(const Router& r) { return r.experts + r.groups; }
-
-namespace detail {
 
 /// The first of the largest of n values, which becomes a NaN, as those have that were taken before;
 /// n if all are NaNs.
@@ -120,8 +118,6 @@ inline void softmax(float* x, std::size_t n) noexcept {
   for (std::size_t i = 0; i < n; ++i) x[i] /= total;
 }
 
-}  // namespace detail
-
 /// Chooses the experts of a token by its scores (experts), which are changed: chosen (r.chosen) are
 /// their numbers in ascending order, weights (r.chosen) what each counts. room: router_room(r).
 [[gnu::flatten]] inline void choose(const Router& r, float* scores, float* room,
@@ -133,14 +129,14 @@ inline void softmax(float* x, std::size_t n) noexcept {
   }
   std::copy_n(scores, r.experts, room);
   for (std::size_t i = 0; r.bias != nullptr && i < r.experts; ++i) room[i] += r.bias[i];
-  if (r.groups > 1) detail::keep_best_groups(r, room, room + r.experts);
-  detail::take_largest(room, r.experts, r.chosen, chosen);
+  if (r.groups > 1) keep_best_groups(r, room, room + r.experts);
+  take_largest(room, r.experts, r.chosen, chosen);
   float total = 0.0F;
   for (std::size_t j = 0; j < r.chosen; ++j) {
     weights[j] = scores[chosen[j]];
     total += weights[j];
   }
-  if (!r.sigmoid) detail::softmax(weights, r.chosen);
+  if (!r.sigmoid) softmax(weights, r.chosen);
   if (r.sigmoid && r.normalized) {
     for (std::size_t j = 0; j < r.chosen; ++j) weights[j] /= total + r.eps;
   }

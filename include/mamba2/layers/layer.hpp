@@ -56,10 +56,9 @@ struct Scratch {
   Scratch(Carver& carver, const Weights& weights, std::size_t tokens, std::size_t context)
       : activations(carver, weights.config, tokens, weights.input_bytes(), weights.most_inputs()),
         rope_steps(carver.take<std::uint64_t>(weights.config.attention.rotary_emb_dim / 2)),
-        mixers(carver.take<std::byte>(
-                   MixerScratch(nullptr, weights.config, weights.expert_inputs(), tokens, context,
-                                nullptr)
-                       .bytes),
+        mixers(carver.take<std::byte>(MixerScratch(nullptr, weights.config, weights.expert_inputs(),
+                                                   tokens, context, nullptr)
+                                          .bytes),
                weights.config, weights.expert_inputs(), tokens, context, rope_steps) {
     const AttentionConfig& a = weights.config.attention;
     if (rope_steps == nullptr) return;

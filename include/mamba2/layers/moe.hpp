@@ -139,25 +139,25 @@ struct MoeScratch {
     std::size_t count;
   };
 
-  std::size_t chosen;      ///< num_experts_per_tok
-  MutableRows scores;      ///< (tokens, num_experts)
-  MutableRows room;        ///< (tokens, router_room())
-  std::uint32_t* choice;   ///< (tokens, chosen): experts in ascending order
-  float* weights;          ///< (tokens, chosen)
-  std::uint32_t* expert;   ///< (pairs)
-  std::uint32_t* token;    ///< (pairs)
-  float* weight;           ///< (pairs)
-  std::size_t* pairs_end;  ///< (num_experts + 1): the pairs before those of an expert
+  std::size_t chosen;       ///< num_experts_per_tok
+  MutableRows scores;       ///< (tokens, num_experts)
+  MutableRows room;         ///< (tokens, router_room())
+  std::uint32_t* choice;    ///< (tokens, chosen): experts in ascending order
+  float* weights;           ///< (tokens, chosen)
+  std::uint32_t* expert;    ///< (pairs)
+  std::uint32_t* token;     ///< (pairs)
+  float* weight;            ///< (pairs)
+  std::size_t* pairs_end;   ///< (num_experts + 1): the pairs before those of an expert
   std::size_t* ranges_end;  ///< (num_experts + 1): likewise
   Range* ranges;            ///< (pairs)
   std::byte* input;         ///< (inputs.count, pairs, inputs.bytes)
   ExpertInputs inputs;
-  MutableRows gate;                  ///< (pairs, d_intermediate)
-  MutableRows up;                    ///< (pairs, d_intermediate); later down_proj's input
-  MutableRows shared_gate;           ///< (tokens, d_shared)
-  MutableRows shared_up;             ///< (tokens, d_shared)
-  MutableRows latent;                ///< (tokens, d_latent): what experts read, later their sum
-  MutableRows out;                   ///< (tokens, the wider of d_model and d_latent)
+  MutableRows gate;             ///< (pairs, d_intermediate)
+  MutableRows up;               ///< (pairs, d_intermediate); later down_proj's input
+  MutableRows shared_gate;      ///< (tokens, d_shared)
+  MutableRows shared_up;        ///< (tokens, d_shared)
+  MutableRows latent;           ///< (tokens, d_latent): what experts read, later their sum
+  MutableRows out;              ///< (tokens, the wider of d_model and d_latent)
   OwnProduct<Range>* products;  ///< (2 * num_experts)
 
   MoeScratch(Carver& carver, const Config& c, std::size_t tokens, const ExpertInputs& all)
@@ -185,8 +185,8 @@ struct MoeScratch {
   /// The same memory for fewer tokens.
   [[nodiscard]] MoeScratch first(std::size_t tokens) const {
     MoeScratch part = *this;
-    for (MutableRows* some : {&part.scores, &part.room, &part.shared_gate, &part.shared_up,
-                              &part.latent, &part.out}) {
+    for (MutableRows* some :
+         {&part.scores, &part.room, &part.shared_gate, &part.shared_up, &part.latent, &part.out}) {
       some->rows = tokens;
     }
     part.gate.rows = part.up.rows = tokens * chosen;
@@ -218,8 +218,8 @@ struct MoeScratch {
 
 /// The mixer of a layer at work on a batch. All threads meet 5 times for one token: after the
 /// router together with what reads the layer's input, the inputs of experts, gate_proj and up_proj
-/// of all, their products, and down_proj; twice more where there is a latent space, and more often for many
-/// tokens.
+/// of all, their products, and down_proj; twice more where there is a latent space, and more often
+/// for many tokens.
 class MoeMixer {
  public:
   MoeMixer(const MoeWeights& weights, const MoeScratch& scratch, const Pass& pass)
@@ -259,8 +259,8 @@ class MoeMixer {
   [[nodiscard]] bool reads_input() const { return c_.d_latent > 0 || c_.d_shared > 0; }
 
   [[nodiscard]] kernels::Router router() const {
-    return {c_.num_experts,    c_.num_experts_per_tok, c_.n_group,  c_.topk_group,
-            c_.sigmoid,        c_.norm_topk_prob,      c_.norm_eps, c_.routed_scaling_factor,
+    return {c_.num_experts, c_.num_experts_per_tok, c_.n_group,  c_.topk_group,
+            c_.sigmoid,     c_.norm_topk_prob,      c_.norm_eps, c_.routed_scaling_factor,
             w_.router_bias};
   }
 
@@ -276,18 +276,18 @@ class MoeMixer {
     add(c_.d_shared > 0 && c_.has_gate(), w_.shared.gate_proj, shared.number[1], s_.shared_gate);
     add(c_.d_shared > 0, w_.shared.up_proj, shared.number[2], s_.shared_up);
     const std::span some(products, count);
-    constexpr std::size_t kExperts = 8;  // to a task of the router's
+    constexpr std::size_t kRows = 8;  // to a task of the router's
     constexpr std::size_t kTokens = 16;
-    const std::size_t blocks = (c_.num_experts + kExperts - 1) / kExperts;
+    const std::size_t blocks = (c_.num_experts + kRows - 1) / kRows;
     const std::size_t scores = blocks * ((pass_.a.tokens() + kTokens - 1) / kTokens);
     pass_.executor.run(scores + number_tasks(some), [&](std::size_t task) {
       if (task >= scores) return multiply_task(some, task - scores);
       const std::size_t token = task / blocks * kTokens;
-      const std::size_t expert = task % blocks * kExperts;
-      for (std::size_t e = expert; e < std::min(c_.num_experts, expert + kExperts); ++e) {
+      const std::size_t expert = task % blocks * kRows;
+      for (std::size_t e = expert; e < std::min(c_.num_experts, expert + kRows); ++e) {
         for (std::size_t t = token; t < std::min(pass_.a.tokens(), token + kTokens); ++t) {
-          s_.scores[t][e] =
-              kernels::dot(w_.router + e * pass_.config.d_model, pass_.a.u[t], pass_.config.d_model);
+          s_.scores[t][e] = kernels::sum_of_products(w_.router + e * pass_.config.d_model,
+                                                     pass_.a.u[t], pass_.config.d_model);
         }
       }
     });
@@ -441,8 +441,7 @@ class MoeMixer {
       add_experts(first, count, u);
     }
     if (c_.d_shared == 0) return;
-    multiply_rows(w_.shared.down_proj, first, count, pass_.parts, pass_.a.inputs(1),
-                  s_.out);
+    multiply_rows(w_.shared.down_proj, first, count, pass_.parts, pass_.a.inputs(1), s_.out);
     for (std::size_t t = 0; t < u.rows; ++t) kernels::add(s_.out[t] + first, count, u[t] + first);
   }
 

@@ -106,14 +106,14 @@ inline constexpr std::size_t kMaxTaps = 64;
   // Far beyond any model, of all layers together.
   constexpr std::size_t kMaxExperts = std::size_t{1} << 17;
   const MoeConfig& m = c.moe;
-  Result<void> result = check_ranges(
-      {{"moe.num_experts", m.num_experts, kMaxExperts / c.count(LayerKind::moe)},
-       {"moe.num_experts_per_tok", m.num_experts_per_tok, m.num_experts},
-       {"moe.d_intermediate", m.d_intermediate, kMaxWidth},
-       {"moe.d_shared", m.d_shared, kMaxWidth, 0},
-       {"moe.d_latent", m.d_latent, kMaxWidth, 0},
-       {"moe.n_group", m.n_group, m.num_experts},
-       {"moe.topk_group", m.topk_group, m.n_group}});
+  Result<void> result =
+      check_ranges({{"moe.num_experts", m.num_experts, kMaxExperts / c.count(LayerKind::moe)},
+                    {"moe.num_experts_per_tok", m.num_experts_per_tok, m.num_experts},
+                    {"moe.d_intermediate", m.d_intermediate, kMaxWidth},
+                    {"moe.d_shared", m.d_shared, kMaxWidth, 0},
+                    {"moe.d_latent", m.d_latent, kMaxWidth, 0},
+                    {"moe.n_group", m.n_group, m.num_experts},
+                    {"moe.topk_group", m.topk_group, m.n_group}});
   if (!result) return result;
   if (m.num_experts % m.n_group != 0 || (m.n_group > 1 && m.num_experts / m.n_group < 2)) {
     return config_error("moe.n_group",
@@ -123,10 +123,10 @@ inline constexpr std::size_t kMaxTaps = 64;
   }
   const std::size_t left = m.num_experts / m.n_group * m.topk_group;
   if (m.num_experts_per_tok > left) {
-    return config_error("moe.num_experts_per_tok",
-                        concat("at most ", left, ", the experts of moe.topk_group ", m.topk_group,
-                               " groups"),
-                        m.num_experts_per_tok);
+    return config_error(
+        "moe.num_experts_per_tok",
+        concat("at most ", left, ", the experts of moe.topk_group ", m.topk_group, " groups"),
+        m.num_experts_per_tok);
   }
   if (m.activation > MlpActivation::relu2) {
     return config_error("moe.activation", "swiglu (0) or relu2 (1)",

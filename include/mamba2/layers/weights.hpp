@@ -45,8 +45,7 @@ struct LayerWeights {
   [[nodiscard]] const Mamba2Weights& mamba2() const { return *std::get_if<Mamba2Weights>(&mixer); }
 
  private:
-  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind,
-                                             std::size_t experts) {
+  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind, std::size_t experts) {
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
     if (kind == LayerKind::moe) return MoeWeights(c, experts);

@@ -106,10 +106,10 @@ void multiply(Executor& executor, const Matrix& m, std::span<const Part> parts, 
 /// One of many products: of rows of its own, those of its parts.
 template <class Part>
 struct OwnProduct {
-  const Matrix* m;
-  Inputs x;
-  MutableRows y;
-  std::span<const Part> parts;
+  const Matrix* m = nullptr;
+  Inputs x = {};
+  MutableRows y = {nullptr, 0, 0};
+  std::span<const Part> parts = {};
   std::size_t end = 0;  ///< of its tasks among those of all
 };
 

@@ -75,7 +75,8 @@ struct Beginning {
   const auto digits = static_cast<std::size_t>(end - name.data());
   const bool is_odd = digits > 1 && name.front() == '0';  // another name of the same number
   const std::string_view after = pattern.substr(star + 1);
-  if (error != std::errc() || is_odd || !name.substr(digits).starts_with(after)) return std::nullopt;
+  if (error != std::errc() || is_odd || !name.substr(digits).starts_with(after))
+    return std::nullopt;
   return Beginning{name.substr(digits + after.size()), number};
 }
 
@@ -154,9 +155,9 @@ struct CanonicalNames {
     if (rename.kind && config.kind(layer) != *rename.kind) continue;
     const auto beginning = begins(local, rename.theirs);
     if (!beginning) continue;
-    return {names_of(rename, config, beginning->expert, concat(kLayers, layer, "."),
-                     beginning->rest),
-            is_stack(rename)};
+    return {
+        names_of(rename, config, beginning->expert, concat(kLayers, layer, "."), beginning->rest),
+        is_stack(rename)};
   }
   return only(name);
 }
@@ -210,13 +211,6 @@ struct DialectTensor {
     });
   }
   return found;
-}
-
-/// The name in a dialect of a canonical one; empty if it has none that is a tensor's alone.
-[[nodiscard]] inline std::string name_in(const DialectNames& dialect, const Config& config,
-                                         std::string_view canonical) {
-  auto tensor = tensor_in(dialect, config, canonical, 1);
-  return tensor ? std::move(tensor->name) : std::string();
 }
 
 /// Adds a tensor, whose name is one without wrappers, under its canonical names. Error mismatch:
