@@ -85,36 +85,42 @@ inline void give_scales(TensorView& matrix, std::shared_ptr<const std::vector<st
   matrix.scales = *matrix.owner;
 }
 
-/// The shape of a tensor of scales without dimensions of 1 at the end or between.
-[[nodiscard]] inline std::vector<std::size_t> grid_shape(const TensorView& scales) {
+/// The shape of a tensor of scales as (rows, columns), without dimensions of 1 between; of a stack
+/// of matrices, one below the other.
+[[nodiscard]] inline std::array<std::size_t, 2> grid_shape(const TensorView& scales) {
   std::vector<std::size_t> shape = scales.shape;
   if (shape.size() == 4 && shape[1] == 1 && shape[3] == 1) shape = {shape[0], shape[2]};
-  while (shape.size() < 2) shape.push_back(1);
-  return shape;
+  if (shape.size() < 2) return {scales.elements(), 1};
+  const std::size_t cols = shape.back();
+  return {cols == 0 ? 0 : scales.elements() / cols, cols};
 }
 
-/// Which elements of a matrix share a scale; nothing if the shape of the scales does not say.
+/// Which elements of a matrix, or of a stack of matrices, share a scale; nothing if the shape of
+/// the scales does not say.
 [[nodiscard]] inline std::optional<ScaleGrid> grid_of(const TensorView& matrix,
                                                       const TensorView& scales) {
-  const std::size_t rows = matrix.shape[0];
-  const std::size_t cols = matrix.shape[1];
-  const std::vector<std::size_t> shape = grid_shape(scales);
-  const auto blocks = [](std::size_t size) { return (size + kFp8Block - 1) / kFp8Block; };
-  if (rows == 0 || cols == 0 || shape.size() != 2) return std::nullopt;
+  const std::size_t cols = matrix.shape.back();
+  const std::size_t of_one = matrix.shape[matrix.shape.size() - 2];
+  const std::size_t rows = cols == 0 ? 0 : matrix.elements() / cols;
+  if (rows == 0) return std::nullopt;
+  const auto [down, across] = grid_shape(scales);
   if (scales.elements() == 1) return ScaleGrid{rows, cols, 1};
-  if (shape[0] == rows && shape[1] != 0 && cols % shape[1] == 0) {
-    return ScaleGrid{1, cols / shape[1], shape[1]};
+  if (scales.elements() == rows / of_one) return ScaleGrid{of_one, cols, 1};
+  if (down == rows && across != 0 && cols % across == 0) {
+    return ScaleGrid{1, cols / across, across};
   }
-  if (shape[0] == blocks(rows) && shape[1] == blocks(cols)) {
-    return ScaleGrid{kFp8Block, kFp8Block, shape[1]};
+  const auto blocks = [](std::size_t size) { return (size + kFp8Block - 1) / kFp8Block; };
+  const bool whole = rows == of_one || of_one % kFp8Block == 0;
+  if (whole && down == blocks(rows) && across == blocks(cols)) {
+    return ScaleGrid{kFp8Block, kFp8Block, across};
   }
   return std::nullopt;
 }
 
 [[nodiscard]] inline Result<TensorView> join_fp8(TensorView matrix, const TensorView* scales) {
-  if (matrix.shape.size() != 2) {
+  if (matrix.shape.size() != 2 && matrix.shape.size() != 3) {
     return foreign_error(matrix, ErrorCode::unsupported, " of ", dtype_name(matrix.dtype),
-                         " must have two dimensions, found ", shape_text(matrix.shape));
+                         " must be a matrix, or a stack of such, found ", shape_text(matrix.shape));
   }
   if (scales == nullptr) {
     return foreign_error(matrix, ErrorCode::mismatch, " of ", dtype_name(matrix.dtype),
@@ -185,10 +191,9 @@ inline void give_scales(TensorView& matrix, std::shared_ptr<const std::vector<st
   if (scales == nullptr) {
     return foreign_error(packed, ErrorCode::mismatch, " must have its \"_scale\", found none");
   }
-  const std::vector<std::size_t> grid = grid_shape(*scales);
-  const bool fits =
-      grid.size() == 2 && grid[0] == packed.shape[0] && grid[1] != 0 && *cols % grid[1] == 0;
-  const std::size_t group = fits ? *cols / grid[1] : 0;
+  const auto [rows, count] = grid_shape(*scales);
+  const bool fits = rows == packed.shape[0] && count != 0 && *cols % count == 0;
+  const std::size_t group = fits ? *cols / count : 0;
   for (const DType dtype : {DType::INT4_G128, DType::INT4_G64, DType::INT4_G32}) {
     if (group == 0 || group % dtype_block(dtype) != 0) continue;
     const auto halves = scales_of_groups(*scales, group / dtype_block(dtype));

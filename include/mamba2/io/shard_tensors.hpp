@@ -13,6 +13,7 @@
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
+#include "mamba2/io/foreign_scales.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors.hpp"

@@ -22,10 +22,10 @@ inline namespace MAMBA2_ISA {
 /// Weights as the checkpoint stores them, a format for each matrix. F32, F16 and BF16 are as in the
 /// policies of these names; the types of GGUF keep the codes and scales of the file, those for
 /// which a larger one holds all values in that: TQ1_0 and TQ2_0 as Q4_0, Q3_K as Q6_K. Q2_K, which
-/// has minima, is rounded to Q8_0: an error of max|w| / 254 in each group of 32 weights, far below
-/// its own. Codes and scales apart (quantization.hpp) are as in Int8 and Int4Groups, rotated or not
-/// as they are stored. Nothing else is rotated. Policies names the policies that it is made of, as
-/// NativePolicies does.
+/// has minima, and FP8 are rounded to Q8_0: an error of max|w| / 254 in each group of 32 weights,
+/// far below their own. Codes and scales apart (quantization.hpp) are as in Int8 and Int4Groups,
+/// rotated or not as they are stored. Nothing else is rotated. Policies names the policies that it
+/// is made of, as NativePolicies does.
 template <class Policies>
 struct BasicMixed {
   static constexpr std::string_view name = "mixed";
@@ -80,6 +80,9 @@ struct BasicMixed {
       case DType::Q3_K:
       case DType::Q6_K:
         return kFormat<typename Policies::Q6_K>;
+      case DType::F8_E4M3:
+      case DType::F8_E5M2:
+        return kFormat<typename Policies::Q8_0>;
       case DType::INT8:
         return kFormat<typename Policies::Int8>;
       case DType::INT4_G32:
