@@ -158,8 +158,8 @@ inline void give_scales(TensorView& matrix, std::shared_ptr<const std::vector<st
   std::memcpy(sizes.data(), shape->data.data(), sizeof sizes);
   if (sizes[0] != packed.shape[0] || sizes[1] % 8 != 0 || sizes[1] / 8 != packed.shape[1]) {
     return foreign_error(packed, ErrorCode::unsupported,
-                         " must have codes of 4 bits for a matrix [", sizes[0], ", ", sizes[1],
-                         "], found ", shape_text(packed.shape));
+                         " must have codes of 4 bits for a matrix (", sizes[0], ", ", sizes[1],
+                         "), found ", shape_text(packed.shape));
   }
   return static_cast<std::size_t>(sizes[1]);
 }

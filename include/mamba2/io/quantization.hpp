@@ -65,7 +65,8 @@ using Quantization = std::map<std::string, StoredFormat, std::less<>>;
 /// The widest Hadamard blocks that a checkpoint may have.
 inline constexpr std::size_t kMaxRotation = 256;
 
-/// Reads quantization_config from the text of a config.json; empty if it has none. `name` is the
+/// Reads quantization_config from the text of a config.json; empty if it has none, or that of
+/// another program whose weights are read. `name` is the
 /// file's, for messages. Errors: malformed, unsupported (another method or version).
 [[nodiscard]] Result<Quantization> parse_quantization(std::string_view json,
                                                       std::string_view name = "config.json");
@@ -155,9 +156,9 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
   if (!document) return document.error();
   if (!document->is_object()) return quantization;
   detail::JsonFields config(*document, name);
-  if (const Result<void> ours = detail::refuse_foreign_quantization(config); !ours) {
-    return ours.error();
-  }
+  const Result<bool> foreign = detail::read_foreign_quantization(config);
+  if (!foreign) return foreign.error();
+  if (*foreign) return quantization;  // which their tensors tell, see foreign_scales.hpp
   const detail::Json* value = config.find_value(detail::kQuantizationKey);
   if (value == nullptr) return quantization;
   if (!value->is_object())
