@@ -85,6 +85,8 @@ TEST_CASE("foreign quantization: every spelling names its program") {
        R"("compression_config": null)", R"("quantization_config": null)"}) {
     CAPTURE(keys);
     CHECK(parse_quantization("{" + keys + "}").value().empty());
+    const bool is_read = keys.find("quant_method") != std::string::npos;
+    CHECK(mamba2::detail::is_quantized_by_others("{" + keys + "}") == is_read);
   }
 }
 

@@ -144,6 +144,15 @@ using ForeignFault = std::string;
   return found;
 }
 
+/// Whether the text of a config.json is one of weights that another program has quantized, and that
+/// are read.
+[[nodiscard]] inline bool is_quantized_by_others(std::string_view json) {
+  const Result<Json> document = parse_json(json, "config.json");
+  if (!document || !document->is_object()) return false;
+  const Result<bool> foreign = read_foreign_quantization(JsonFields(*document, "config.json"));
+  return foreign && *foreign;
+}
+
 }  // namespace detail
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2
