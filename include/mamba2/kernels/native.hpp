@@ -8,6 +8,7 @@
 #include "mamba2/kernels/scalar/q4_k.hpp"
 #include "mamba2/kernels/scalar/q6_k.hpp"
 #include "mamba2/kernels/scalar/q8_0.hpp"
+#include "mamba2/kernels/scalar/ternary.hpp"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include "mamba2/kernels/avx2/int4.hpp"
@@ -15,6 +16,7 @@
 #include "mamba2/kernels/avx2/q4_k.hpp"
 #include "mamba2/kernels/avx2/q6_k.hpp"
 #include "mamba2/kernels/avx2/q8_0.hpp"
+#include "mamba2/kernels/avx2/ternary.hpp"
 #endif
 #if defined(__AVX512BW__)
 #include "mamba2/kernels/avx512/int4.hpp"
@@ -22,6 +24,7 @@
 #include "mamba2/kernels/avx512/q4_k.hpp"
 #include "mamba2/kernels/avx512/q6_k.hpp"
 #include "mamba2/kernels/avx512/q8_0.hpp"
+#include "mamba2/kernels/avx512/ternary.hpp"
 #endif
 #if defined(__AVX512VNNI__)
 #include "mamba2/kernels/avx512_vnni/int4.hpp"
@@ -29,6 +32,7 @@
 #include "mamba2/kernels/avx512_vnni/q4_k.hpp"
 #include "mamba2/kernels/avx512_vnni/q6_k.hpp"
 #include "mamba2/kernels/avx512_vnni/q8_0.hpp"
+#include "mamba2/kernels/avx512_vnni/ternary.hpp"
 #endif
 #if defined(__aarch64__)
 #include "mamba2/kernels/neon/int4.hpp"
@@ -36,6 +40,7 @@
 #include "mamba2/kernels/neon/q4_k.hpp"
 #include "mamba2/kernels/neon/q6_k.hpp"
 #include "mamba2/kernels/neon/q8_0.hpp"
+#include "mamba2/kernels/neon/ternary.hpp"
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
 #include "mamba2/kernels/neon_dotprod/int4.hpp"
@@ -43,6 +48,7 @@
 #include "mamba2/kernels/neon_dotprod/q4_k.hpp"
 #include "mamba2/kernels/neon_dotprod/q6_k.hpp"
 #include "mamba2/kernels/neon_dotprod/q8_0.hpp"
+#include "mamba2/kernels/neon_dotprod/ternary.hpp"
 #endif
 #if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
 #include "mamba2/kernels/neon_i8mm/int4.hpp"
@@ -50,6 +56,7 @@
 #include "mamba2/kernels/neon_i8mm/q4_k.hpp"
 #include "mamba2/kernels/neon_i8mm/q6_k.hpp"
 #include "mamba2/kernels/neon_i8mm/q8_0.hpp"
+#include "mamba2/kernels/neon_i8mm/ternary.hpp"
 #endif
 
 namespace mamba2 {
@@ -62,9 +69,11 @@ namespace x86_64 = scalar;
 namespace avx512_bf16 {
 using avx512_vnni::Int4;
 using avx512_vnni::Int8;
+using avx512_vnni::Q2_0;
 using avx512_vnni::Q4_K;
 using avx512_vnni::Q6_K;
 using avx512_vnni::Q8_0;
+using avx512_vnni::Ternary;
 }  // namespace avx512_bf16
 #endif
 using Int8Native = MAMBA2_ISA::Int8;
@@ -72,6 +81,8 @@ using Int4Native = MAMBA2_ISA::Int4;
 using Q8_0Native = MAMBA2_ISA::Q8_0;
 using Q4_KNative = MAMBA2_ISA::Q4_K;
 using Q6_KNative = MAMBA2_ISA::Q6_K;
+using Q2_0Native = MAMBA2_ISA::Q2_0;
+using TernaryNative = MAMBA2_ISA::Ternary;
 
 }  // namespace kernels
 }  // namespace MAMBA2_ISA
