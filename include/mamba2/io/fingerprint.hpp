@@ -31,8 +31,8 @@ inline void add_config(Hash& hash, const Config& c) {
   const auto add = [&hash]<class Member>(std::string_view, const Member& member) {
     if constexpr (std::is_same_v<Member, float>) {
       hash.add(std::bit_cast<std::uint32_t>(member));
-    } else if constexpr (std::is_integral_v<Member>) {
-      hash.add(std::uint64_t{member});
+    } else if constexpr (std::is_integral_v<Member> || std::is_enum_v<Member>) {
+      hash.add(static_cast<std::uint64_t>(member));
     } else if constexpr (std::is_same_v<Member, std::string>) {
       add_text(hash, member);
     } else {
@@ -42,6 +42,10 @@ inline void add_config(Hash& hash, const Config& c) {
   };
   fields(c, add);
   if (c.is_hybrid()) hybrid_fields(c, add);
+  changed_fields(c, [&](std::string_view name, const auto& member) {
+    add_text(hash, name);
+    add(name, member);
+  });
 }
 
 /// All bytes where they are few, else pieces from the first to the last: so that the time does not

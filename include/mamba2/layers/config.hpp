@@ -47,10 +47,19 @@ struct AttentionConfig {
   [[nodiscard]] bool operator==(const AttentionConfig&) const = default;
 };
 
-/// Of all MLP layers, which are SwiGLU: down_proj(silu(gate_proj u) * up_proj u).
+/// What an MLP computes of its input u.
+enum class MlpActivation : std::uint8_t {
+  swiglu,  ///< down_proj(silu(gate_proj u) * up_proj u)
+  relu2,   ///< down_proj(max(up_proj u, 0)^2), without gate_proj
+};
+
+/// Of all MLP layers.
 struct MlpConfig {
   std::size_t d_intermediate = 0;
   bool bias = false;
+  MlpActivation activation = MlpActivation::swiglu;
+
+  [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
 
   [[nodiscard]] bool operator==(const MlpConfig&) const = default;
 };
@@ -130,8 +139,8 @@ struct Config {
 };
 
 /// Calls visit(name, member) for every member of a Config, const or not, that a model of Mamba-2
-/// layers alone has; hybrid_fields() is the rest: the one list of them. Its order is that of packed
-/// files and of fingerprints.
+/// layers alone has; hybrid_fields() and later_fields() are the rest: the one list of them. Its
+/// order is that of packed files and of fingerprints.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
 void fields(AnyConfig& c, Visit&& visit) {
@@ -177,6 +186,26 @@ void hybrid_fields(AnyConfig& c, Visit&& visit) {
   visit("attention.qk_interleaved", c.attention.qk_interleaved);
   visit("mlp.d_intermediate", c.mlp.d_intermediate);
   visit("mlp.bias", c.mlp.bias);
+}
+
+/// Members that are newer than files: in packed files and fingerprints only those count that are
+/// not at their defaults, by their names (changed_fields()), so that one more here leaves what
+/// there is as it is. The end of the one list of members.
+template <class AnyConfig, class Visit>
+requires std::same_as<std::remove_const_t<AnyConfig>, Config>
+void later_fields(AnyConfig& c, Visit&& visit) { visit("mlp.activation", c.mlp.activation); }
+
+/// Calls visit(name, member) for the members of later_fields() that are not at their defaults.
+template <class Visit>
+void changed_fields(const Config& c, Visit&& visit) {
+  const Config usual;
+  later_fields(c, [&]<class Member>(std::string_view name, const Member& member) {
+    later_fields(usual, [&]<class Other>(std::string_view other, const Other& its) {
+      if constexpr (std::is_same_v<Member, Other>) {
+        if (name == other && !(member == its)) visit(name, member);
+      }
+    });
+  });
 }
 
 }  // namespace MAMBA2_ISA
