@@ -18,6 +18,7 @@
 
 namespace {
 
+using mamba2::DType;
 using mamba2::kernels::GroupLayout;
 using mamba2::kernels::Int8Layout;
 using mamba2::kernels::KLayout;
@@ -54,14 +55,15 @@ class Input {
     return values;
   }
   /// (rows, 256) in blocks of this type.
-  tests::StoredMatrix blocks(mamba2::DType type, std::size_t rows) {
+  tests::StoredMatrix blocks(DType type, std::size_t rows) {
     const std::size_t size = mamba2::dtype_size(type);
+    const std::size_t blocks = rows * 256 / mamba2::dtype_block(type);
     tests::StoredMatrix m{std::vector<float>(rows * 256), type,
-                          std::vector<std::byte>(rows * size)};
+                          std::vector<std::byte>(blocks * size)};
     for (std::byte& place : m.data) place = std::byte{byte()};
-    for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t i = 0; i < blocks; ++i) {
       for (const std::size_t at : tests::halves_of(type)) {
-        std::byte& high = m.data[r * size + at + 1];
+        std::byte& high = m.data[i * size + at + 1];
         if ((high & std::byte{0x7C}) == std::byte{0x7C}) high &= std::byte{0x83};  // finite
       }
     }
@@ -101,6 +103,27 @@ Variant q8_0(std::size_t cols) {
   tests::for_each_kernel([&]<class Kernels>() {
     using Kernel = typename Kernels::Q8_0;
     using W = mamba2::BasicGroups<Kernel, 8>;
+    all.push_back(tests::policy<W, Kernel, &GroupLayout::input_group>("", cols));
+  });
+  return all;
+}
+
+Variant ternary(std::size_t cols) {
+  Variant all;
+  tests::for_each_kernel([&]<class Kernels>() {
+    using Kernel = typename Kernels::Ternary;
+    all.push_back(
+        tests::policy<mamba2::BasicTernaryRows<Kernel>, Kernel, &Int8Layout::group>("", cols));
+  });
+  return all;
+}
+
+/// The kernels of GGUF's types of 2 bits. cols: a multiple of 64.
+Variant q2_0(std::size_t cols) {
+  Variant all;
+  tests::for_each_kernel([&]<class Kernels>() {
+    using Kernel = typename Kernels::Q2_0;
+    using W = mamba2::BasicGroups<Kernel, 2>;
     all.push_back(tests::policy<W, Kernel, &GroupLayout::input_group>("", cols));
   });
   return all;
@@ -170,7 +193,7 @@ void check(const Variant& variant, const tests::StoredMatrix& w, const std::vect
   for (const Policy& policy : variant) {
     Product product(policy, w, x, cols);
     Product::Expected expected = product.expected();
-    if (!w.data.empty()) bound_parts(w, product, x, expected.bounds);
+    if (w.type == DType::Q4_K || w.type == DType::Q6_K) bound_parts(w, product, x, expected.bounds);
     for (double& bound : expected.bounds) {
       // Sums of products below the smallest normal number may lose all their digits.
       if (bound > 0.0) {
@@ -195,9 +218,11 @@ void check(const Variant& variant, const tests::StoredMatrix& w, const std::vect
 
 constexpr auto kVariants = std::to_array<Variant (*)(std::size_t cols)>(
     {int8<0>, int8<32>, int4<32, true>, int4<128, false>, q8_0, floats<mamba2::Fp32>,
-     floats<mamba2::Fp16>, floats<mamba2::Bf16>, floats<mamba2::Int8A32>, super_blocks<4>,
-     super_blocks<6>});
-constexpr std::size_t kOfBlocks = 9;  // from here on, weights are blocks of a file
+     floats<mamba2::Fp16>, floats<mamba2::Bf16>, floats<mamba2::Int8A32>, ternary, super_blocks<4>,
+     super_blocks<6>, q2_0});
+// The last ones take weights that are blocks of a file.
+constexpr auto kBlocks = std::to_array({DType::Q4_K, DType::Q6_K, DType::Q2_0});
+constexpr std::size_t kOfBlocks = kVariants.size() - kBlocks.size();
 
 }  // namespace
 
@@ -208,10 +233,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t rows = input.count(40);
   const std::size_t tokens = input.count(26);
   const std::size_t cols = kind < kOfBlocks ? input.count(160) : 256;
-  using mamba2::DType;
-  const tests::StoredMatrix w =
-      kind < kOfBlocks ? tests::StoredMatrix{input.matrix(rows, cols)}
-                       : input.blocks(kind == kOfBlocks ? DType::Q4_K : DType::Q6_K, rows);
+  const tests::StoredMatrix w = kind < kOfBlocks ? tests::StoredMatrix{input.matrix(rows, cols)}
+                                                 : input.blocks(kBlocks[kind - kOfBlocks], rows);
   const std::vector<float> x = input.matrix(tokens, cols);
   check(kVariants[kind](cols), w, x, cols);
   return 0;

@@ -27,7 +27,7 @@ struct GroupLayout : CodedInputs {
   [[nodiscard]] static constexpr std::size_t chunk_of(std::size_t group) {
     return std::max<std::size_t>(group, 64);
   }
-  /// columns: of the matrix. group: that share a weight scale, 32, 64, 128 or 256. grouped_inputs:
+  /// columns: of the matrix. group: that share a weight scale, 32, 64 or 128. grouped_inputs:
   /// whether as many activations share one, too, and not all of them.
   [[nodiscard]] static constexpr GroupLayout of(std::size_t columns, std::size_t group,
                                                 bool grouped_inputs, std::size_t bits) {

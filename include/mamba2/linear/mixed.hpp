@@ -14,17 +14,19 @@
 #include "mamba2/linear/matrix.hpp"
 #include "mamba2/linear/plan.hpp"
 #include "mamba2/linear/super_blocks.hpp"
+#include "mamba2/linear/ternary_rows.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// Weights as the checkpoint stores them, a format for each matrix. F32, F16 and BF16 are as in the
-/// policies of these names; Q8_0, Q4_0, Q4_K and Q6_K keep the codes and scales of the file. So do
-/// types for which a larger one holds all values: Q5_0 and IQ4_NL as Q8_0, TQ1_0 and TQ2_0 as Q4_0,
-/// Q3_K as Q6_K. The others, which have minima, are rounded to Q8_0: an error of max|w| / 254 in
-/// each group of 32 weights, far below their own. Codes and scales apart (quantization.hpp) are as
-/// in Int8 and Int4Groups, rotated or not as they are stored. Nothing else is rotated. Policies
-/// names the policies that it is made of, as NativePolicies does.
+/// policies of these names; Q8_0, Q4_0, Q4_K, Q6_K and Q2_0 keep the codes and scales of the file.
+/// So do types for which a larger one holds all values: Q5_0 and IQ4_NL as Q8_0, Q1_0, TQ1_0 and
+/// TQ2_0 as Q2_0, Q3_K as Q6_K. The others, which have minima or floats as codes, are rounded to
+/// Q8_0: an error of max|w| / 254 in each group of 32 weights, below their own. Codes and
+/// scales apart (quantization.hpp) are as in Int8 and Int4Groups, rotated or not as they are
+/// stored. Nothing else is rotated. Policies names the policies that it is made of, as
+/// NativePolicies does.
 template <class Policies>
 struct BasicMixed {
   static constexpr std::string_view name = "mixed";
@@ -32,7 +34,7 @@ struct BasicMixed {
   static constexpr std::size_t kRotation = kRotationAsStored;
 
   /// In the order of their numbers in packed files.
-  static constexpr std::array<const Format*, 11> kFormats = {
+  static constexpr std::array<const Format*, 13> kFormats = {
       &kFormat<typename Policies::Fp32>,
       &kFormat<typename Policies::Fp16>,
       &kFormat<typename Policies::Bf16>,
@@ -43,7 +45,9 @@ struct BasicMixed {
       &kFormat<typename Policies::Int8>,
       &kFormat<typename Policies::template Int4Groups<32>>,
       &kFormat<typename Policies::template Int4Groups<64>>,
-      &kFormat<typename Policies::template Int4Groups<128>>};
+      &kFormat<typename Policies::template Int4Groups<128>>,
+      &kFormat<typename Policies::TernaryRows>,
+      &kFormat<typename Policies::Q2_0>};
 
   /// The format for a type of a checkpoint.
   [[nodiscard]] static constexpr const Format& format_for(DType stored) {
@@ -53,9 +57,12 @@ struct BasicMixed {
       case DType::BF16:
         return kFormat<typename Policies::Bf16>;
       case DType::Q4_0:
+        return kFormat<typename Policies::Q4_0>;
+      case DType::Q1_0:
+      case DType::Q2_0:
       case DType::TQ1_0:
       case DType::TQ2_0:
-        return kFormat<typename Policies::Q4_0>;
+        return kFormat<typename Policies::Q2_0>;
       case DType::Q4_K:
         return kFormat<typename Policies::Q4_K>;
       case DType::Q3_K:
@@ -93,6 +100,8 @@ struct NativePolicies {
   using Q4_0 = mamba2::Q4_0;
   using Q4_K = mamba2::Q4_K;
   using Q6_K = mamba2::Q6_K;
+  using Q2_0 = mamba2::Q2_0;
+  using TernaryRows = mamba2::TernaryRows;
   using Int8 = mamba2::Int8;
   template <std::size_t kGroup>
   using Int4Groups = mamba2::Int4Groups<kGroup>;

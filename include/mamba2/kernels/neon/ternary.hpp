@@ -18,8 +18,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace kernels::neon {
 
-/// 16 bits are enough for 256 columns, the largest group: of them a lane gets 64, and
-/// 64 * 2 * 127 < 2^15. Codes are made signed, as such sums have no room for what they start with.
+/// 16 bits are enough for 256 columns: of them a lane gets 64, and 64 * 2 * 127 < 2^15. Codes are
+/// made signed, as such sums have no room for what they start with.
 struct TernaryProducts : ShortProducts {
   static constexpr std::size_t kShort = 256;
 
@@ -59,6 +59,7 @@ struct Ternary : TernaryTiles<TernaryProducts> {
 
 struct Q2_0 : GroupTiles<TernaryProducts> {
   static constexpr std::string_view name = "neon";
+  static constexpr int kBias = 1;
 };
 
 }  // namespace kernels::neon

@@ -115,6 +115,7 @@ struct Ternary : neon::TernaryTiles<TernaryProducts<>> {
 
 struct Q2_0 : neon::GroupTiles<TernaryProducts<>> {
   static constexpr std::string_view name = "neon_dotprod";
+  static constexpr int kBias = 1;
 };
 
 }  // namespace kernels::neon_dotprod

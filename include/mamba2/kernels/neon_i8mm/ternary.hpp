@@ -19,6 +19,7 @@ struct Ternary : neon::TernaryTiles<neon_dotprod::TernaryProducts<MatrixProducts
 
 struct Q2_0 : neon::GroupTiles<neon_dotprod::TernaryProducts<MatrixProducts>> {
   static constexpr std::string_view name = "neon_i8mm";
+  static constexpr int kBias = 1;
 };
 
 }  // namespace kernels::neon_i8mm

@@ -54,6 +54,7 @@ struct Ternary {
 struct Q2_0 {
   static constexpr std::string_view name = "scalar";
   static constexpr std::size_t kRows = 4;
+  static constexpr int kBias = 1;
 
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mamba2/linear/ternary.hpp"
+#include "mamba2/linear/ternary_rows.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +13,7 @@
 
 #include "tests/linear/packed.hpp"
 
-using mamba2::BasicTernary;
+using mamba2::BasicTernaryRows;
 using mamba2::kernels::Int8Layout;
 using tests::normals;
 using tests::Policy;
@@ -26,7 +26,8 @@ Variant ternary(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
     using Kernel = typename Kernels::Ternary;
-    all.push_back(tests::policy<BasicTernary<Kernel>, Kernel, &Int8Layout::group>("rows", cols));
+    all.push_back(
+        tests::policy<BasicTernaryRows<Kernel>, Kernel, &Int8Layout::group>("rows", cols));
   });
   return all;
 }
