@@ -40,6 +40,7 @@ struct ShortProducts {
   static constexpr std::size_t kTokens = 4;
   static constexpr float kUnit = 1.0F;
   static constexpr std::int32_t kBias = 0;
+  static constexpr bool kMins = false;
   template <std::size_t kTokens, std::size_t kGroup>
   using Sums = ShortSums[kTokens];
 
