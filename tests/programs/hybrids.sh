@@ -6,7 +6,7 @@
 goldens=$source/tests/golden/hybrids
 
 logits() { expect 0 '' mamba2-logits "$1" --ids 5,1,9,2,7 --all -w "$2" --out "$3.safetensors" "${@:4}"; }
-for name in granite_dense bamba mamba2attn_mlp; do
+for name in granite_dense bamba nemotron_dense mamba2attn_mlp; do
   hybrid=$goldens/$name
   expect 0 'pattern +"[M*]-' mamba2-inspect "$hybrid"
   expect 0 'context +4096' mamba2-inspect "$hybrid"
@@ -29,8 +29,8 @@ done
 for name in bamba mamba2attn_mlp; do
   convert 1 'attention.(rotary_emb_dim|head_dim) must be .* in a GGUF file' "$goldens/$name" out.gguf
 done
-convert 1 'the layers must be a mixer and an MLP in turn' "$goldens/mamba2attn" out.gguf
-convert 1 'the layers must be a mixer and an MLP in turn' "$goldens/mamba2attn" out-hf
+convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out.gguf
+convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out-hf
 [ ! -e out.gguf ] && [ ! -e out-hf ] || die "half a model is left"
 
 # Rows of queries and keys, in llama.cpp's order in GGUF, are quantized as in any other.
