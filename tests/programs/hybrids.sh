@@ -6,7 +6,7 @@
 goldens=$source/tests/golden/hybrids
 
 logits() { expect 0 '' mamba2-logits "$1" --ids 5,1,9,2,7 --all -w "$2" --out "$3.safetensors" "${@:4}"; }
-for name in granite_dense bamba nemotron_dense mamba2attn_mlp; do
+for name in granite_dense bamba mamba2attn_mlp; do
   hybrid=$goldens/$name
   expect 0 'pattern +"[M*]-' mamba2-inspect "$hybrid"
   expect 0 'context +4096' mamba2-inspect "$hybrid"
