@@ -20,8 +20,8 @@
 namespace tests {
 
 inline constexpr const char* kHybridGoldens[] = {
-    "granite_dense",     "granite_rope", "bamba",         "nemotron_dense",
-    "nemotron_small_dt", "mamba2attn",   "mamba2attn_mlp"};
+    "granite_dense",  "granite_rope",      "granite_moe", "bamba",
+    "nemotron_dense", "nemotron_small_dt", "mamba2attn",  "mamba2attn_mlp"};
 
 /// A hybrid in memory, the tokens of a prompt and the right logits after each: (tokens,
 /// vocab_size).

@@ -14,6 +14,7 @@ namespace detail {
 
 inline void check_bamba(ExportCheck& check, const Config& c) {
   const AttentionConfig& a = c.attention;
+  check.require_pairs(c);
   check_granite_or_bamba(check, c);
   check.require_no_multipliers(c);
   if (!c.has(LayerKind::attention)) return;

@@ -14,13 +14,15 @@ namespace detail {
 
 /// Whether all layers are of the kinds of Nemotron-H.
 [[nodiscard]] inline bool becomes_nemotron(const Config& c) {
-  return c.is_hybrid() && (!c.has(LayerKind::mlp) || !c.mlp.has_gate());
+  return c.is_hybrid() && (!c.has(LayerKind::mlp) || !c.mlp.has_gate()) &&
+         (!c.has(LayerKind::moe) || !c.moe.has_gate());
 }
 
 /// What no Nemotron-H has.
 inline void check_nemotron(ExportCheck& check, const Config& c) {
   check.require_plain_block(c);
   check.require_no_multipliers(c);
+  check.require("the layers", !c.has(LayerKind::moe), "without experts", in_quotes(c.pattern));
   if (!c.has(LayerKind::attention)) return;
   const AttentionConfig& a = c.attention;
   check.require("attention.d_conv", a.d_conv == 0, "0", a.d_conv);
