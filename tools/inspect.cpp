@@ -73,6 +73,7 @@ Json config_json(const Config& config) {
   };
   mamba2::fields(config, set);
   json["nheads"] = config.nheads();
+  if (config.is_variant()) mamba2::variant_fields(config, set);
   if (config.is_hybrid()) mamba2::hybrid_fields(config, set);
   if (config.is_hybrid()) json["context"] = config.default_context();
   return json;

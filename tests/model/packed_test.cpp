@@ -275,7 +275,7 @@ TEST_CASE("damaged packed files are refused") {
     changed.bytes()[8] = std::byte{1};
     const auto error = packed_error(changed.bytes());
     CHECK(error.code == ErrorCode::unsupported);
-    CHECK(error.message == "file: version of a packed model must be 2 or 3, found 1");
+    CHECK(error.message == "file: version of a packed model must be in 2..4, found 1");
   }
   SUBCASE("not aligned") {
     std::vector<std::byte> room(file.bytes().size() + 128);

@@ -32,8 +32,8 @@ class Companions {
     const auto files = mamba2::detail::locate_checkpoint(path);
     if (!files) return files.error();
     Companions companions;
-    const auto read =
-        files->is_single ? companions.read_gguf(path) : companions.read_folder(files->config);
+    const auto read = files->single.empty() ? companions.read_folder(files->config)
+                                            : companions.read_gguf(files->single);
     if (!read) return read.error();
     return companions;
   }

@@ -25,8 +25,8 @@ inline void add_text(Hash& hash, std::string_view text) {
   hash.add(std::as_bytes(std::span(text)));
 }
 
-/// All that a model computes with; not the tokens that end a text. What only hybrids have does not
-/// count in other models, whose fingerprints are those of times before.
+/// All that a model computes with; not the tokens that end a text. What only hybrids or variants
+/// have does not count in other models, whose fingerprints are those of times before.
 inline void add_config(Hash& hash, const Config& c) {
   const auto add = [&hash]<class Member>(std::string_view, const Member& member) {
     if constexpr (std::is_same_v<Member, float>) {
@@ -42,6 +42,7 @@ inline void add_config(Hash& hash, const Config& c) {
   };
   fields(c, add);
   if (c.is_hybrid()) hybrid_fields(c, add);
+  if (c.is_variant()) variant_fields(c, add);
 }
 
 /// All bytes where they are few, else pieces from the first to the last: so that the time does not

@@ -81,6 +81,15 @@ struct Config {
   bool norm_before_gate = false;  ///< norm(y) * silu(z) instead of norm(y * silu(z))
   bool tie_embeddings = true;     ///< the head is the embedding
 
+  // Of BitMamba-2, which is Mamba-2 with ngroups = nheads and d_state 1, and these.
+  bool conv_over_x_only = false;  ///< B and C are not convolved
+  bool norm_ungrouped = false;    ///< the gated norm is over all of d_ssm, whatever ngroups
+  bool head_norm = false;         ///< a second norm after norm_f, with weights of its own
+  /// in_proj, out_proj and head round what they read to 8 bits, as they were trained: see
+  /// kernels/bitlinear.hpp. Their weights are as a policy has them; the embedding is FP32 whatever
+  /// that is.
+  bool bitlinear = false;
+
   std::vector<Token> eos_token_ids = {0};  ///< tokens that end a text; may be empty
 
   /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H; what others call a
@@ -93,6 +102,10 @@ struct Config {
   AttentionConfig attention;
   MlpConfig mlp;
 
+  /// Whether there is a variation that published Mamba-2 models do not have.
+  [[nodiscard]] bool is_variant() const noexcept {
+    return conv_over_x_only || norm_ungrouped || head_norm || bitlinear;
+  }
   /// Whether there are other layers than Mamba-2.
   [[nodiscard]] bool is_hybrid() const noexcept { return !pattern.empty(); }
   [[nodiscard]] LayerKind kind(std::size_t layer) const noexcept {
@@ -116,8 +129,12 @@ struct Config {
 
   [[nodiscard]] std::size_t nheads() const noexcept { return d_ssm / headdim; }
   [[nodiscard]] std::size_t d_mlp() const noexcept { return d_inner - d_ssm; }
-  /// Channels of the convolution: x, B and C side by side.
-  [[nodiscard]] std::size_t conv_dim() const noexcept { return d_ssm + 2 * ngroups * d_state; }
+  /// x, B and C side by side.
+  [[nodiscard]] std::size_t xBC_dim() const noexcept { return d_ssm + 2 * ngroups * d_state; }
+  /// Channels of the convolution.
+  [[nodiscard]] std::size_t conv_dim() const noexcept {
+    return conv_over_x_only ? d_ssm : xBC_dim();
+  }
   /// Rows of in_proj: z0 | x0 (both d_mlp wide) | z | x | B | C | dt.
   [[nodiscard]] std::size_t d_in_proj() const noexcept {
     return 2 * d_inner + 2 * ngroups * d_state + nheads();
@@ -130,8 +147,8 @@ struct Config {
 };
 
 /// Calls visit(name, member) for every member of a Config, const or not, that a model of Mamba-2
-/// layers alone has; hybrid_fields() is the rest: the one list of them. Its order is that of packed
-/// files and of fingerprints.
+/// layers alone has; hybrid_fields() and variant_fields() are the rest: the one list of them. Its
+/// order is that of packed files and of fingerprints.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
 void fields(AnyConfig& c, Visit&& visit) {
@@ -177,6 +194,16 @@ void hybrid_fields(AnyConfig& c, Visit&& visit) {
   visit("attention.qk_interleaved", c.attention.qk_interleaved);
   visit("mlp.d_intermediate", c.mlp.d_intermediate);
   visit("mlp.bias", c.mlp.bias);
+}
+
+/// The members that are at their defaults unless a model is_variant().
+template <class AnyConfig, class Visit>
+requires std::same_as<std::remove_const_t<AnyConfig>, Config>
+void variant_fields(AnyConfig& c, Visit&& visit) {
+  visit("conv_over_x_only", c.conv_over_x_only);
+  visit("norm_ungrouped", c.norm_ungrouped);
+  visit("head_norm", c.head_norm);
+  visit("bitlinear", c.bitlinear);
 }
 
 }  // namespace MAMBA2_ISA
