@@ -31,7 +31,7 @@ inline constexpr std::size_t kMaxIndexBytes = std::size_t{1} << 23;
 /// The parts of a checkpoint; with an index, the shards are in its order.
 struct CheckpointFiles {
   std::filesystem::path single;  // one file that is all of it, GGUF or BitMamba-2's; else empty
-  std::filesystem::path config;
+  std::filesystem::path config;  // beside a file of BitMamba-2 it may be missing
   std::vector<std::filesystem::path> shards;
   std::filesystem::path index_file;
   std::optional<ShardIndex> index;
@@ -200,6 +200,7 @@ MAMBA2_FUNCTION Result<CheckpointFiles> locate_checkpoint(const std::filesystem:
   }
   if (!is_directory ? is_bitmamba(path) : has_bitmamba_only(*folder)) {
     files.single = is_directory ? *folder / kBitMambaFile : path;
+    files.config = *folder / kConfigFile;  // need not be there
     return files;
   }
   files.config = *folder / kConfigFile;
