@@ -29,7 +29,8 @@ inline double projection_weights(const mamba2::Config& c) {
       count(c, LayerKind::mamba2) * static_cast<double>(c.d_in_proj() + c.d_inner);
   const double attention = count(c, LayerKind::attention) *
                            static_cast<double>(2 * (c.attention.q_dim() + c.attention.kv_dim()));
-  const double mlp = count(c, LayerKind::mlp) * static_cast<double>(3 * c.mlp.d_intermediate);
+  const double mlp = count(c, LayerKind::mlp) *
+                     static_cast<double>((c.mlp.has_gate() ? 3 : 2) * c.mlp.d_intermediate);
   return (mamba2 + attention + mlp) * static_cast<double>(c.d_model);
 }
 inline double head_weights(const mamba2::Config& c) {

@@ -96,6 +96,7 @@ std::string differences(const Config& a, const Config& b) {
   };
   compare([](const Config& c, auto visit) { mamba2::fields(c, visit); });
   compare([](const Config& c, auto visit) { mamba2::hybrid_fields(c, visit); });
+  compare([](const Config& c, auto visit) { mamba2::later_fields(c, visit); });
   return names;
 }
 

@@ -62,19 +62,25 @@ Json decimal(float value) {
   return Json::parse(mamba2::detail::concat(value));
 }
 
+std::string_view name_of(mamba2::MlpActivation activation) {
+  return activation == mamba2::MlpActivation::relu2 ? "relu2" : "swiglu";
+}
+
 Json config_json(const Config& config) {
   Json json = Json::object();
   const auto set = [&json]<class Member>(std::string_view name, const Member& member) {
     if constexpr (std::is_same_v<Member, float>) {
       json[std::string(name)] = decimal(member);
+    } else if constexpr (std::is_enum_v<Member>) {
+      json[std::string(name)] = name_of(member);
     } else {
       json[std::string(name)] = member;
     }
   };
   mamba2::fields(config, set);
   json["nheads"] = config.nheads();
-  if (config.is_variant()) mamba2::variant_fields(config, set);
   if (config.is_hybrid()) mamba2::hybrid_fields(config, set);
+  mamba2::changed_fields(config, set);
   if (config.is_hybrid()) json["context"] = config.default_context();
   return json;
 }

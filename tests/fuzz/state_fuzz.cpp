@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a state file: refused, or gone on from.
+// Any bytes as a state file: refused, or gone on from. Of a hybrid where their number is odd.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -10,13 +10,20 @@
 
 namespace {
 
-/// A model of one layer with all weights zero but the norms.
-mamba2::AnyModel tiny_model() {
+/// A model with all weights zero: of one layer, or with one of attention beside it.
+mamba2::AnyModel tiny_model(bool is_hybrid) {
   mamba2::Config config;
   config.d_model = config.d_inner = config.d_ssm = 4;
   config.n_layer = config.d_state = 1;
   config.headdim = config.d_conv = 2;
   config.vocab_size = 9;
+  if (is_hybrid) {
+    config.pattern = "M*";
+    config.n_layer = 2;
+    config.attention.num_heads = config.attention.num_heads_kv = 1;
+    config.attention.head_dim = 4;
+    config.attention.d_conv = 2;
+  }
   auto weights = mamba2::Weights::planned(config, mamba2::kPlan<mamba2::Fp32>);
   weights.arena = mamba2::Arena::create(weights.carve(nullptr)).value();
   weights.carve(weights.arena.data());
@@ -40,12 +47,16 @@ void mend(std::span<std::byte> file) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const auto model = tiny_model();
-  static auto session = model.session({.workers = {.threads = 1}}).value();
+  const auto session_of = [](bool is_hybrid) {
+    return tiny_model(is_hybrid).session({.context = 40, .workers = {.threads = 1}}).value();
+  };
+  static mamba2::AnySession sessions[] = {session_of(false), session_of(true)};
+  mamba2::AnySession& session = sessions[size % 2];
+  if (session.state().room() == 0) session.reset();
   auto sampler = mamba2::Sampler::create({}, 8).value();
   static_cast<void>(session.decode(1).value());
 
-  const auto written = [&sampler] {
+  const auto written = [&] {
     std::vector<std::byte> file;
     mamba2::StateFile(session, &sampler)
         .write([&](std::span<const std::byte> part) {
@@ -70,6 +81,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   static_cast<void>(read(file));
   mend(file);
-  if (read(file)) static_cast<void>(session.decode(sampler.sample(session.logits())).value());
+  if (read(file) && session.state().room() > 0) {
+    static_cast<void>(session.decode(sampler.sample(session.logits())).value());
+  }
   return 0;
 }

@@ -47,7 +47,9 @@ TEST_CASE("foreign quantization: every spelling names its program") {
       {R"("quantization": {"quant_algo": "FP8"})", "FP8"},
       {R"("quantization": {"qformat_weight": "fp8_e4m3"})", "another program"},
   };
-  for (const auto& [keys, name] : kinds) {
+  for (const auto& kind : kinds) {
+    const auto& keys = kind.first;
+    const auto& name = kind.second;
     CAPTURE(keys);
     const auto parsed = parse_quantization("{" + keys + "}", "dir/config.json");
     REQUIRE(!parsed);

@@ -3,13 +3,18 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <string>
+#include <vector>
 
+#include "mamba2/kernels/rms_norm.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/mamba2_reference.hpp"
+#include "tests/reference/random_weights.hpp"
 
 using mamba2::kernels::Floats;
 using mamba2::kernels::kLanes;
@@ -62,6 +67,26 @@ TEST_CASE("exp, silu and softplus keep the bounds that they state") {
   check("exp", mamba2::kernels::exp, exact_exp, 1.01);
   check("silu", mamba2::kernels::silu, exact_silu, 4.0);
   check("softplus", mamba2::kernels::softplus, exact_softplus, 4.0);
+}
+
+TEST_CASE("the square of ReLU is rounded once") {
+  using mamba2::kernels::relu2;
+  reference::Random random(5);
+  for (std::size_t n = 0; n < 40; ++n) {
+    std::vector<float> x(n + 1);
+    for (float& value : x) value = static_cast<float>(random.uniform(-9.0, 9.0));
+    std::vector<float> out(n + 1, 77.0F);
+    relu2(x.data(), n, out.data());
+    for (std::size_t i = 0; i < n; ++i) CHECK(out[i] == (x[i] > 0.0F ? x[i] * x[i] : 0.0F));
+    CHECK(out[n] == 77.0F);
+    relu2(x.data(), n, x.data());
+    CHECK(std::equal(out.begin(), out.end() - 1, x.begin()));
+  }
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  CHECK(at(relu2, -kInfinity) == 0.0F);
+  CHECK(at(relu2, kInfinity) == kInfinity);
+  CHECK(at(relu2, 3e19F) == kInfinity);
+  CHECK(std::isnan(at(relu2, std::numeric_limits<float>::quiet_NaN())));
 }
 
 TEST_CASE("the ends of the range") {

@@ -37,7 +37,7 @@ constexpr std::size_t count_members() {
 
 }  // namespace
 
-TEST_CASE("fields(), hybrid_fields() and variant_fields() list every member once") {
+TEST_CASE("fields(), hybrid_fields() and later_fields() list every member once") {
   const Config config;
   std::set<std::string_view> names;
   std::set<const void*> places;
@@ -47,7 +47,7 @@ TEST_CASE("fields(), hybrid_fields() and variant_fields() list every member once
   };
   mamba2::fields(config, visit);
   mamba2::hybrid_fields(config, visit);
-  mamba2::variant_fields(config, visit);
+  mamba2::later_fields(config, visit);
   const std::size_t members = count_members<Config>() - 2 +
                               count_members<mamba2::AttentionConfig>() +
                               count_members<mamba2::MlpConfig>();

@@ -96,7 +96,7 @@ class ExportCheck {
 
   /// What neither llama.cpp nor transformers has.
   void require_plain_block(const Config& c) {
-    require("the model", !c.is_variant(), "Mamba-2 as published", "BitMamba-2");
+    require("the model", !c.is_bitmamba(), "Mamba-2 as published", "BitMamba-2");
     require_flag("norm_before_gate", false, c.norm_before_gate);
     require_flag("rmsnorm", true, c.rmsnorm);
     require_flag("D_has_hdim", false, c.D_has_hdim);
@@ -104,7 +104,7 @@ class ExportCheck {
             c.d_ssm);
   }
 
-  /// A mixer and an MLP in turn: what both have of hybrids.
+  /// A mixer and a gated MLP in turn.
   void require_pairs(const Config& c) {
     bool in_turn = c.n_layer % 2 == 0;
     for (std::size_t i = 0; i < c.n_layer; ++i) {
@@ -112,6 +112,8 @@ class ExportCheck {
     }
     require("the layers", in_turn, "a mixer and an MLP in turn", in_quotes(c.pattern));
     require("attention.d_conv", c.attention.d_conv == 0, "0", c.attention.d_conv);
+    const bool is_gated = !c.has(LayerKind::mlp) || c.mlp.has_gate();
+    require("mlp.activation", is_gated, "SwiGLU", "another");
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }

@@ -25,14 +25,14 @@ inline void add_text(Hash& hash, std::string_view text) {
   hash.add(std::as_bytes(std::span(text)));
 }
 
-/// All that a model computes with; not the tokens that end a text. What only hybrids or variants
-/// have does not count in other models, whose fingerprints are those of times before.
+/// All that a model computes with; not the tokens that end a text. What only hybrids have does not
+/// count in other models, whose fingerprints are those of times before.
 inline void add_config(Hash& hash, const Config& c) {
   const auto add = [&hash]<class Member>(std::string_view, const Member& member) {
     if constexpr (std::is_same_v<Member, float>) {
       hash.add(std::bit_cast<std::uint32_t>(member));
-    } else if constexpr (std::is_integral_v<Member>) {
-      hash.add(std::uint64_t{member});
+    } else if constexpr (std::is_integral_v<Member> || std::is_enum_v<Member>) {
+      hash.add(static_cast<std::uint64_t>(member));
     } else if constexpr (std::is_same_v<Member, std::string>) {
       add_text(hash, member);
     } else {
@@ -42,7 +42,10 @@ inline void add_config(Hash& hash, const Config& c) {
   };
   fields(c, add);
   if (c.is_hybrid()) hybrid_fields(c, add);
-  if (c.is_variant()) variant_fields(c, add);
+  changed_fields(c, [&](std::string_view name, const auto& member) {
+    add_text(hash, name);
+    add(name, member);
+  });
 }
 
 /// All bytes where they are few, else pieces from the first to the last: so that the time does not

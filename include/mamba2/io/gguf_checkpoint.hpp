@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "mamba2/core/result.hpp"
-#include "mamba2/io/dialects/gguf.hpp"
+#include "mamba2/io/dialects/gguf_dialects.hpp"
 #include "mamba2/io/dialects/names.hpp"
 #include "mamba2/io/eos_tokens.hpp"
 #include "mamba2/io/gguf.hpp"
@@ -53,15 +53,18 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
   return concat("tokenizer.ggml.", name, "_token_id");
 }
 
-/// Whether an architecture is one of Granite's.
-[[nodiscard]] inline bool is_gguf_granite(std::optional<std::string_view> architecture) noexcept {
-  return architecture == kGgufGranite || architecture == kGgufGraniteDense;
+/// general.architecture; nothing where there is no such text.
+[[nodiscard]] inline std::optional<std::string_view> gguf_architecture(
+    const GgufMetadata& metadata) {
+  const GgufValue* value = metadata.find("general.architecture");
+  return value == nullptr ? std::nullopt : value->text();
 }
 
-/// The name in GGUF of a tensor with this canonical name; empty if GGUF has none.
-[[nodiscard]] inline std::string gguf_name(const Config& config, std::string_view canonical) {
+/// The name in a dialect of a tensor with this canonical name; empty if it has none.
+[[nodiscard]] inline std::string gguf_name(const GgufDialect& dialect, const Config& config,
+                                           std::string_view canonical) {
   constexpr std::string_view kLayers = "layers.";
-  const std::string name = name_in(kGgufNames, config, canonical);
+  const std::string name = name_in(dialect.names, config, canonical);
   return name.starts_with(kLayers) ? concat(kGgufBlock, name.substr(kLayers.size())) : name;
 }
 
@@ -79,9 +82,8 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
 
 inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
   detail::GgufFields fields(metadata);
-  const GgufValue* architecture = fields.find("general.architecture");
-  if (architecture == nullptr || !detail::is_gguf_granite(architecture->text())) {
-    fields.require_text("general.architecture", detail::kGgufMamba2);
+  if (detail::find_gguf_dialect(detail::gguf_architecture(metadata)) == nullptr) {
+    fields.require_text("general.architecture", detail::kGgufMamba2Only);
   }
   for (const std::string_view key : {"mamba2.feed_forward_length", "mamba2.attention.head_count"}) {
     const GgufValue* value = fields.find(key);
@@ -99,11 +101,10 @@ inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
 
 inline Result<Config> gguf_config(const Gguf& gguf, std::vector<std::string>* notes) {
   detail::GgufFields fields(gguf.metadata());
-  const GgufValue* architecture = fields.find("general.architecture");
-  const auto arch = architecture == nullptr ? std::nullopt : architecture->text();
-  Config config = detail::is_gguf_granite(arch)
-                      ? detail::read_gguf_granite(fields, std::string(*arch), gguf)
-                      : detail::read_gguf_mamba2(fields);
+  const auto architecture = detail::gguf_architecture(gguf.metadata());
+  const GgufDialect* dialect = detail::find_gguf_dialect(architecture);
+  if (dialect == nullptr) return check_gguf_model(gguf.metadata()).error();
+  Config config = dialect->read(fields, std::string(*architecture), gguf);
   config.tie_embeddings = gguf.find(detail::kGgufHead) == nullptr;
   if (fields.error()) return *fields.error();
 
@@ -130,6 +131,9 @@ inline Result<Config> gguf_config(const Gguf& gguf, std::vector<std::string>* no
 }
 
 inline Result<TensorTable> gguf_tensors(const Gguf& gguf, const Config& config) {
+  const GgufDialect* dialect =
+      detail::find_gguf_dialect(detail::gguf_architecture(gguf.metadata()));
+  if (dialect == nullptr) return check_gguf_model(gguf.metadata()).error();
   std::vector<TensorView> tensors;
   for (const TensorView& stored : gguf.tensors()) {
     TensorView tensor = stored;
@@ -138,7 +142,7 @@ inline Result<TensorTable> gguf_tensors(const Gguf& gguf, const Config& config) 
       tensor.name = detail::concat("layers.", name.substr(detail::kGgufBlock.size()));
     }
     const std::size_t first = tensors.size();
-    const auto added = detail::add_renamed(detail::kGgufNames, config, std::move(tensor), tensors);
+    const auto added = detail::add_renamed(dialect->names, config, std::move(tensor), tensors);
     if (!added) return added.error();
     for (std::size_t i = first; i < tensors.size(); ++i) {
       if (detail::shape_as_expected(tensors[i], config) && tensors[i].name != name) continue;

@@ -19,8 +19,11 @@
 
 #if MAMBA2_HAS_DEFINITIONS
 #include <algorithm>
+#include <array>
 
-#include "mamba2/io/dialects/gguf.hpp"
+#include "mamba2/io/dialects/gguf_granite_writing.hpp"
+#include "mamba2/io/dialects/gguf_mamba2_writing.hpp"
+#include "mamba2/io/dialects/gguf_writing.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #endif
@@ -52,6 +55,17 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 namespace detail {
 
+inline constexpr std::array<const GgufWriting*, 3> kGgufWritings = {
+    &kGgufMamba2Writing, &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
+
+/// How a model is written: the first that fits; the last, which refuses it, where none does.
+[[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {
+  for (const GgufWriting* writing : kGgufWritings) {
+    if (writing->fits(c)) return *writing;
+  }
+  return *kGgufWritings.back();
+}
+
 [[nodiscard]] inline DType gguf_matrix_type(const TensorSpec& spec, const Config& config,
                                             DType matrices) {
   const Role head = config.tie_embeddings ? Role::embedding : Role::head;
@@ -76,7 +90,7 @@ namespace detail {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
   set_qk_order(tensor, config, true);
-  tensor.name = gguf_name(config, tensor.canonical);
+  tensor.name = gguf_name(*gguf_writing(config).dialect, config, tensor.canonical);
   return tensor;
 }
 
@@ -96,60 +110,6 @@ namespace detail {
   }
 }
 
-/// A writer of the keys of one architecture.
-struct GgufKeys {
-  GgufWriter& writer;
-  std::string_view arch;
-
-  [[nodiscard]] std::string key(std::string_view name) const { return concat(arch, ".", name); }
-  void set(std::string_view name, std::size_t value) const {
-    writer.set_integer(key(name), static_cast<std::uint32_t>(value));
-  }
-  void set_number(std::string_view name, float value) const { writer.set_number(key(name), value); }
-};
-
-inline void set_gguf_ssm(const GgufKeys& keys, const Config& c) {
-  keys.set("ssm.conv_kernel", c.d_conv);
-  keys.set("ssm.inner_size", c.d_inner);
-  keys.set("ssm.state_size", c.d_state);
-  keys.set("ssm.time_step_rank", c.nheads());
-  keys.set("ssm.group_count", c.ngroups);
-}
-
-[[nodiscard]] inline std::string_view gguf_architecture(const Config& c) noexcept {
-  if (!c.is_hybrid()) return kGgufMamba2;
-  return c.has(LayerKind::mamba2) ? kGgufGranite : kGgufGraniteDense;
-}
-
-/// What a hybrid has besides.
-inline void set_gguf_hybrid(const GgufKeys& keys, const Config& c) {
-  const AttentionConfig& a = c.attention;
-  std::vector<std::int32_t> kv_heads;
-  for (std::size_t i = 0; i < c.n_layer; i += 2) {
-    const bool attends = c.kind(i) == LayerKind::attention;
-    kv_heads.push_back(attends ? static_cast<std::int32_t>(a.num_heads_kv) : 0);
-  }
-  keys.set("feed_forward_length", c.mlp.d_intermediate);
-  keys.set("expert_shared_feed_forward_length", c.mlp.d_intermediate);
-  keys.set("expert_count", 0);
-  keys.set("expert_used_count", 0);
-  keys.set("attention.head_count", a.num_heads);
-  if (c.has(LayerKind::mamba2)) {
-    keys.writer.set_integers(keys.key("attention.head_count_kv"), kv_heads);
-  } else {
-    keys.set("attention.head_count_kv", a.num_heads_kv);
-  }
-  keys.set_number("attention.scale", a.softmax_scale);
-  keys.set_number("embedding_scale", c.embedding_multiplier);
-  keys.set_number("residual_scale", c.residual_multiplier);
-  keys.set_number("logit_scale", 1.0F / c.logits_multiplier);
-  keys.set("rope.dimension_count", a.head_dim);
-  keys.set_number("rope.freq_base", a.rotary_emb_base);
-  // llama.cpp's switch for RoPE.
-  keys.writer.set_flag(keys.key("rope.scaling.finetuned"), a.rotary_emb_dim > 0);
-  keys.set("vocab_size", c.vocab_size);
-}
-
 inline void set_gguf_tokens(GgufWriter& writer, const Config& c, const SpecialTokens& special) {
   const auto set = [&](std::string_view key, std::optional<Token> id) {
     if (id) writer.set_integer(gguf_token_key(key), static_cast<std::uint32_t>(*id));
@@ -162,34 +122,18 @@ inline void set_gguf_tokens(GgufWriter& writer, const Config& c, const SpecialTo
   }
 }
 
-/// What llama.cpp takes for granted of a hybrid.
-inline void check_gguf_hybrid(ExportCheck& check, const Config& c) {
-  const AttentionConfig& a = c.attention;
-  check.require_pairs(c);
-  check.require("the layers", c.has(LayerKind::attention), "some with attention",
-                in_quotes(c.pattern));
-  const bool fits = !c.has(LayerKind::mamba2) || c.d_inner == 2 * c.d_model;
-  check.require("d_inner", fits, concat("2 * d_model ", 2 * c.d_model), c.d_inner);
-  check.require("attention.head_dim", a.q_dim() == c.d_model,
-                concat("d_model / num_heads ", c.d_model, "/", a.num_heads), a.head_dim);
-  check.require("attention.rotary_emb_dim", a.rotary_emb_dim == 0 || a.rotary_emb_dim == a.head_dim,
-                concat("0 or head_dim ", a.head_dim), a.rotary_emb_dim);
-  check.require_flag("mlp.bias", false, c.mlp.bias);
-}
-
 }  // namespace detail
 
 MAMBA2_FUNCTION Result<void> check_gguf_export(const Config& c) {
   constexpr float kBeyondReach = 1e6F;  // no step is as large: configs write it for infinity
   detail::ExportCheck check("a GGUF file");
-  check.require_plain_block(c);
   check.require_flag("bias", false, c.bias);
   check.require_flag("conv_bias", true, c.conv_bias);
   check.require("dt_limit", c.dt_min == 0.0F && c.dt_max >= kBeyondReach, "none (0..infinity)",
                 detail::concat(c.dt_min, "..", c.dt_max));
   check.require("eos_token_id", c.eos_token_ids.size() <= detail::kGgufEnds.size(),
                 "at most three ids", c.eos_token_ids.size());
-  if (c.is_hybrid()) detail::check_gguf_hybrid(check, c);
+  detail::gguf_writing(c).check(check, c);
   return check.outcome();
 }
 
@@ -198,7 +142,8 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
   constexpr std::uint32_t kQuantizationVersion = 2;
   constexpr std::string_view kTokenizer = "tokenizer.ggml.model";
   constexpr std::size_t kAnyContext = std::size_t{1} << 20;
-  const detail::GgufKeys keys{writer, detail::gguf_architecture(c)};
+  const GgufWriting& writing = detail::gguf_writing(c);
+  const detail::GgufKeys keys{writer, writing.architecture};
   writer.set_text("general.architecture", keys.arch);
   writer.set_text("general.type", "model");
   writer.set_integer("general.file_type", detail::gguf_file_type(matrices));
@@ -209,15 +154,9 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
     keys.set("context_length", context == 0 ? kAnyContext : context);
   }
   keys.set("embedding_length", c.d_model);
-  keys.set("block_count", c.is_hybrid() ? c.n_layer / 2 : c.n_layer);
+  keys.set("block_count", c.n_layer / writing.dialect->names.layers_in_one(c));
   keys.set_number("attention.layer_norm_rms_epsilon", c.norm_eps);
-  if (c.has(LayerKind::mamba2)) detail::set_gguf_ssm(keys, c);
-  if (c.is_hybrid()) {
-    detail::set_gguf_hybrid(keys, c);
-  } else {
-    keys.set("feed_forward_length", 0);
-    keys.set("attention.head_count", 0);
-  }
+  writing.set_keys(keys, c);
   if (!writer.has_key(kTokenizer)) {
     writer.set_text(kTokenizer, "none");
     keys.set("vocab_size", c.vocab_size);

@@ -32,7 +32,7 @@ inline namespace MAMBA2_ISA {
 /// What a packed file says before the weights. All numbers are little-endian:
 ///
 ///     0   8 bytes "MAMBA2PK"
-///     8   uint32  version, 2; of a hybrid 3; of a variant 4
+///     8   uint32  version, 2; of a hybrid 3; with changed_fields() 4
 ///    12   uint32  size of the header, N bytes
 ///    16   uint64  XXH64 of the N - 24 bytes that follow, up to the end of the header:
 ///    24   the members below in their order. Numbers and bools have the size of their types,
@@ -44,7 +44,7 @@ struct PackedHeader {
   std::string layout;  ///< of bands: layouts::Native::name
   std::string policy;  ///< WeightT::name
   Config config;       ///< its members in the order of fields(), from version 3 on also of
-                       ///< hybrid_fields(), in version 4 of variant_fields(), too
+                  ///< hybrid_fields(); in version 4, as a vector of bytes, pack_changed_fields()
   std::uint64_t fingerprint = 0;  ///< Weights::fingerprint
   /// Of embedding, lm_head and the matrices of the layers, in their order: which of Plan::numbered
   /// they have; 0 where that is empty.
@@ -91,25 +91,20 @@ static_assert(std::endian::native == std::endian::little, "packed files are litt
 inline constexpr std::string_view kPackedMagic = "MAMBA2PK";
 inline constexpr std::uint32_t kPackedVersion = 2;
 inline constexpr std::uint32_t kPackedHybrid = 3;
-inline constexpr std::uint32_t kPackedVariant = 4;
+inline constexpr std::uint32_t kPackedChanged = 4;
 inline constexpr std::size_t kPackedPrefix = 24;
 inline constexpr std::size_t kPackedAlignment = 64;
 
-/// The version of a model's files.
-[[nodiscard]] inline std::uint32_t packed_version(const Config& c) noexcept {
-  if (c.is_variant()) return kPackedVariant;
-  return c.is_hybrid() ? kPackedHybrid : kPackedVersion;
-}
-
-/// Calls each(member) for all members that are in the file, in their order there.
-template <class Fields, class Header>
-void for_each_packed_field(Fields& each, Header& h, std::uint32_t version) {
+/// Calls each(member) for all members that are in the file, in their order there. changed: those
+/// of pack_changed_fields().
+template <class Fields, class Header, class Bytes>
+void for_each_packed_field(Fields& each, Header& h, Bytes& changed, std::uint32_t version) {
   const auto all = [&each](auto&... members) { (each(members), ...); };
   const auto one = [&each](std::string_view, auto& member) { each(member); };
   all(h.layout, h.policy);
   mamba2::fields(h.config, one);
   if (version >= kPackedHybrid) hybrid_fields(h.config, one);
-  if (version >= kPackedVariant) variant_fields(h.config, one);
+  if (version >= kPackedChanged) each(changed);
   all(h.fingerprint, h.formats, h.rotations);
   all(h.weights_offset, h.weights_bytes, h.weights_hash);
   all(h.tokenizer_offset, h.tokenizer_bytes, h.tokenizer_hash);
@@ -160,17 +155,20 @@ struct PackedMatrices {
     return malformed("the file ends inside the header: found ", file.size(), " bytes of ",
                      std::max<std::size_t>(size, kPackedPrefix));
   }
-  if (version < kPackedVersion || version > kPackedVariant) {
+  if (version < kPackedVersion || version > kPackedChanged) {
     return Error{ErrorCode::unsupported,
                  concat(name, ": version of a packed model must be in ", kPackedVersion, "..",
-                        kPackedVariant, ", found ", version)};
+                        kPackedChanged, ", found ", version)};
   }
   const auto members = file.subspan(kPackedPrefix, size - kPackedPrefix);
   if (Hash::of(members) != hash) return malformed("the header is damaged: its hash does not fit");
   PackedHeader header;
   PackedFieldReader reader(members);
-  for_each_packed_field(reader, header, version);
-  if (!reader.complete() || packed_version(header.config) != version) {
+  std::vector<std::byte> changed;
+  for_each_packed_field(reader, header, changed, version);
+  const bool as_hybrid = version >= kPackedHybrid;
+  if (!reader.complete() || !unpack_changed_fields(changed, header.config) ||
+      (version < kPackedChanged && header.config.is_hybrid() != as_hybrid)) {
     return malformed("the header is not one of version ", version);
   }
   if (const auto valid = header.config.validate(); !valid) {
@@ -226,11 +224,14 @@ MAMBA2_FUNCTION Result<PackedFile> PackedFile::parse(std::span<const std::byte> 
 }
 
 MAMBA2_FUNCTION std::vector<std::byte> packed_header_bytes(PackedHeader& header) {
-  const std::uint32_t version = detail::packed_version(header.config);
-  const auto write = [&header, version] {
+  const std::vector<std::byte> changed = detail::pack_changed_fields(header.config);
+  const std::uint32_t version = !changed.empty()            ? detail::kPackedChanged
+                                : header.config.is_hybrid() ? detail::kPackedHybrid
+                                                            : detail::kPackedVersion;
+  const auto write = [&header, &changed, version] {
     std::vector<std::byte> bytes(detail::kPackedPrefix);
     detail::PackedFieldWriter fields(bytes);
-    detail::for_each_packed_field(fields, std::as_const(header), version);
+    detail::for_each_packed_field(fields, std::as_const(header), changed, version);
     return bytes;
   };
   // Offsets have the same size whatever they are. A page: so that a mapped file's weights begin on

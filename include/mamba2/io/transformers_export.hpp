@@ -80,8 +80,11 @@ inline void write_mamba2_keys(JsonWriter& json, const Config& c) {
 
 MAMBA2_FUNCTION Result<void> check_transformers_export(const Config& config) {
   detail::ExportCheck check("a checkpoint of transformers");
-  check.require_plain_block(config);
-  if (config.is_hybrid()) detail::check_hybrid_export(check, config);
+  if (config.is_hybrid()) {
+    detail::dialect_writing(config).check(check, config);
+  } else {
+    check.require_plain_block(config);
+  }
   return check.outcome();
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, SiLU and softplus, as polynomials on vectors.
+// exp, SiLU and softplus, as polynomials on vectors; the square of ReLU.
 #pragma once
 
 #include "mamba2/kernels/simd.hpp"
@@ -49,6 +49,11 @@ namespace kernels {
   // e^-|v| never overflows: v / (1 + e^-v) for v >= 0, v e^v / (1 + e^v) below.
   const Floats e = exp(-xsimd::abs(v));
   return xsimd::select(v < Floats(0.0F), v * e, v) / (Floats(1.0F) + e);
+}
+
+/// max(v, 0)^2, rounded once. A NaN stays one.
+[[nodiscard]] inline Floats relu2(const Floats& v) {
+  return xsimd::select(v < Floats(0.0F), Floats(0.0F), v * v);
 }
 
 /// log(1 + e^v) to 4 units in the last place.

@@ -74,6 +74,12 @@ inline void rms_norm(const float* x, const float* weight, std::size_t n, float e
   return sum(squares);
 }
 
+/// out = max(x, 0)^2. x, out (n); out may be x.
+inline void relu2(const float* x, std::size_t n, float* out) noexcept {
+  for_each_vector(
+      n, [&](std::size_t i, auto lanes) { lanes.store(relu2(lanes.load(x + i)), out + i); });
+}
+
 /// What stands between the scan and out_proj: norm(y * silu(z)), or norm(y) * silu(z) where
 /// norm_before_gate. It comes in two steps, so that heads can be worked on apart.
 struct GatedNorm {

@@ -47,10 +47,19 @@ struct AttentionConfig {
   [[nodiscard]] bool operator==(const AttentionConfig&) const = default;
 };
 
-/// Of all MLP layers, which are SwiGLU: down_proj(silu(gate_proj u) * up_proj u).
+/// What an MLP computes of its input u.
+enum class MlpActivation : std::uint8_t {
+  swiglu,  ///< down_proj(silu(gate_proj u) * up_proj u)
+  relu2,   ///< down_proj(max(up_proj u, 0)^2), without gate_proj
+};
+
+/// Of all MLP layers.
 struct MlpConfig {
   std::size_t d_intermediate = 0;
   bool bias = false;
+  MlpActivation activation = MlpActivation::swiglu;
+
+  [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
 
   [[nodiscard]] bool operator==(const MlpConfig&) const = default;
 };
@@ -102,8 +111,8 @@ struct Config {
   AttentionConfig attention;
   MlpConfig mlp;
 
-  /// Whether there is a variation that published Mamba-2 models do not have.
-  [[nodiscard]] bool is_variant() const noexcept {
+  /// Whether it is, at least in part, BitMamba-2 rather than Mamba-2.
+  [[nodiscard]] bool is_bitmamba() const noexcept {
     return conv_over_x_only || norm_ungrouped || head_norm || bitlinear;
   }
   /// Whether there are other layers than Mamba-2.
@@ -147,7 +156,7 @@ struct Config {
 };
 
 /// Calls visit(name, member) for every member of a Config, const or not, that a model of Mamba-2
-/// layers alone has; hybrid_fields() and variant_fields() are the rest: the one list of them. Its
+/// layers alone has; hybrid_fields() and later_fields() are the rest: the one list of them. Its
 /// order is that of packed files and of fingerprints.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
@@ -196,14 +205,30 @@ void hybrid_fields(AnyConfig& c, Visit&& visit) {
   visit("mlp.bias", c.mlp.bias);
 }
 
-/// The members that are at their defaults unless a model is_variant().
+/// Members that are newer than files: in packed files and fingerprints only those count that are
+/// not at their defaults, by their names (changed_fields()), so that one more here leaves what
+/// there is as it is. The end of the one list of members.
 template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
-void variant_fields(AnyConfig& c, Visit&& visit) {
+void later_fields(AnyConfig& c, Visit&& visit) {
+  visit("mlp.activation", c.mlp.activation);
   visit("conv_over_x_only", c.conv_over_x_only);
   visit("norm_ungrouped", c.norm_ungrouped);
   visit("head_norm", c.head_norm);
   visit("bitlinear", c.bitlinear);
+}
+
+/// Calls visit(name, member) for the members of later_fields() that are not at their defaults.
+template <class Visit>
+void changed_fields(const Config& c, Visit&& visit) {
+  const Config usual;
+  later_fields(c, [&]<class Member>(std::string_view name, const Member& member) {
+    later_fields(usual, [&]<class Other>(std::string_view other, const Other& its) {
+      if constexpr (std::is_same_v<Member, Other>) {
+        if (name == other && !(member == its)) visit(name, member);
+      }
+    });
+  });
 }
 
 }  // namespace MAMBA2_ISA

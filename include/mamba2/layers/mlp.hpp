@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gated MLP: SwiGLU, arXiv 2002.05202.
+// The MLP: SwiGLU, arXiv 2002.05202, or squared ReLU without a gate, arXiv 2109.08668.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -18,7 +19,7 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// A bias that the model does not have is nullptr.
+/// A bias that the model does not have is nullptr. Without a gate there is no gate_proj.
 struct MlpWeights {
   Matrix gate_proj;                       ///< (d_intermediate, d_model)
   const float* gate_proj_bias = nullptr;  ///< (d_intermediate)
@@ -27,7 +28,9 @@ struct MlpWeights {
   Matrix down_proj;                       ///< (d_model, d_intermediate)
   const float* down_proj_bias = nullptr;  ///< (d_model)
 
-  explicit MlpWeights(const Config&) {}
+  bool has_gate;
+
+  explicit MlpWeights(const Config& c) : has_gate(c.mlp.has_gate()) {}
 };
 
 /// The tensors of the mixer, in the order in which a token meets them; see Slot. w: MlpWeights,
@@ -36,8 +39,10 @@ template <class AnyWeights, class Visit>
 requires std::same_as<std::remove_const_t<AnyWeights>, MlpWeights>
 void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
   const std::size_t F = c.mlp.d_intermediate;
-  visit(Slot{"mlp.gate_proj.weight", Role::matrix, F, c.d_model}, w.gate_proj);
-  if (c.mlp.bias) visit(Slot{"mlp.gate_proj.bias", Role::bias, F}, w.gate_proj_bias);
+  if (c.mlp.has_gate()) {
+    visit(Slot{"mlp.gate_proj.weight", Role::matrix, F, c.d_model}, w.gate_proj);
+    if (c.mlp.bias) visit(Slot{"mlp.gate_proj.bias", Role::bias, F}, w.gate_proj_bias);
+  }
   visit(Slot{"mlp.up_proj.weight", Role::matrix, F, c.d_model}, w.up_proj);
   if (c.mlp.bias) visit(Slot{"mlp.up_proj.bias", Role::bias, F}, w.up_proj_bias);
   visit(Slot{.name = "mlp.down_proj.weight",
@@ -49,9 +54,9 @@ void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
   if (c.mlp.bias) visit(Slot{"mlp.down_proj.bias", Role::bias, c.d_model}, w.down_proj_bias);
 }
 
-/// The matrices that read the layer's input.
+/// The matrices that read the layer's input: up_proj twice where there is no gate.
 [[nodiscard]] inline std::array<const Matrix*, 2> reading(const MlpWeights& w) {
-  return {&w.gate_proj, &w.up_proj};
+  return {w.has_gate ? &w.gate_proj : &w.up_proj, &w.up_proj};
 }
 /// As of Mamba2Weights.
 [[nodiscard]] inline std::size_t input_count(const MlpWeights& w) {
@@ -60,16 +65,17 @@ void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
 
 /// What a batch of tokens is on its way through the mixer. A row to a token.
 struct MlpScratch {
-  MutableRows gate;  ///< (tokens, d_intermediate)
-  MutableRows up;    ///< (tokens, d_intermediate); later up * silu(gate), down_proj's input
+  MutableRows gate;  ///< (tokens, d_intermediate); no memory where there is no gate
+  MutableRows up;    ///< (tokens, d_intermediate); later what is made of it, down_proj's input
 
   MlpScratch(Carver& carver, const Config& c, std::size_t tokens)
-      : gate(rows(carver, c, tokens)), up(rows(carver, c, tokens)) {}
+      : gate(rows(carver, c, c.mlp.has_gate() ? tokens : 0)), up(rows(carver, c, tokens)) {}
 
   /// The same memory for fewer tokens.
   [[nodiscard]] MlpScratch first(std::size_t tokens) const {
     MlpScratch part = *this;
-    part.gate.rows = part.up.rows = tokens;
+    part.gate.rows = std::min(gate.rows, tokens);
+    part.up.rows = tokens;
     return part;
   }
 
@@ -81,7 +87,7 @@ struct MlpScratch {
 };
 
 /// The mixer of a layer at work on a batch. All threads meet 2 times for a few tokens, after
-/// gate_proj and up_proj together and after down_proj; once more for many.
+/// gate_proj and up_proj, together, and after down_proj; once more for many.
 class MlpMixer {
  public:
   MlpMixer(const MlpWeights& weights, const MlpScratch& scratch, const Pass& pass)
@@ -93,6 +99,27 @@ class MlpMixer {
   /// As Mamba2Mixer::mix().
   template <class Then>
   void mix(Then then) const {
+    if (w_.has_gate) {
+      project_with_gate();
+    } else {
+      multiply(pass_.executor, w_.up_proj, pass_.parts, pass_.a.inputs(), s_.up,
+               [&](std::size_t first, std::size_t count) {
+                 add_bias(w_.up_proj_bias, s_.up.columns(first, count), first);
+               });
+    }
+    pass_.each_token([&](std::size_t t) {
+      if (w_.has_gate) {
+        kernels::gate(s_.up[t], s_.gate[t], s_.up.cols, s_.up[t]);
+      } else {
+        kernels::relu2(s_.up[t], s_.up.cols, s_.up[t]);
+      }
+      pass_.prepare(w_.down_proj, s_.up[t], t);
+    });
+    pass_.multiply_out(w_.down_proj, w_.down_proj_bias, then);
+  }
+
+ private:
+  void project_with_gate() const {
     const SharedInputs<2> shared(reading(w_));
     multiply(pass_.executor,
              {pass_.product(w_.gate_proj, s_.gate, shared.number[0]),
@@ -102,14 +129,8 @@ class MlpMixer {
                add_bias(which == 0 ? w_.gate_proj_bias : w_.up_proj_bias, y.columns(first, count),
                         first);
              });
-    pass_.each_token([&](std::size_t t) {
-      kernels::gate(s_.up[t], s_.gate[t], s_.up.cols, s_.up[t]);
-      pass_.prepare(w_.down_proj, s_.up[t], t);
-    });
-    pass_.multiply_out(w_.down_proj, w_.down_proj_bias, then);
   }
 
- private:
   const MlpWeights& w_;
   const MlpScratch& s_;
   const Pass& pass_;

@@ -122,6 +122,10 @@ inline constexpr std::size_t kMaxTaps = 64;
     if (Result<void> result = check_attention(c.attention); !result) return result;
   }
   if (!c.has(LayerKind::mlp)) return {};
+  if (c.mlp.activation > MlpActivation::relu2) {
+    return config_error("mlp.activation", "swiglu (0) or relu2 (1)",
+                        static_cast<int>(c.mlp.activation));
+  }
   return check_ranges({{"mlp.d_intermediate", c.mlp.d_intermediate, kMaxWidth}});
 }
 

@@ -55,7 +55,8 @@ class AnyBatch {
   /// sequences with about as many tokens stand side by side, and logits of neighbours in memory,
   /// too. Errors, after which nothing has changed: invalid_argument for no token, an id out of
   /// range, a state named twice, logits of a size that is not a multiple of vocab_size or for more
-  /// tokens than there are; mismatch for a state of a model of another shape.
+  /// tokens than there are, what Prompt and its rows forbid; mismatch for a state of a model of
+  /// another shape.
   [[nodiscard]] Result<void> prefill(std::span<const Reading> readings);
 
   [[nodiscard]] const Config& config() const noexcept { return weights_->config; }
@@ -95,9 +96,7 @@ class AnyBatch {
   [[nodiscard]] static Error invalid(const Parts&... parts) {
     return Error{ErrorCode::invalid_argument, detail::concat("batch: ", parts...)};
   }
-  /// The tokens of the i-th sequence.
-  [[nodiscard]] Result<void> check(std::size_t i, const State& state,
-                                   std::span<const Token> tokens) const;
+  /// What the i-th sequence reads.
   [[nodiscard]] Result<void> check(std::size_t i, const Reading& reading) const;
 
   std::shared_ptr<const Weights> weights_;
@@ -122,28 +121,15 @@ MAMBA2_FUNCTION Result<AnyBatch> AnyBatch::create(std::shared_ptr<const Weights>
   return AnyBatch(std::move(weights), *std::move(executor), *std::move(arena), options);
 }
 
-MAMBA2_FUNCTION Result<void> AnyBatch::check(std::size_t i, const State& state,
-                                             std::span<const Token> tokens) const {
-  const Result<void> checked = scratch_.reader.check(state, tokens);
-  if (!checked) return invalid("sequence ", i, ": ", checked.error().message);
-  return {};
-}
-
 MAMBA2_FUNCTION Result<void> AnyBatch::check(std::size_t i, const Reading& reading) const {
-  const std::size_t vocab_size = config().vocab_size;
   if (reading.state == nullptr) return invalid("sequence ", i, ": has no state");
   if (!reading.state->fits(config())) {
     return Error{
         ErrorCode::mismatch,
         detail::concat("batch: sequence ", i, ": the state belongs to a model of another shape")};
   }
-  if (Result<void> checked = check(i, *reading.state, reading.tokens); !checked) return checked;
-  if (reading.logits.size() % vocab_size != 0 ||
-      reading.logits.size() / vocab_size > reading.tokens.size()) {
-    return invalid("sequence ", i, ": logits must hold n x ", vocab_size,
-                   " values for n of the tokens, of which there are ", reading.tokens.size(),
-                   ", found ", reading.logits.size());
-  }
+  const Result<void> checked = scratch_.reader.check(reading);
+  if (!checked) return invalid("sequence ", i, ": ", checked.error().message);
   return {};
 }
 
@@ -159,7 +145,7 @@ MAMBA2_FUNCTION Result<void> AnyBatch::decode(std::span<AnySession* const> sessi
     if (sessions[i] == nullptr || sessions[i]->weights_ != weights_) {
       return invalid("sequence ", i, ": must be a session of the same model");
     }
-    const Result<void> checked = check(i, sessions[i]->state_, tokens.subspan(i, 1));
+    const Result<void> checked = check(i, {&sessions[i]->state_, tokens.subspan(i, 1)});
     if (!checked) return checked;
     const auto before = sessions.first(i);
     if (std::ranges::find(before, sessions[i]) != before.end()) {

@@ -45,7 +45,8 @@ class PrefixCache {
   }
 
   /// Remembers the state that has read these tokens. Returns false if it does not: for want of
-  /// memory, or because the state is larger than the budget.
+  /// memory, because the state is larger than the budget, or because there are rows among the
+  /// tokens (kRow), which have no ids: what comes before the first of them can be remembered.
   bool insert(std::uint64_t fingerprint, std::span<const Token> tokens, const State& state);
 
   void clear() {
@@ -114,7 +115,8 @@ std::size_t PrefixCache::find(std::uint64_t fingerprint, std::span<const Token> 
 inline bool PrefixCache::insert(std::uint64_t fingerprint, std::span<const Token> tokens,
                                 const State& state) {
   const std::size_t needed = bytes_of(tokens.size(), state);
-  if (tokens.empty() || needed > budget_) return false;
+  const bool has_rows = std::ranges::find(tokens, kRow) != tokens.end();
+  if (tokens.empty() || has_rows || needed > budget_) return false;
   const std::scoped_lock lock(mutex_);
   const auto same = std::ranges::find_if(entries_, [&](const Entry& entry) {
     return entry.is(fingerprint, state) && std::ranges::equal(entry.tokens, tokens);

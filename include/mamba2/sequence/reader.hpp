@@ -12,16 +12,10 @@
 #include "mamba2/layers/layer.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/layers/weights.hpp"
+#include "mamba2/sequence/reading.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
-
-/// What one sequence reads.
-struct Reading {
-  State* state;                   ///< before the first token; later after the last
-  std::span<const Token> tokens;  ///< at least one
-  std::span<float> logits = {};   ///< (n, vocab_size): those after each of the last n tokens
-};
 
 namespace detail {
 
@@ -40,11 +34,13 @@ class Reader {
         scratch_(carver, weights, tokens, context),
         parts_(carver.take<Part>(tokens)),
         outputs_(carver.take<Output>(tokens)),
+        hidden_(carver.take<Hidden>(tokens)),
         piece_(std::min(piece, tokens)) {}
 
-  /// Error: invalid_argument for no token at all, an id out of range, or more tokens than the state
-  /// has room for. The state is of this model's shape.
-  [[nodiscard]] Result<void> check(const State& state, std::span<const Token> tokens) const;
+  /// Errors: those of check_reading(). The state is of this model's shape.
+  [[nodiscard]] Result<void> check(const Reading& reading) const {
+    return check_reading(weights_->config, reading);
+  }
 
   /// What has been checked. The states are of this model's shape, and all different.
   void read(std::span<const Reading> readings, Executor& executor);
@@ -67,11 +63,19 @@ class Reader {
     std::size_t from;
     float* logits;
   };
+  /// Rows of norm_f, of `count` rows of the residual from `from` on, that are wanted themselves.
+  struct Hidden {
+    std::size_t count;
+    std::size_t from;
+    float* rows;
+  };
 
   /// What a sequence with so many tokens reads in the round-th pass that it takes part in.
   [[nodiscard]] Piece piece(std::size_t tokens, std::size_t round) const;
   /// Adds a piece of a sequence to the next pass.
   void add(const Reading& reading, const Piece& piece);
+  /// What enters the first layer.
+  void embed(const Reading& reading, const Piece& piece);
   /// What the head reads.
   void norm_f(const float* residual, float* to) const {
     const Config& c = weights_->config;
@@ -89,33 +93,16 @@ class Reader {
   Scratch scratch_;
   Part* parts_;      // (tokens): of the next pass
   Output* outputs_;  // (tokens): likewise
+  Hidden* hidden_;   // (tokens): likewise
   std::size_t piece_;
   std::size_t part_count_ = 0;
   std::size_t output_count_ = 0;
+  std::size_t hidden_count_ = 0;
   std::size_t tokens_ = 0;  // of all parts
   std::size_t wanted_ = 0;  // of all outputs
 };
 
 #if MAMBA2_HAS_DEFINITIONS
-
-MAMBA2_FUNCTION Result<void> Reader::check(const State& state,
-                                           std::span<const Token> tokens) const {
-  const auto invalid = [](auto... parts) {
-    return Error{ErrorCode::invalid_argument, concat(parts...)};
-  };
-  if (tokens.empty()) return invalid("no tokens: the prompt is empty");
-  const std::size_t vocab_size = weights_->config.vocab_size;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || static_cast<std::size_t>(tokens[i]) >= vocab_size) {
-      return invalid("token ", i, " must be in 0..", vocab_size - 1, ", found ", tokens[i]);
-    }
-  }
-  if (tokens.size() > state.room()) {
-    return invalid("the context is full: ", tokens.size(), " tokens after ", state.tokens(),
-                   " need one of ", state.tokens() + tokens.size(), ", found ", state.context());
-  }
-  return {};
-}
 
 MAMBA2_FUNCTION auto Reader::piece(std::size_t tokens, std::size_t round) const -> Piece {
   Piece piece{0, 0};
@@ -147,23 +134,43 @@ MAMBA2_FUNCTION void Reader::read(std::span<const Reading> readings, Executor& e
 }
 
 MAMBA2_FUNCTION void Reader::add(const Reading& reading, const Piece& piece) {
-  for (std::size_t i = 0; i < piece.count; ++i) {
-    const auto token = static_cast<std::size_t>(reading.tokens[piece.first + i]);
-    float* residual = scratch_.activations.residual[tokens_ + i];
-    const Config& c = weights_->config;
-    weights_->embedding.row(token, residual);
-    if (c.embedding_multiplier != 1.0F) kernels::times(c.embedding_multiplier, residual, c.d_model);
-  }
-  const std::size_t vocab_size = weights_->config.vocab_size;
-  const std::size_t silent = reading.tokens.size() - reading.logits.size() / vocab_size;
+  embed(reading, piece);
   const std::size_t end = piece.first + piece.count;
-  if (const std::size_t first = std::max(piece.first, silent); first < end) {
-    outputs_[output_count_++] = {wanted_, end - first, tokens_ + first - piece.first,
-                                 reading.logits.data() + (first - silent) * vocab_size};
-    wanted_ += end - first;
-  }
+  // Calls use(count, from, to) for those of the piece among the last tokens that have rows of
+  // `width` in `values`.
+  const auto with_last = [&](std::span<float> values, std::size_t width, auto use) {
+    const std::size_t silent = reading.tokens.size() - values.size() / width;
+    const std::size_t first = std::max(piece.first, silent);
+    if (first >= end) return;
+    use(end - first, tokens_ + first - piece.first, values.data() + (first - silent) * width);
+  };
+  with_last(reading.logits, weights_->config.vocab_size,
+            [&](std::size_t count, std::size_t from, float* logits) {
+              outputs_[output_count_++] = {wanted_, count, from, logits};
+              wanted_ += count;
+            });
+  with_last(reading.hidden, weights_->config.d_model,
+            [&](std::size_t count, std::size_t from, float* rows) {
+              hidden_[hidden_count_++] = {count, from, rows};
+            });
   parts_[part_count_++] = {reading.state, tokens_, piece.count};
   tokens_ += piece.count;
+}
+
+MAMBA2_FUNCTION void Reader::embed(const Reading& reading, const Piece& piece) {
+  const Config& c = weights_->config;
+  const auto before = reading.tokens.first(piece.first);
+  auto row = static_cast<std::size_t>(std::ranges::count(before, kRow));
+  for (std::size_t i = 0; i < piece.count; ++i) {
+    const Token token = reading.tokens[piece.first + i];
+    float* residual = scratch_.activations.residual[tokens_ + i];
+    if (token == kRow) {
+      std::ranges::copy(reading.rows.subspan(row++ * c.d_model, c.d_model), residual);
+      continue;
+    }
+    weights_->embedding.row(static_cast<std::size_t>(token), residual);
+    if (c.embedding_multiplier != 1.0F) kernels::times(c.embedding_multiplier, residual, c.d_model);
+  }
 }
 
 MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
@@ -178,8 +185,14 @@ MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
     part.state->count(part.count);
     norm_f(a.residual[part.first + part.count - 1], part.state->new_last().data());
   });
+  executor.run(hidden_count_, [&](std::size_t i) {
+    const Hidden& wanted = hidden_[i];
+    for (std::size_t t = 0; t < wanted.count; ++t) {
+      norm_f(a.residual[wanted.from + t], wanted.rows + t * weights_->config.d_model);
+    }
+  });
   if (output_count_ > 0) head(a, executor);
-  part_count_ = output_count_ = tokens_ = wanted_ = 0;
+  part_count_ = output_count_ = hidden_count_ = tokens_ = wanted_ = 0;
 }
 
 MAMBA2_FUNCTION void Reader::next_logits(std::span<const float> last, float* logits,

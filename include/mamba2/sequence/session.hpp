@@ -50,7 +50,7 @@ class AnySession {
   /// Error: invalid_argument for an id that is not in 0..vocab_size-1, or where the context is
   /// full; nothing has changed then.
   [[nodiscard]] Result<std::span<const float>> decode(Token token) {
-    return read_checked("decode: ", std::span(&token, 1));
+    return read_checked("decode: ", {std::span(&token, 1)});
   }
 
   /// Reads tokens and returns the logits after the last, (vocab_size), valid until the next call.
@@ -58,7 +58,13 @@ class AnySession {
   /// Errors: invalid_argument for no token at all, an id out of range, or more tokens than the
   /// context has room for; nothing has changed then.
   [[nodiscard]] Result<std::span<const float>> prefill(std::span<const Token> tokens) {
-    return read_checked("prefill: ", tokens);
+    return read_checked("prefill: ", {tokens});
+  }
+  /// The same of a prompt with rows among its tokens, or of which more is wanted. Further errors:
+  /// invalid_argument for rows that are not those which the tokens ask for, or not finite, and for
+  /// hidden of a wrong size.
+  [[nodiscard]] Result<std::span<const float>> prefill(const Prompt& prompt) {
+    return read_checked("prefill: ", prompt);
   }
 
   /// Reads tokens and writes the logits after every one of them: logits (tokens, vocab_size).
@@ -130,14 +136,9 @@ class AnySession {
   };
 
   /// `call` begins messages.
-  [[nodiscard]] Result<void> check(std::string_view call, std::span<const Token> tokens) const;
+  [[nodiscard]] Result<void> read(std::string_view call, const Reading& reading);
   [[nodiscard]] Result<std::span<const float>> read_checked(std::string_view call,
-                                                            std::span<const Token> tokens);
-  void read(std::span<const Token> tokens, std::span<float> logits) {
-    const Reading reading = {&state_, tokens, logits};
-    scratch_.reader.read(std::span(&reading, 1), *executor_);
-    has_logits_ = logits.data() == scratch_.logits;
-  }
+                                                            const Prompt& prompt);
   /// The logits of the next token, if they are here.
   [[nodiscard]] std::span<const float> logits_here() const noexcept {
     return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
@@ -206,32 +207,32 @@ MAMBA2_FUNCTION std::span<const float> AnySession::logits() {
   return logits_here();
 }
 
-MAMBA2_FUNCTION Result<void> AnySession::check(std::string_view call,
-                                               std::span<const Token> tokens) const {
-  const Result<void> checked = scratch_.reader.check(state_, tokens);
-  if (checked) return {};
-  return Error{checked.error().code, detail::concat(call, checked.error().message)};
+MAMBA2_FUNCTION Result<void> AnySession::read(std::string_view call, const Reading& reading) {
+  if (Result<void> checked = scratch_.reader.check(reading); !checked) {
+    return Error{checked.error().code, detail::concat(call, checked.error().message)};
+  }
+  scratch_.reader.read(std::span(&reading, 1), *executor_);
+  has_logits_ = reading.logits.data() == scratch_.logits;
+  return {};
 }
 
-MAMBA2_FUNCTION Result<std::span<const float>> AnySession::read_checked(
-    std::string_view call, std::span<const Token> tokens) {
-  if (Result<void> checked = check(call, tokens); !checked) return std::move(checked).error();
+MAMBA2_FUNCTION Result<std::span<const float>> AnySession::read_checked(std::string_view call,
+                                                                        const Prompt& prompt) {
   const std::span<float> logits(scratch_.logits, config().vocab_size);
-  read(tokens, logits);
+  Result<void> outcome = read(call, {&state_, prompt.tokens, logits, prompt.rows, prompt.hidden});
+  if (!outcome) return std::move(outcome).error();
   return std::span<const float>(logits);
 }
 
 MAMBA2_FUNCTION Result<void> AnySession::prefill(std::span<const Token> tokens,
                                                  std::span<float> logits) {
-  if (Result<void> checked = check("prefill: ", tokens); !checked) return checked;
   const std::size_t vocab_size = config().vocab_size;
-  if (logits.size() != tokens.size() * vocab_size) {
+  if (!tokens.empty() && logits.size() != tokens.size() * vocab_size) {
     return Error{ErrorCode::invalid_argument,
                  detail::concat("prefill: logits must hold ", tokens.size(), " x ", vocab_size,
                                 " values, found ", logits.size())};
   }
-  read(tokens, logits);
-  return {};
+  return read("prefill: ", {&state_, tokens, logits});
 }
 
 MAMBA2_FUNCTION Result<void> AnySession::set_state(const State& state) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mamba-2 and its hybrids as llama.cpp's converter writes them: architectures mamba2, granitehybrid
-// (Granite 4.0-H without experts, and Bamba) and granite (Granite with attention in all layers).
+// What models have in common that llama.cpp's converter writes, whatever their architecture. A file
+// for each of these is beside this one; gguf_dialects.hpp lists them.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -18,11 +18,19 @@
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
-namespace detail {
 
-inline constexpr std::string_view kGgufMamba2 = "mamba2";
-inline constexpr std::string_view kGgufGranite = "granitehybrid";
-inline constexpr std::string_view kGgufGraniteDense = "granite";
+/// How the models of some architectures are written in GGUF: it computes nothing.
+struct GgufDialect {
+  /// The texts at general.architecture; empty: no more.
+  std::array<std::string_view, 2> architectures;
+  /// The Config but for vocabulary, head and ends of texts; what is wrong, or not supported, is
+  /// refused in the fields. architecture: one of the texts, which keys begin with.
+  Config (*read)(detail::GgufFields& fields, const std::string& architecture, const Gguf& gguf);
+  /// Of names with "layers." for "blk.".
+  DialectNames names;
+};
+
+namespace detail {
 
 inline constexpr std::string_view kGgufEmbedding = "token_embd.weight";
 inline constexpr std::string_view kGgufHead = "output.weight";
@@ -32,30 +40,63 @@ inline constexpr auto kGgufOuter =
                                  {"output_norm.weight", "norm_f.weight"},
                                  {kGgufHead, "lm_head.weight"}});
 
-inline constexpr auto kGgufLayers = std::to_array<TensorRename>(
-    {{"attn_norm.", "norm."},
-     {"ssm_in.", "mixer.in_proj.", 0, LayerKind::mamba2},
-     {"ssm_conv1d.", "mixer.conv1d.", 0, LayerKind::mamba2},
-     {"ssm_dt.bias", "mixer.dt_bias", 0, LayerKind::mamba2},
-     {"ssm_a", "mixer.A", 0, LayerKind::mamba2},
-     {"ssm_d", "mixer.D", 0, LayerKind::mamba2},
-     {"ssm_norm.", "mixer.norm.", 0, LayerKind::mamba2},
-     {"ssm_out.", "mixer.out_proj.", 0, LayerKind::mamba2},
-     {"attn_qkv.", "attention.q_proj.|attention.k_proj.|attention.v_proj.", 0,
+/// The names of several lists, one list after the other.
+template <std::size_t... kCounts>
+[[nodiscard]] constexpr auto joined(const std::array<TensorRename, kCounts>&... lists) {
+  std::array<TensorRename, (kCounts + ...)> all;
+  std::size_t count = 0;
+  const auto append = [&](const auto& list) {
+    for (const TensorRename& rename : list) all[count++] = rename;
+  };
+  (append(lists), ...);
+  return all;
+}
+
+/// The tensors of a Mamba-2 layer but for its norm.
+inline constexpr auto kGgufMamba2Layers =
+    std::to_array<TensorRename>({{"ssm_in.", "mixer.in_proj.", 0, LayerKind::mamba2},
+                                 {"ssm_conv1d.", "mixer.conv1d.", 0, LayerKind::mamba2},
+                                 {"ssm_dt.bias", "mixer.dt_bias", 0, LayerKind::mamba2},
+                                 {"ssm_a", "mixer.A", 0, LayerKind::mamba2},
+                                 {"ssm_d", "mixer.D", 0, LayerKind::mamba2},
+                                 {"ssm_norm.", "mixer.norm.", 0, LayerKind::mamba2},
+                                 {"ssm_out.", "mixer.out_proj.", 0, LayerKind::mamba2}});
+
+/// The same of attention.
+inline constexpr auto kGgufAttentionLayers = std::to_array<TensorRename>(
+    {{"attn_qkv.", "attention.q_proj.|attention.k_proj.|attention.v_proj.", 0,
       LayerKind::attention},
      {"attn_q.", "attention.q_proj.", 0, LayerKind::attention},
      {"attn_k.", "attention.k_proj.", 0, LayerKind::attention},
      {"attn_v.", "attention.v_proj.", 0, LayerKind::attention},
-     {"attn_output.", "attention.o_proj.", 0, LayerKind::attention},
-     {"ffn_norm.", "norm.", 1},
-     {"ffn_gate.", "mlp.gate_proj.", 1},
-     {"ffn_up.", "mlp.up_proj.", 1},
-     {"ffn_down.", "mlp.down_proj.", 1}});
+     {"attn_output.", "attention.o_proj.", 0, LayerKind::attention}});
 
-/// Of names with "layers." for "blk.".
-inline constexpr DialectNames kGgufNames = {
-    kGgufOuter, [](const Config& c) { return std::size_t{c.has(LayerKind::mlp) ? 2U : 1U}; },
-    kGgufLayers};
+/// An MLP behind another mixer, with its norm.
+inline constexpr auto kGgufMlpLayers =
+    std::to_array<TensorRename>({{"ffn_norm.", "norm.", 1},
+                                 {"ffn_gate.", "mlp.gate_proj.", 1},
+                                 {"ffn_up.", "mlp.up_proj.", 1},
+                                 {"ffn_down.", "mlp.down_proj.", 1}});
+
+/// The norm of what comes first in a block.
+inline constexpr auto kGgufNorm = std::to_array<TensorRename>({{"attn_norm.", "norm."}});
+
+/// The rows of a tensor; 0 where there is none.
+[[nodiscard]] inline std::size_t gguf_rows(const Gguf& gguf, std::string_view name) {
+  const TensorView* tensor = gguf.find(name);
+  return tensor == nullptr || tensor->shape.empty() ? std::size_t{0} : tensor->shape.front();
+}
+
+/// How many blocks there are, each made of so many layers here at most; 0 where it is refused.
+[[nodiscard]] inline std::size_t read_gguf_blocks(GgufFields& fields, const std::string& arch,
+                                                  std::size_t layers_in_one) {
+  const std::string key = arch + ".block_count";
+  const std::size_t blocks = fields.integer(key);
+  const std::size_t most = Config::kMaxLayers / layers_in_one;
+  if (blocks <= most) return blocks;
+  fields.refuse(key, concat("in 1..", most), concat(blocks));
+  return 0;
+}
 
 /// The ssm.* keys of an architecture.
 inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& config) {
@@ -80,110 +121,40 @@ inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& c
   return factor == 0.0F ? otherwise : factor;
 }
 
-/// The heads of keys and values of each of so many layers, 0 for a Mamba-2 layer; all are the same
-/// otherwise, and one number is that of all. Answers the number, and which attend.
-[[nodiscard]] inline std::size_t read_gguf_kv_heads(GgufFields& fields, const std::string& key,
-                                                    std::size_t layers,
-                                                    std::vector<bool>& attends) {
+/// A number for each of so many layers, in 0..2^31-1: a list, or one number that is that of all.
+/// Empty where it is refused.
+[[nodiscard]] inline std::vector<std::size_t> read_gguf_layer_numbers(GgufFields& fields,
+                                                                      const std::string& key,
+                                                                      std::size_t layers) {
   const GgufValue* list = fields.find(key);
-  if (list != nullptr && !list->is_array && key.starts_with(concat(kGgufGraniteDense, "."))) {
-    attends.assign(layers, true);
-    return fields.integer(key);
+  if (list != nullptr && !list->is_array) {
+    return std::vector<std::size_t>(layers, fields.integer_if(key).value_or(0));
   }
-  const bool is_list = list != nullptr && list->is_array && list->count == layers &&
+  const bool is_list = list != nullptr && list->count == layers &&
                        (list->type == GgufType::int32 || list->type == GgufType::uint32);
-  if (!is_list) {
-    fields.refuse(key, concat("a list of ", layers, " integers"), fields.found(key));
-    return 1;
-  }
-  std::size_t heads = 0;
-  for (std::size_t i = 0; i < layers; ++i) {
+  std::vector<std::size_t> numbers;
+  if (!is_list) fields.refuse(key, concat("a list of ", layers, " integers"), fields.found(key));
+  for (std::size_t i = 0; is_list && i < layers; ++i) {
     const std::int32_t found = list->int32_at(i);
-    const auto count = static_cast<std::size_t>(found);
-    if (found < 0 || (found > 0 && heads > 0 && count != heads)) {
-      fields.refuse(key, "the same number for all layers with attention, else 0", concat(found));
-    }
-    attends[i] = found > 0;
-    if (found > 0) heads = count;
+    if (found < 0) fields.refuse(key, "a list of integers of at least 0", concat(found));
+    numbers.push_back(static_cast<std::size_t>(std::max(0, found)));
   }
-  return std::max<std::size_t>(1, heads);
+  return numbers;
 }
 
-/// The attention of a Granite model.
-inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Config& config) {
-  AttentionConfig& a = config.attention;
-  a.num_heads = fields.integer(arch + ".attention.head_count");
-  a.head_dim = std::max<std::size_t>(1, config.d_model / a.num_heads);
-  a.softmax_scale = gguf_factor(fields, arch + ".attention.scale",
-                                1.0F / std::sqrt(static_cast<float>(a.head_dim)));
-  // llama.cpp's switch for RoPE. With it, the rows of queries and keys are interleaved, all of a
-  // head, however many of its channels turn; without it, it does not matter.
-  if (fields.flag(arch + ".rope.scaling.finetuned", true)) {
-    a.rotary_emb_dim = fields.integer_if(arch + ".rope.dimension_count").value_or(a.head_dim);
-    if (fields.find(arch + ".rope.freq_base") != nullptr) {
-      a.rotary_emb_base = static_cast<float>(fields.number(arch + ".rope.freq_base"));
+/// The one number but 0 of a list of read_gguf_layer_numbers(); 0 where there is no other. Refuses
+/// different ones: all layers of a kind are of one shape here.
+[[nodiscard]] inline std::size_t one_gguf_number(GgufFields& fields, const std::string& key,
+                                                 const std::vector<std::size_t>& numbers) {
+  std::size_t one = 0;
+  for (const std::size_t number : numbers) {
+    if (number > 0 && one > 0 && number != one) {
+      fields.refuse(key, "the same number for all layers of a kind, else 0", concat(number),
+                    ErrorCode::unsupported);
     }
-    a.qk_interleaved = true;
+    if (number > 0) one = number;
   }
-}
-
-/// A Granite without experts, or a Bamba. What no key says is seen by the tensors.
-[[nodiscard]] inline Config read_gguf_granite(GgufFields& fields, const std::string& arch,
-                                              const Gguf& gguf) {
-  Config config;
-  config.d_model = fields.integer(arch + ".embedding_length");
-  const std::size_t layers = fields.integer(arch + ".block_count");
-  if (layers > Config::kMaxLayers / 2) {
-    fields.refuse(arch + ".block_count", concat("in 1..", Config::kMaxLayers / 2), concat(layers));
-    return config;
-  }
-  config.norm_eps = static_cast<float>(fields.number(arch + ".attention.layer_norm_rms_epsilon"));
-  if (fields.integer_if(arch + ".expert_count").value_or(0) > 0) {
-    fields.refuse(arch + ".expert_count", "0 (experts are not supported)",
-                  fields.found(arch + ".expert_count"), ErrorCode::unsupported);
-  }
-  std::vector<bool> attends(layers, false);
-  const std::size_t kv_heads =
-      read_gguf_kv_heads(fields, arch + ".attention.head_count_kv", layers, attends);
-  for (const bool attention : attends) config.pattern += attention ? "*-" : "M-";
-  config.n_layer = config.pattern.size();
-  config.embedding_multiplier = gguf_factor(fields, arch + ".embedding_scale");
-  config.residual_multiplier = gguf_factor(fields, arch + ".residual_scale");
-  config.logits_multiplier = 1.0F / gguf_factor(fields, arch + ".logit_scale");
-  config.max_position_embeddings = fields.integer_if(arch + ".context_length").value_or(0);
-
-  const auto rows_of = [&](std::string_view name) {
-    const TensorView* tensor = gguf.find(name);
-    return tensor == nullptr || tensor->shape.empty() ? std::size_t{0} : tensor->shape.front();
-  };
-  config.mlp.d_intermediate = rows_of("blk.0.ffn_up.weight");
-  config.mlp.bias = rows_of("blk.0.ffn_up.bias") > 0;
-  for (std::size_t i = 0; i < layers; ++i) {
-    const std::string block = concat("blk.", i, ".");
-    if (attends[i]) {
-      config.attention.num_heads_kv = kv_heads;
-      config.attention.qkv_proj_bias =
-          rows_of(block + "attn_q.bias") + rows_of(block + "attn_qkv.bias") > 0;
-      config.attention.out_proj_bias = rows_of(block + "attn_output.bias") > 0;
-    } else {
-      config.conv_bias = rows_of(block + "ssm_conv1d.bias") > 0;
-      config.bias = rows_of(block + "ssm_in.bias") > 0;
-    }
-  }
-  if (config.has(LayerKind::attention)) read_gguf_attention(fields, arch, config);
-  if (config.has(LayerKind::mamba2)) read_gguf_ssm(fields, arch, config);
-  return config;
-}
-
-/// A model of Mamba-2 layers alone.
-[[nodiscard]] inline Config read_gguf_mamba2(GgufFields& fields) {
-  const std::string arch(kGgufMamba2);
-  Config config;
-  config.d_model = fields.integer(arch + ".embedding_length");
-  config.n_layer = fields.integer(arch + ".block_count");
-  config.norm_eps = static_cast<float>(fields.number(arch + ".attention.layer_norm_rms_epsilon"));
-  read_gguf_ssm(fields, arch, config);
-  return config;
+  return one;
 }
 
 }  // namespace detail

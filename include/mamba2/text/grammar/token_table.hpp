@@ -175,6 +175,7 @@ inline TokenTable::TokenTable(const Tokenizer& tokenizer) {
     }
   }
   std::vector<ByteTrie::Entry> ends;
+  ends.reserve(found.size());
   for (const auto& [text, number] : found) ends.push_back({text, number});
   suffix_count = found.size();
   suffixes = ByteTrie(std::move(ends));
