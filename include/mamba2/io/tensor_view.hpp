@@ -46,9 +46,10 @@ struct TensorView {
     return data.subspan(first / block * size, count / block * size);
   }
 
-  /// The scales of the rows [first, first + count); nothing where the type has none.
+  /// The scales of the rows [first, first + count), of TERNARY the one of all; nothing where the
+  /// type has none.
   [[nodiscard]] std::span<const std::byte> scales_of(std::size_t first, std::size_t count) const {
-    if (scales.empty()) return {};
+    if (scales.empty() || dtype == DType::TERNARY) return scales;
     const std::size_t row = scales.size() / shape.front();
     return scales.subspan(first * row, count * row);
   }

@@ -54,7 +54,7 @@ void for_each_packed_matrix(AnyWeights& weights, Body body) {
 
 /// False if there is no such format, or not for this matrix.
 [[nodiscard]] inline bool set_packed_format(const Plan& plan, Matrix& m, std::uint8_t format) {
-  if (plan.numbered.empty()) return format == 0;
+  if (plan.numbered.empty() || m.format == &kRowsOfFloats) return format == 0;
   if (format >= plan.numbered.size()) return false;
   m.format = plan.numbered[format];
   return m.cols % m.format->whole == 0;
