@@ -111,7 +111,8 @@ void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
 }  // namespace
 
 TEST_CASE("hybrid convert: a folder of transformers is the same model") {
-  for (const std::string name : {"granite_dense", "granite_rope", "bamba", "mamba2attn_mlp"}) {
+  for (const std::string name :
+       {"granite_dense", "granite_rope", "granite_moe", "bamba", "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();
@@ -126,7 +127,9 @@ TEST_CASE("hybrid convert: a folder of transformers is the same model") {
 TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of that") {
   // The second has RoPE, and rows in llama.cpp's order.
   const HybridModel golden = tests::hybrid_golden("granite_dense", "config.json").at(0);
-  for (const std::string name : {"hybrids/granite_dense", "hybrids_gguf/bamba-q8_0/model.gguf"}) {
+  for (const std::string name :
+       {"hybrids/granite_dense", "hybrids/granite_moe", "hybrids_gguf/granite-moe/model.gguf",
+        "hybrids_gguf/bamba-q8_0/model.gguf"}) {
     CAPTURE(name);
     const mamba2_tests::TempDir dir;
     const auto source =
@@ -164,6 +167,8 @@ TEST_CASE("hybrid convert: models with attention alone are granite, in GGUF") {
     CAPTURE(position);
     nlohmann::json json = reference::random_hybrid_config(reference::Writer::granite, 5);
     for (auto& type : json["layer_types"]) type = "attention";
+    json["num_local_experts"] = 0;
+    if (json["shared_intermediate_size"] == 0) json["shared_intermediate_size"] = 20;
     json["position_embedding_type"] = position;
     json["hidden_size"] = 48;  // as llama.cpp has it, a head of 12 channels
     json["num_attention_heads"] = 4;

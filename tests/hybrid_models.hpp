@@ -19,8 +19,8 @@
 
 namespace tests {
 
-inline constexpr const char* kHybridGoldens[] = {"granite_dense", "granite_rope", "bamba",
-                                                 "mamba2attn", "mamba2attn_mlp"};
+inline constexpr const char* kHybridGoldens[] = {"granite_dense", "granite_rope", "granite_moe",
+                                                 "bamba",         "mamba2attn",   "mamba2attn_mlp"};
 
 /// A hybrid in memory, the tokens of a prompt and the right logits after each: (tokens,
 /// vocab_size).

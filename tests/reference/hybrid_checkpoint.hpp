@@ -27,12 +27,14 @@ struct Stored {
 
   std::string name;
   std::vector<Part> parts;
-  Shape row;  ///< the shape without its first dimension
+  Shape row;                ///< the shape without its first dimension
+  std::size_t stacked = 0;  ///< matrices one after the other: (stacked, rows of one, ...)
 
   [[nodiscard]] std::size_t row_size() const { return Tensor{"", row, ""}.size(); }
   [[nodiscard]] Shape shape() const {
     Shape all = {0};
     for (const Part& part : parts) all[0] += part.rows;
+    if (stacked > 0) all = {stacked, all[0] / stacked};
     all.insert(all.end(), row.begin(), row.end());
     return all;
   }
@@ -50,7 +52,8 @@ class StoredList {
     for_each_mixer_tensor(
         m.config, m.weights,
         [&](const std::string& name, std::vector<double>& values, const Shape& shape) {
-          list.push_back({prefix + name, {{&values, shape[0]}}, {shape.begin() + 1, shape.end()}});
+          list.push_back(
+              {prefix + name, {{&values, shape[0]}}, {shape.begin() + 1, shape.end()}, 0});
         });
   }
 
@@ -63,7 +66,7 @@ class StoredList {
         vector(prefix + "in_proj.bias", {{&a.q_bias, q}, {&a.k_bias, kv}, {&a.v_bias, kv}});
       }
       if (a.d_conv > 0) {
-        list.push_back({prefix + "conv1d.weight", {{&a.conv, a.qkv_dim()}}, {1, a.d_conv}});
+        list.push_back({prefix + "conv1d.weight", {{&a.conv, a.qkv_dim()}}, {1, a.d_conv}, 0});
         vector(prefix + "conv1d.bias", {{&a.conv_bias, a.qkv_dim()}});
       }
       linear(prefix + "out_proj", {{&a.o, a.d_model}}, q);
@@ -108,12 +111,28 @@ class StoredList {
     }
   }
 
+  /// The shared expert has the names of an MLP.
+  void add(const std::string& layer, Moe& m) {
+    const std::string prefix = layer + "block_sparse_moe.";
+    const std::size_t count = m.experts.size();
+    linear(prefix + "router.layer", {{&m.router, count}}, m.d_model);
+    std::vector<Stored::Part> in, out;
+    for (Mlp& expert : m.experts) {  // the gate first
+      in.push_back({&expert.gate, expert.width});
+      in.push_back({&expert.up, expert.width});
+      out.push_back({&expert.down, expert.d_model});
+    }
+    list.push_back({prefix + "input_linear.weight", in, {m.d_model}, count});
+    list.push_back({prefix + "output_linear.weight", out, {m.experts[0].width}, count});
+    if (m.shared.width > 0) add(layer, m.shared);
+  }
+
   /// A matrix, or several stacked, of rows with `in` columns.
   void linear(const std::string& name, std::vector<Stored::Part> parts, std::size_t in) {
-    list.push_back({name + ".weight", std::move(parts), {in}});
+    list.push_back({name + ".weight", std::move(parts), {in}, 0});
   }
   void vector(const std::string& name, std::vector<Stored::Part> parts) {
-    list.push_back({name, std::move(parts), {}});
+    list.push_back({name, std::move(parts), {}, 0});
   }
 
   std::vector<Stored> list;

@@ -105,10 +105,20 @@ inline Hybrid granite_config(const nlohmann::json& json) {
   Mlp mlp;
   mlp.d_model = model.d_model;
   mlp.width = size_at(json, "shared_intermediate_size");
+  Mixer second = mlp;
+  if (size_at(json, "num_local_experts") > 0) {
+    Moe moe;
+    moe.d_model = model.d_model;
+    moe.chosen = size_at(json, "num_experts_per_tok");
+    moe.shared = mlp;
+    mlp.width = size_at(json, "intermediate_size");
+    moe.experts.assign(size_at(json, "num_local_experts"), mlp);
+    second = moe;
+  }
   for (const auto& type : json.at("layer_types").get<std::vector<std::string>>()) {
     const bool attends = type == "attention" || type == "full_attention";
     const Mixer first = attends ? Mixer(attention) : Mixer(transformers_mamba(json));
-    model.layers.push_back({{{}, scale, first}, {{}, scale, mlp}});
+    model.layers.push_back({{{}, scale, first}, {{}, scale, second}});
   }
   return model;
 }

@@ -2,6 +2,7 @@
 // Small random hybrid models of every writer, the same on every machine.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -43,6 +44,13 @@ class RandomConfig {
                                            : (attends ? "attention" : "mamba"));
     }
     json["num_hidden_layers"] = json["layer_types"].size();
+    if (coin()) {
+      const std::size_t experts = between(2, 9);
+      json["num_local_experts"] = experts;
+      json["num_experts_per_tok"] = between(1, std::min<std::size_t>(3, experts));
+      json["intermediate_size"] = between(9, 30);
+      if (coin()) json["shared_intermediate_size"] = 0;
+    }
     return json;
   }
 
@@ -194,6 +202,13 @@ inline void randomize(Random& random, Mlp& m) {
     m.up_bias = random.normals(m.width, 0.0, 0.2);
     m.down_bias = random.normals(m.d_model, 0.0, 0.2);
   }
+}
+
+inline void randomize(Random& random, Moe& m) {
+  // Choices that rounding does not change.
+  m.router = random_rows(random, m.experts.size(), m.d_model, 2.0);
+  for (Mlp& expert : m.experts) randomize(random, expert);
+  if (m.shared.width > 0) randomize(random, m.shared);
 }
 
 }  // namespace detail

@@ -90,6 +90,10 @@ TEST_CASE("random hybrids: a sequence may be cut anywhere") {
   });
 }
 
+bool has_experts(const Hybrid& model) {
+  return std::holds_alternative<Moe>(model.layers[0].back().mixer);
+}
+
 TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
   std::map<std::string, int> seen[2];
   each_random_hybrid([&seen](const nlohmann::json& config, const Hybrid& model) {
@@ -102,6 +106,7 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
     note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
     if (writer != Writer::state_spaces) note("newer", config.contains("rope_parameters"));
     if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
+    if (writer == Writer::granite) note("experts", has_experts(model));
     for (const std::vector<Branch>& layer : model.layers) {
       for (const Branch& branch : layer) {
         if (const auto* m = std::get_if<MambaMixer>(&branch.mixer)) {
@@ -122,6 +127,9 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
             note("whole head turns", a->rope.width == a->head_dim);
             note("convolution", a->d_conv > 0);
           }
+        } else if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
+          note("shared expert", e->shared.width > 0);
+          note("one expert", e->chosen == 1);
         } else if (writer == Writer::bamba) {
           note("MLP's bias", std::get<Mlp>(branch.mixer).has_bias);
         }
@@ -142,7 +150,7 @@ TEST_CASE("random hybrids: the same everywhere") {
   CHECK(config["layer_types"].dump() == R"(["attention","attention","mamba","mamba"])");
   const Hybrid model = random_hybrid(config, 7);
   CHECK(model.embedding[0] == -0.19921875);
-  CHECK(model.norm_f.back() == 0.8359375);
+  CHECK(model.norm_f.back() == 1.09375);
 }
 
 }  // namespace

@@ -38,6 +38,12 @@ struct ExportedTensor {
     return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
   }
 
+  /// Makes one matrix of the rows of so many the one of a stack of these: (count, rows, columns).
+  /// 0: it is none.
+  void stack(std::size_t count) {
+    if (count > 0) shape = {count, shape[0] / count, shape[1]};
+  }
+
   /// Whether it is one tensor of the source as it is.
   [[nodiscard]] bool is_in_order() const noexcept { return below.empty() && head_rows == 0; }
 
@@ -104,15 +110,31 @@ class ExportCheck {
   }
 
   /// A mixer and a gated MLP in turn.
-  void require_pairs(const Config& c) {
+  void require_pairs(const Config& c, LayerKind second = LayerKind::mlp) {
     bool in_turn = c.n_layer % 2 == 0;
     for (std::size_t i = 0; i < c.n_layer; ++i) {
-      in_turn = in_turn && (c.kind(i) == LayerKind::mlp) == (i % 2 == 1);
+      const bool is_mixer = c.kind(i) != LayerKind::mlp && c.kind(i) != LayerKind::moe;
+      in_turn = in_turn && (i % 2 == 0 ? is_mixer : c.kind(i) == second);
     }
-    require("the layers", in_turn, "a mixer and an MLP in turn", in_quotes(c.pattern));
+    require("the layers", in_turn,
+            second == LayerKind::mlp ? "a mixer and an MLP in turn" : "a mixer and experts in turn",
+            in_quotes(c.pattern));
     require("attention.d_conv", c.attention.d_conv == 0, "0", c.attention.d_conv);
     const bool is_gated = !c.has(LayerKind::mlp) || c.mlp.has_gate();
     require("mlp.activation", is_gated, "SwiGLU", "another");
+  }
+
+  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
+  /// count by the softmax over those that are chosen.
+  void require_granite_pairs(const Config& c) {
+    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
+    if (!c.has(LayerKind::moe)) return;
+    const MoeConfig& m = c.moe;
+    require("moe.activation", m.has_gate(), "swiglu", "relu2");
+    require_flag("moe.sigmoid", false, m.sigmoid);
+    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
+    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
+            m.routed_scaling_factor);
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }

@@ -56,6 +56,7 @@ inline void write_hybrid_keys(JsonWriter& json, const Config& c) {
       tensor.name = concat(writing.root, theirs->name);
       tensor.shape.front() *= theirs->canonical.size();
       tensor.below.assign(theirs->canonical.begin() + 1, theirs->canonical.end());
+      tensor.stack(theirs->experts);
     }
     set_qk_order(tensor, config, false);
     tensors.push_back(std::move(tensor));

@@ -16,6 +16,7 @@ namespace detail {
 
 inline void check_bamba(ExportCheck& check, const Config& c) {
   const AttentionConfig& a = c.attention;
+  check.require_pairs(c);
   check_granite_or_bamba(check, c);
   const auto require_one = [&](std::string_view key, float factor) {
     check.require(key, factor == 1.0F, "1", factor);

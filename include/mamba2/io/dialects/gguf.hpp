@@ -78,6 +78,20 @@ inline constexpr auto kGgufMlpLayers =
                                  {"ffn_up.", "mlp.up_proj.", 1},
                                  {"ffn_down.", "mlp.down_proj.", 1}});
 
+/// Experts, of a branch: with `branch` layers of a block before them. Their norm is not among them.
+[[nodiscard]] constexpr std::array<TensorRename, 10> gguf_moe_layers(std::size_t branch) {
+  return {{{"ffn_gate_inp.", "moe.router.", branch, LayerKind::moe},
+           {"exp_probs_b.bias", "moe.router.bias", branch, LayerKind::moe},
+           {"ffn_latent_down.", "moe.latent_in_proj.", branch, LayerKind::moe},
+           {"ffn_latent_up.", "moe.latent_out_proj.", branch, LayerKind::moe},
+           {"ffn_gate_exps.", "moe.experts.*.gate_proj.", branch, LayerKind::moe},
+           {"ffn_up_exps.", "moe.experts.*.up_proj.", branch, LayerKind::moe},
+           {"ffn_down_exps.", "moe.experts.*.down_proj.", branch, LayerKind::moe},
+           {"ffn_gate_shexp.", "moe.shared_expert.gate_proj.", branch, LayerKind::moe},
+           {"ffn_up_shexp.", "moe.shared_expert.up_proj.", branch, LayerKind::moe},
+           {"ffn_down_shexp.", "moe.shared_expert.down_proj.", branch, LayerKind::moe}}};
+}
+
 /// The norm of what comes first in a block.
 inline constexpr auto kGgufNorm = std::to_array<TensorRename>({{"attn_norm.", "norm."}});
 
@@ -85,6 +99,23 @@ inline constexpr auto kGgufNorm = std::to_array<TensorRename>({{"attn_norm.", "n
 [[nodiscard]] inline std::size_t gguf_rows(const Gguf& gguf, std::string_view name) {
   const TensorView* tensor = gguf.find(name);
   return tensor == nullptr || tensor->shape.empty() ? std::size_t{0} : tensor->shape.front();
+}
+
+/// The rows of each matrix of a stack (experts, rows, columns); 0 where there is none.
+[[nodiscard]] inline std::size_t gguf_expert_rows(const Gguf& gguf, std::string_view name) {
+  const TensorView* tensor = gguf.find(name);
+  return tensor == nullptr || tensor->shape.size() != 3 ? std::size_t{0} : tensor->shape[1];
+}
+
+/// The experts of a block, whose names begin with `block`: what their keys and tensors say.
+inline void read_gguf_experts(GgufFields& fields, const std::string& arch, const Gguf& gguf,
+                              const std::string& block, MoeConfig& moe) {
+  moe.num_experts = fields.integer(arch + ".expert_count");
+  moe.num_experts_per_tok = fields.integer(arch + ".expert_used_count");
+  moe.d_intermediate = gguf_expert_rows(gguf, block + "ffn_up_exps.weight");
+  moe.d_shared = gguf_rows(gguf, block + "ffn_up_shexp.weight");
+  moe.d_latent = gguf_rows(gguf, block + "ffn_latent_down.weight");
+  moe.router_bias = gguf_rows(gguf, block + "exp_probs_b.bias") > 0;
 }
 
 /// How many blocks there are, each made of so many layers here at most; 0 where it is refused.
