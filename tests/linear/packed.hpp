@@ -211,13 +211,12 @@ using BlockKernel = std::conditional_t<
                        std::conditional_t<kType == mamba2::DType::Q5_1, typename Kernels::Q5_1,
                                           typename Kernels::IQ4_NL>>>;
 
-#define KERNELS_OF(kind)                                                     \
-  tests::Kernels<mamba2::kernels::kind::Int8, mamba2::kernels::kind::Int4,   \
-                 mamba2::kernels::kind::Q8_0, mamba2::kernels::kind::Q4_K,   \
-                 mamba2::kernels::kind::Q6_K, mamba2::kernels::kind::Q4_1,   \
-                 mamba2::kernels::kind::Q5_0, mamba2::kernels::kind::Q5_1,   \
-                 mamba2::kernels::kind::Q5_K, mamba2::kernels::kind::IQ4_NL, \
-                 mamba2::kernels::kind::Ternary, mamba2::kernels::kind::Q2_0>
+#define KERNELS_OF(kind)                                                                     \
+  tests::Kernels<                                                                            \
+      mamba2::kernels::kind::Int8, mamba2::kernels::kind::Int4, mamba2::kernels::kind::Q8_0, \
+      mamba2::kernels::kind::Q4_K, mamba2::kernels::kind::Q6_K, mamba2::kernels::kind::Q4_1, \
+      mamba2::kernels::kind::Q5_0, mamba2::kernels::kind::Q5_1, mamba2::kernels::kind::Q5_K, \
+      mamba2::kernels::kind::IQ4_NL, mamba2::kernels::kind::Ternary, mamba2::kernels::kind::Q2_0>
 
 /// Calls body.operator()<Kernels<...>>() for every kind in this build, scalar first.
 template <class Body>

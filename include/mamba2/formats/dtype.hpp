@@ -52,7 +52,8 @@ enum class DType : std::uint8_t {
   INT8,      ///< a scale for each row
   INT4_G32,  ///< a scale for each 32 columns
   INT4_G64,
-  INT4_G128
+  INT4_G128,
+  TERNARY  ///< -1, 0 and 1 in 2 bits, a scale for all
 };
 
 namespace detail {
@@ -64,7 +65,7 @@ struct DTypeTraits {
 };
 
 // In the order of DType.
-inline constexpr std::array<DTypeTraits, 36> kDTypes = {
+inline constexpr std::array<DTypeTraits, 37> kDTypes = {
     {{"F64", 1, 8},      {"F32", 1, 4},        {"F16", 1, 2},        {"BF16", 1, 2},
      {"F8_E4M3", 1, 1},  {"F8_E5M2", 1, 1},    {"I64", 1, 8},        {"U64", 1, 8},
      {"I32", 1, 4},      {"U32", 1, 4},        {"I16", 1, 2},        {"U16", 1, 2},
@@ -73,7 +74,8 @@ inline constexpr std::array<DTypeTraits, 36> kDTypes = {
      {"IQ4_NL", 32, 18}, {"Q2_K", 256, 84},    {"Q3_K", 256, 110},   {"Q4_K", 256, 144},
      {"Q5_K", 256, 176}, {"Q6_K", 256, 210},   {"TQ1_0", 256, 54},   {"TQ2_0", 256, 66},
      {"Q1_0", 128, 18},  {"Q2_0", 64, 18},     {"MXFP4", 32, 17},    {"NVFP4", 64, 36},
-     {"INT8", 1, 1},     {"INT4_G32", 32, 16}, {"INT4_G64", 64, 32}, {"INT4_G128", 128, 64}}};
+     {"INT8", 1, 1},     {"INT4_G32", 32, 16}, {"INT4_G64", 64, 32}, {"INT4_G128", 128, 64},
+     {"TERNARY", 4, 1}}};
 
 [[nodiscard]] constexpr const DTypeTraits& traits(DType dtype) noexcept {
   return kDTypes[static_cast<std::size_t>(dtype)];
@@ -86,7 +88,7 @@ inline constexpr std::array<DTypeTraits, 36> kDTypes = {
   return detail::traits(dtype).name;
 }
 
-/// Elements of a block: 1, but 32 to 256 in the quantized types, except INT8.
+/// Elements of a block: 1, but 4 to 256 in the quantized types, except INT8.
 [[nodiscard]] constexpr std::size_t dtype_block(DType dtype) noexcept {
   return detail::traits(dtype).block;
 }
@@ -110,7 +112,7 @@ inline constexpr std::array<DTypeTraits, 36> kDTypes = {
 /// Whether a type has codes of 2 bits or less: -1, 0 and 1, in Q2_0 2 as well.
 [[nodiscard]] constexpr bool is_ternary(DType dtype) noexcept {
   return dtype == DType::TQ1_0 || dtype == DType::TQ2_0 || dtype == DType::Q1_0 ||
-         dtype == DType::Q2_0;
+         dtype == DType::Q2_0 || dtype == DType::TERNARY;
 }
 
 /// Whether a type is one of codes whose scales are a tensor of their own.

@@ -39,6 +39,14 @@ namespace kernels {
   return xsimd::select(xsimd::abs(v - whole) < Floats(0.5F), whole, whole + one);
 }
 
+/// Replaces an input x (n) by what its codes stand for.
+[[gnu::flatten]] inline void round_as_bitlinear(float* x, std::size_t n) noexcept {
+  const Floats scale(bitlinear_scale(x, n));
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(round_half_away(lanes.load(x + i) * scale) / scale, x + i);
+  });
+}
+
 }  // namespace kernels
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

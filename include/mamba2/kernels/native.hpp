@@ -91,8 +91,8 @@ namespace avx512_bf16 {
 using avx512_vnni::Int4;
 using avx512_vnni::Int8;
 using avx512_vnni::IQ4_NL;
-using avx512_vnni::Q4_1;
 using avx512_vnni::Q2_0;
+using avx512_vnni::Q4_1;
 using avx512_vnni::Q4_K;
 using avx512_vnni::Q5_0;
 using avx512_vnni::Q5_1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with weights of 2, 4, 5 or 8 bits that have a scale for each group of columns, on ARM: all
-// but the instructions that multiply.
+// Products with weights of 2, 4, 5 or 8 bits that have a scale for each group of columns, on ARM:
+// all but the instructions that multiply.
 #pragma once
 
 #include <arm_neon.h>
