@@ -63,6 +63,44 @@ class RandomConfig {
     return json;
   }
 
+  /// Sizes that do not follow from each other; attention and MLPs follow each other in any way.
+  nlohmann::json nemotron() {
+    newer_ = coin();
+    const std::size_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3);
+    const std::size_t mamba_heads = 2 * between(1, 3);
+    nlohmann::json json = {{"model_type", "nemotron_h"},
+                           {"hidden_size", between(17, 40)},
+                           {"num_attention_heads", heads},
+                           {"num_key_value_heads", kv_heads},
+                           {"head_dim", between(3, 13)},
+                           {"intermediate_size", between(17, 60)},
+                           {"mlp_bias", coin()},
+                           {"mlp_hidden_act", "relu2"},
+                           {"mamba_num_heads", mamba_heads},
+                           {"mamba_head_dim", between(3, 9)},
+                           {"ssm_state_size", between(3, 20)},
+                           {"n_groups", coin() ? mamba_heads : mamba_heads / 2},
+                           {"conv_kernel", between(2, 5)},
+                           {"expand", 2},
+                           {"use_conv_bias", coin()},
+                           {"use_bias", coin()},
+                           {"mamba_hidden_act", "silu"},
+                           {"layer_norm_epsilon", coin() ? 1e-5 : 1e-6},
+                           {"time_step_min", 0.001},
+                           {"tie_word_embeddings", coin()},
+                           {"vocab_size", between(33, 60)}};
+    if (coin()) json["time_step_limit"] = {0.01, 0.1};
+    constexpr const char* kPatterns[] = {"M-*-M", "*M-M", "-M*M-", "MM**-", "M*-", "*-M"};
+    const std::string pattern = kPatterns[between(0, 5)];
+    if (!newer_) json["hybrid_override_pattern"] = pattern;
+    for (std::size_t i = 0; newer_ && i < pattern.size(); ++i) {
+      json["layers_block_type"].push_back(pattern[i] == 'M'   ? "linear_attention"
+                                          : pattern[i] == '*' ? "full_attention"
+                                                              : "mlp");
+    }
+    return json;
+  }
+
   nlohmann::json state_spaces() {
     const std::size_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3);
     const std::size_t head_dim = between(3, 13), headdim = between(3, 9), half = between(3, 6);
@@ -194,11 +232,11 @@ inline void randomize(Random& random, Attention& a) {
 }
 
 inline void randomize(Random& random, Mlp& m) {
-  m.gate = random_rows(random, m.width, m.d_model);
+  if (m.kind == Mlp::Kind::swiglu) m.gate = random_rows(random, m.width, m.d_model);
   m.up = random_rows(random, m.width, m.d_model);
   m.down = random_rows(random, m.d_model, m.width, 2.0);
   if (m.has_bias) {
-    m.gate_bias = random.normals(m.width, 0.0, 0.2);
+    if (m.kind == Mlp::Kind::swiglu) m.gate_bias = random.normals(m.width, 0.0, 0.2);
     m.up_bias = random.normals(m.width, 0.0, 0.2);
     m.down_bias = random.normals(m.d_model, 0.0, 0.2);
   }
@@ -217,6 +255,7 @@ inline void randomize(Random& random, Moe& m) {
 inline nlohmann::json random_hybrid_config(Writer writer, std::uint64_t seed) {
   detail::RandomConfig random(seed);
   if (writer == Writer::granite) return random.granite();
+  if (writer == Writer::nemotron) return random.nemotron();
   return writer == Writer::bamba ? random.bamba() : random.state_spaces();
 }
 

@@ -20,6 +20,7 @@
 #include "mamba2/layers/config.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
+#include "mamba2/io/bitmamba_file.hpp"
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/config_json.hpp"
 #include "mamba2/io/generation_config.hpp"
@@ -40,8 +41,8 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// The weights of a Mamba-2 language model in safetensors or GGUF, and its Config. Once made, it
-/// holds exactly the tensors that the Config needs, under their canonical names
+/// The weights of a language model in safetensors, GGUF or a file of BitMamba-2, and its Config.
+/// Once made, it holds exactly the tensors that the Config needs, under their canonical names
 /// ("embedding.weight", "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each
 /// of the right shape and of a type that read_floats reads; quantized matrices (quantization.hpp)
 /// with their scales. A tied model has no lm_head.weight; it is tied if no head is stored, or the
@@ -52,8 +53,9 @@ class Checkpoint {
  public:
   /// Opens a directory (config.json or params.json, and model.safetensors, or the shards of
   /// model.safetensors.index.json, or one other .safetensors file), or one of these files, with the
-  /// others beside it (a shard stands for all), or a GGUF file (of several parts any). A
-  /// generation_config.json beside the config may name more tokens that end a text. The files stay
+  /// others beside it (a shard stands for all), or a GGUF file (of several parts any), or one of
+  /// BitMamba-2 or a directory with its model.bin; a config.json beside that may say what ends a
+  /// text. A generation_config.json beside the config may name more tokens that do. The files stay
   /// mapped and must not change meanwhile. Errors: io (a file is missing or unreadable), malformed,
   /// unsupported (another kind of model or of file), mismatch (tensors that do not fit the config),
   /// invalid_argument (the config). dialects: those that a config.json may be in.
@@ -79,6 +81,10 @@ class Checkpoint {
     std::string name;
   };
   [[nodiscard]] static Result<Checkpoint> from_gguf(std::span<const GgufPart> parts);
+
+  /// A checkpoint in memory: a file of BitMamba-2, which must outlive it. Errors as open.
+  [[nodiscard]] static Result<Checkpoint> from_bitmamba(std::span<const std::byte> file,
+                                                        std::string_view name = "model.bin");
 
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
@@ -113,7 +119,7 @@ class Checkpoint {
  private:
   explicit Checkpoint(Config config) : config_(std::move(config)) {}
 
-  [[nodiscard]] static Result<Checkpoint> open_gguf(const std::filesystem::path& path);
+  [[nodiscard]] static Result<Checkpoint> open_single(const std::filesystem::path& path);
   [[nodiscard]] static Result<Checkpoint> assemble(Config config, const TensorTable& all,
                                                    std::string_view name,
                                                    std::vector<std::string> notes,
@@ -205,7 +211,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
                                                     std::span<const Dialect* const> dialects) {
   const Result<detail::CheckpointFiles> files = detail::locate_checkpoint(path);
   if (!files) return files.error();
-  if (files->is_single) return open_gguf(path);
+  if (!files->single.empty()) return open_single(files->single);
   const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
   if (!text) return text.error();
   std::vector<std::string> notes = files->notes;
@@ -281,11 +287,21 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const GgufPar
   return checkpoint;
 }
 
-MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::path& path) {
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bitmamba(std::span<const std::byte> file,
+                                                             std::string_view name) {
+  Result<BitMambaFile> parsed = BitMambaFile::parse(file, name);
+  if (!parsed) return std::move(parsed).error();
+  Result<Checkpoint> checkpoint = assemble(std::move(parsed->config), parsed->tensors, name, {});
+  if (checkpoint) checkpoint->file_bytes_ = file.size();
+  return checkpoint;
+}
+
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_single(const std::filesystem::path& path) {
   const auto paths = detail::gguf_files(path);
   if (!paths) return paths.error();
   std::vector<MappedFile> files;
   std::vector<GgufPart> parts;
+  bool is_bitmamba = false;
   for (const std::filesystem::path& part : *paths) {
     Result<MappedFile> file = MappedFile::open(part);
     if (!file) return file.error();
@@ -295,12 +311,20 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::
                                   ": is a packed model, which runs but holds no tensors to look at "
                                   "or to convert; give the model that it was packed from")};
     }
-    if (!is_gguf(file->bytes())) return detail::no_model(part, file->bytes());
+    is_bitmamba = paths->size() == 1 && detail::is_bitmamba(file->bytes());
+    if (!is_bitmamba && !is_gguf(file->bytes())) return detail::no_model(part, file->bytes());
     parts.push_back({file->bytes(), part.native()});
     files.push_back(*std::move(file));
   }
-  Result<Checkpoint> checkpoint = from_gguf(parts);
-  if (checkpoint) checkpoint->files_ = std::move(files);
+  Result<Checkpoint> checkpoint =
+      is_bitmamba ? from_bitmamba(parts.front().bytes, path.native()) : from_gguf(parts);
+  if (!checkpoint) return checkpoint;
+  if (is_bitmamba) {
+    const auto config = path.parent_path() / detail::kConfigFile;
+    detail::add_eos_tokens_of(config, checkpoint->config_, checkpoint->notes_);
+    detail::add_generation_config_beside(config, checkpoint->config_, checkpoint->notes_);
+  }
+  checkpoint->files_ = std::move(files);
   return checkpoint;
 }
 

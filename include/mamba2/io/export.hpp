@@ -3,12 +3,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mamba2/core/result.hpp"
@@ -102,6 +104,7 @@ class ExportCheck {
 
   /// What neither llama.cpp nor transformers has.
   void require_plain_block(const Config& c) {
+    require("the model", !c.is_bitmamba(), "Mamba-2 as published", "BitMamba-2");
     require_flag("norm_before_gate", false, c.norm_before_gate);
     require_flag("rmsnorm", true, c.rmsnorm);
     require_flag("D_has_hdim", false, c.D_has_hdim);
@@ -122,6 +125,20 @@ class ExportCheck {
     require("attention.d_conv", c.attention.d_conv == 0, "0", c.attention.d_conv);
     const bool is_gated = !c.has(LayerKind::mlp) || c.mlp.has_gate();
     require("mlp.activation", is_gated, "SwiGLU", "another");
+  }
+
+  /// Factors of one.
+  void require_no_multipliers(const Config& c) {
+    for (const auto& [key, factor] : {std::pair("embedding_multiplier", c.embedding_multiplier),
+                                      std::pair("residual_multiplier", c.residual_multiplier),
+                                      std::pair("logits_multiplier", c.logits_multiplier)}) {
+      require(key, factor == 1.0F, "1", factor);
+    }
+  }
+  void require_usual_scale(const AttentionConfig& a) {
+    const float usual = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
+    require("attention.softmax_scale", a.softmax_scale == usual,
+            concat("1 / sqrt(head_dim ", a.head_dim, ")"), a.softmax_scale);
   }
 
   /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
