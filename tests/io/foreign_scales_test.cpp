@@ -190,7 +190,7 @@ TEST_CASE("foreign scales: those of activations and of caches are left out, all 
 }
 
 TEST_CASE("foreign scales: what does not fit is refused") {
-  Stored().fp8(2, 2).check_refused(ErrorCode::mismatch, {"X.weight", "F8_E4M3", "_scale"});
+  CHECK(!Stored().fp8(2, 2).joined().value().front().is_readable());
   Stored().fp8(4, 4).scales({3}).check_refused(ErrorCode::unsupported,
                                                {"X.weight_scale", "(4, 4)", "found (3)"});
   Stored().fp8(4, 4).scales({4, 3}).check_refused(ErrorCode::unsupported, {"found (4, 3)"});

@@ -117,23 +117,19 @@ inline void give_scales(TensorView& matrix, std::shared_ptr<const std::vector<st
   return std::nullopt;
 }
 
-[[nodiscard]] inline Result<TensorView> join_fp8(TensorView matrix, const TensorView* scales) {
+[[nodiscard]] inline Result<TensorView> join_fp8(TensorView matrix, const TensorView& scales) {
   if (matrix.shape.size() != 2 && matrix.shape.size() != 3) {
     return foreign_error(matrix, ErrorCode::unsupported, " of ", dtype_name(matrix.dtype),
                          " must be a matrix, or a stack of such, found ", shape_text(matrix.shape));
   }
-  if (scales == nullptr) {
-    return foreign_error(matrix, ErrorCode::mismatch, " of ", dtype_name(matrix.dtype),
-                         " must have its \"_scale\" tensor, found none");
-  }
-  const std::optional<ScaleGrid> grid = grid_of(matrix, *scales);
+  const std::optional<ScaleGrid> grid = grid_of(matrix, scales);
   if (!grid) {
-    return foreign_error(*scales, ErrorCode::unsupported,
+    return foreign_error(scales, ErrorCode::unsupported,
                          " must have one number, or one for each row, for each group of columns of "
                          "a row or for each 128 rows and columns of ",
-                         shape_text(matrix.shape), ", found ", shape_text(scales->shape));
+                         shape_text(matrix.shape), ", found ", shape_text(scales.shape));
   }
-  const Result<std::vector<float>> values = read_scales(*scales);
+  const Result<std::vector<float>> values = read_scales(scales);
   if (!values) return values.error();
   matrix.grid = *grid;
   give_scales(matrix, owned_bytes(*values));
@@ -219,8 +215,8 @@ template <std::size_t kCount>
 }
 
 /// Joins the tensors of such matrices: each becomes one X.weight, with its scales, under the names
-/// of the file; scales of activations are left out. All else is as it was. Errors: mismatch,
-/// malformed, unsupported.
+/// of the file; scales of activations are left out. All else is as it was, FP8 without scales, too.
+/// Errors: mismatch, malformed, unsupported.
 [[nodiscard]] inline Result<std::vector<TensorView>> join_foreign_scales(
     std::vector<TensorView> tensors) {
   const auto is_matrix = [](const TensorView& tensor) {
@@ -245,9 +241,13 @@ template <std::size_t kCount>
     }
     const TensorView* scales = table.find(concat(stem, kScaleSuffixes[0]));
     if (scales == nullptr) scales = table.find(concat(stem, kScaleSuffixes[1]));
+    if (!is_packed && scales == nullptr) {  // which nothing can read
+      joined.push_back(tensor);
+      continue;
+    }
     Result<TensorView> matrix =
         is_packed ? join_packed(tensor, scales, table.find(concat(stem, kScaleSuffixes[2])))
-                  : join_fp8(tensor, scales);
+                  : join_fp8(tensor, *scales);
     if (!matrix) return matrix.error();
     joined.push_back(*std::move(matrix));
     used.push_back(stem);

@@ -6,6 +6,7 @@
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/formats/dtype.hpp"
+#include "mamba2/formats/fp8.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/tensor_names.hpp"
 #include "mamba2/io/tensor_view.hpp"
@@ -28,7 +29,7 @@ namespace detail {
   }
   if (!tensor.is_readable()) {
     return failure(ErrorCode::unsupported, "dtype must be F64, F32, F16 or BF16, found ",
-                   dtype_name(tensor.dtype));
+                   dtype_name(tensor.dtype), is_fp8(tensor.dtype) ? " without scales" : "");
   }
   return {};
 }
