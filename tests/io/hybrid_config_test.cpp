@@ -113,6 +113,22 @@ TEST_CASE("hybrid config: granite models of attention alone, or without it") {
   CHECK(mamba.default_context() == 0);
 }
 
+TEST_CASE("hybrid config: granite with experts") {
+  const Config c = parse_config(granite_config(R"("num_local_experts": 62, "num_experts_per_tok": 6,
+      "intermediate_size": 512, "shared_intermediate_size": 1024)"))
+                       .value();
+  CHECK(c.count(LayerKind::moe) == 32);
+  CHECK(c.count(LayerKind::mlp) == 0);
+  CHECK(c.moe.num_experts == 62);
+  CHECK(c.moe.num_experts_per_tok == 6);
+  CHECK(c.moe.d_intermediate == 512);
+  CHECK(c.moe.d_shared == 1024);
+  CHECK(!c.moe.sigmoid);
+  CHECK(parse_config(granite_config(R"("num_local_experts": 4, "shared_intermediate_size": 0)"))
+            .value()
+            .moe.d_shared == 0);
+}
+
 TEST_CASE("hybrid config: bamba and mamba2attn") {
   const Config b = parse_config(bamba_config()).value();
   CHECK(b.count(LayerKind::attention) == 3);
@@ -135,8 +151,11 @@ TEST_CASE("hybrid config: bamba and mamba2attn") {
 TEST_CASE("hybrid config: what is not supported, or wrong, is refused by key") {
   const auto unsupported = ErrorCode::unsupported;
   const auto malformed = ErrorCode::malformed;
-  check_refused_hybrid(granite_config(R"("num_local_experts": 62)"), unsupported,
-                       "num_local_experts must be 0 (experts are not supported), found 62");
+  check_refused_hybrid(granite_config(R"("num_local_experts": 6, "num_experts_per_tok": 7)"),
+                       ErrorCode::invalid_argument,
+                       "moe.num_experts_per_tok must be in 1..6, found 7");
+  check_refused_hybrid(granite_config(R"("num_local_experts": -1)"), malformed,
+                       "num_local_experts");
   check_refused_hybrid(granite_config(R"("layer_types": ["conv"])"), unsupported, "layer_types");
   check_refused_hybrid(granite_config(R"("layer_types": 3)"), malformed,
                        "layer_types must be a list");

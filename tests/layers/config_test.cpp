@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
+#include <limits>
 #include <set>
 #include <string>
 #include <string_view>
@@ -48,9 +49,9 @@ TEST_CASE("fields(), hybrid_fields() and later_fields() list every member once")
   mamba2::fields(config, visit);
   mamba2::hybrid_fields(config, visit);
   mamba2::later_fields(config, visit);
-  const std::size_t members = count_members<Config>() - 2 +
-                              count_members<mamba2::AttentionConfig>() +
-                              count_members<mamba2::MlpConfig>();
+  const std::size_t members =
+      count_members<Config>() - 3 + count_members<mamba2::AttentionConfig>() +
+      count_members<mamba2::MlpConfig>() + count_members<mamba2::MoeConfig>();
   CHECK(names.size() == members);
   CHECK(places.size() == members);
 }
@@ -69,7 +70,8 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config&) {}) == "none");
   CHECK(hybrid([](Config& c) { c.pattern = "M-*"; }) ==
         "pattern must be of n_layer 4 characters, found 3");
-  CHECK(hybrid([](Config& c) { c.pattern = "M-E-"; }) == "pattern must be of M, * and -, found E");
+  CHECK(hybrid([](Config& c) { c.pattern = "M-X-"; }) ==
+        "pattern must be of M, *, - and E, found X");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 5; }) ==
         "attention.num_heads_kv must be a divisor of attention.num_heads 12, found 5");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 24; }) ==
@@ -94,6 +96,51 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config& c) { c.pattern = "*-*-", c.ngroups = 7; }) == "none");
   CHECK(hybrid([](Config& c) { c.pattern = "M-M-", c.attention = {}; }) == "none");
   CHECK(hybrid([](Config& c) { c.pattern = "MM**", c.mlp = {}; }) == "none");
+}
+
+TEST_CASE("a mixture of experts is validated") {
+  const auto experts = [](auto change) {
+    Config c;
+    c.n_layer = 4;
+    c.pattern = "MEME";
+    c.moe = {.num_experts = 12, .num_experts_per_tok = 4, .d_intermediate = 64, .sigmoid = true};
+    change(c.moe);
+    const auto outcome = c.validate();
+    return outcome ? std::string("none") : outcome.error().message;
+  };
+  using Moe = mamba2::MoeConfig;
+  CHECK(experts([](Moe&) {}) == "none");
+  CHECK(experts([](Moe& m) { m.num_experts = 0; }) ==
+        "moe.num_experts must be in 1..65536, found 0");
+  CHECK(experts([](Moe& m) { m.num_experts = 65537; }) ==
+        "moe.num_experts must be in 1..65536, found 65537");
+  CHECK(experts([](Moe& m) { m.num_experts_per_tok = 13; }) ==
+        "moe.num_experts_per_tok must be in 1..12, found 13");
+  CHECK(experts([](Moe& m) { m.d_intermediate = 0; }) ==
+        "moe.d_intermediate must be in 1..131072, found 0");
+  CHECK(experts([](Moe& m) { m.d_shared = 131073; }) ==
+        "moe.d_shared must be in 0..131072, found 131073");
+  CHECK(experts([](Moe& m) { m.d_latent = 131073; }) ==
+        "moe.d_latent must be in 0..131072, found 131073");
+  CHECK(experts([](Moe& m) { m.n_group = 5; }) ==
+        "moe.n_group must be a divisor of moe.num_experts 12 with at least 2 experts to a group, "
+        "found 5");
+  CHECK(experts([](Moe& m) {
+          m.n_group = 12;
+        }).starts_with("moe.n_group must be a divisor of moe.num_experts 12"));
+  CHECK(experts([](Moe& m) { m.n_group = 2, m.topk_group = 3; }) ==
+        "moe.topk_group must be in 1..2, found 3");
+  CHECK(experts([](Moe& m) { m.n_group = 4; }) ==
+        "moe.num_experts_per_tok must be at most 3, the experts of moe.topk_group 1 groups, found "
+        "4");
+  CHECK(experts([](Moe& m) { m.n_group = 4, m.topk_group = 2; }) == "none");
+  CHECK(experts([](Moe& m) { m.sigmoid = false, m.router_bias = true; }) ==
+        "moe.sigmoid must be true where there are groups or a bias of the router, found false");
+  CHECK(experts([](Moe& m) { m.norm_eps = 1.0F; }) == "moe.norm_eps must be in [0, 1), found 1");
+  CHECK(experts([](Moe& m) { m.routed_scaling_factor = std::numeric_limits<float>::infinity(); }) ==
+        "moe.routed_scaling_factor must be finite, found inf");
+  CHECK(experts([](Moe& m) { m.activation = static_cast<mamba2::MlpActivation>(2); }) ==
+        "moe.activation must be swiglu (0) or relu2 (1), found 2");
 }
 
 TEST_CASE("the defaults are mamba2-2.7b") {

@@ -27,12 +27,14 @@ struct Stored {
 
   std::string name;
   std::vector<Part> parts;
-  Shape row;  ///< the shape without its first dimension
+  Shape row;                ///< the shape without its first dimension
+  std::size_t stacked = 0;  ///< matrices one after the other: (stacked, rows of one, ...)
 
   [[nodiscard]] std::size_t row_size() const { return Tensor{"", row, ""}.size(); }
   [[nodiscard]] Shape shape() const {
     Shape all = {0};
     for (const Part& part : parts) all[0] += part.rows;
+    if (stacked > 0) all = {stacked, all[0] / stacked};
     all.insert(all.end(), row.begin(), row.end());
     return all;
   }
@@ -46,11 +48,13 @@ class StoredList {
   explicit StoredList(Writer writer) : writer_(writer) {}
 
   void add(const std::string& layer, MambaMixer& m) {
-    const std::string prefix = layer + (writer_ == Writer::state_spaces ? "mixer." : "mamba.");
+    const bool original = writer_ == Writer::state_spaces || writer_ == Writer::nemotron;
+    const std::string prefix = layer + (original ? "mixer." : "mamba.");
     for_each_mixer_tensor(
         m.config, m.weights,
         [&](const std::string& name, std::vector<double>& values, const Shape& shape) {
-          list.push_back({prefix + name, {{&values, shape[0]}}, {shape.begin() + 1, shape.end()}});
+          list.push_back(
+              {prefix + name, {{&values, shape[0]}}, {shape.begin() + 1, shape.end()}, 0});
         });
   }
 
@@ -63,14 +67,14 @@ class StoredList {
         vector(prefix + "in_proj.bias", {{&a.q_bias, q}, {&a.k_bias, kv}, {&a.v_bias, kv}});
       }
       if (a.d_conv > 0) {
-        list.push_back({prefix + "conv1d.weight", {{&a.conv, a.qkv_dim()}}, {1, a.d_conv}});
+        list.push_back({prefix + "conv1d.weight", {{&a.conv, a.qkv_dim()}}, {1, a.d_conv}, 0});
         vector(prefix + "conv1d.bias", {{&a.conv_bias, a.qkv_dim()}});
       }
       linear(prefix + "out_proj", {{&a.o, a.d_model}}, q);
       if (a.o_has_bias) vector(prefix + "out_proj.bias", {{&a.o_bias, a.d_model}});
       return;
     }
-    const std::string prefix = layer + "self_attn.";
+    const std::string prefix = layer + (writer_ == Writer::nemotron ? "mixer." : "self_attn.");
     linear(prefix + "q_proj", {{&a.q, q}}, a.d_model);
     linear(prefix + "k_proj", {{&a.k, kv}}, a.d_model);
     linear(prefix + "v_proj", {{&a.v, kv}}, a.d_model);
@@ -94,6 +98,14 @@ class StoredList {
         linear(layer + "mlp.fc1", {{&m.up, m.width}, {&m.gate, m.width}}, m.d_model);
         linear(layer + "mlp.fc2", {{&m.down, m.d_model}}, m.width);
         break;
+      case Writer::nemotron:  // no gate
+        linear(layer + "mixer.up_proj", {{&m.up, m.width}}, m.d_model);
+        linear(layer + "mixer.down_proj", {{&m.down, m.d_model}}, m.width);
+        if (m.has_bias) {
+          vector(layer + "mixer.up_proj.bias", {{&m.up_bias, m.width}});
+          vector(layer + "mixer.down_proj.bias", {{&m.down_bias, m.d_model}});
+        }
+        break;
       case Writer::bamba:
         const std::string prefix = layer + "feed_forward.";
         linear(prefix + "gate_proj", {{&m.gate, m.width}}, m.d_model);
@@ -108,12 +120,28 @@ class StoredList {
     }
   }
 
+  /// The shared expert has the names of an MLP.
+  void add(const std::string& layer, Moe& m) {
+    const std::string prefix = layer + "block_sparse_moe.";
+    const std::size_t count = m.experts.size();
+    linear(prefix + "router.layer", {{&m.router, count}}, m.d_model);
+    std::vector<Stored::Part> in, out;
+    for (Mlp& expert : m.experts) {  // the gate first
+      in.push_back({&expert.gate, expert.width});
+      in.push_back({&expert.up, expert.width});
+      out.push_back({&expert.down, expert.d_model});
+    }
+    list.push_back({prefix + "input_linear.weight", in, {m.d_model}, count});
+    list.push_back({prefix + "output_linear.weight", out, {m.experts[0].width}, count});
+    if (m.shared.width > 0) add(layer, m.shared);
+  }
+
   /// A matrix, or several stacked, of rows with `in` columns.
   void linear(const std::string& name, std::vector<Stored::Part> parts, std::size_t in) {
-    list.push_back({name + ".weight", std::move(parts), {in}});
+    list.push_back({name + ".weight", std::move(parts), {in}, 0});
   }
   void vector(const std::string& name, std::vector<Stored::Part> parts) {
-    list.push_back({name, std::move(parts), {}});
+    list.push_back({name, std::move(parts), {}, 0});
   }
 
   std::vector<Stored> list;
@@ -126,28 +154,37 @@ class StoredList {
 
 /// Every tensor of the model under the name and in the shape that this writer gives it.
 inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
-  const bool original = writer == Writer::state_spaces;
-  const std::string root = original ? "backbone." : "model.";
-  const std::string norms[2] = {original ? "norm" : "input_layernorm",
-                                writer == Writer::granite ? "post_attention_layernorm"
-                                : original                ? "norm2"
-                                                          : "pre_ff_layernorm"};
-  const std::string norm_f = writer == Writer::granite ? "norm"
-                             : original                ? "norm_f"
-                                                       : "final_layernorm";
+  struct Names {
+    std::string root, embedding;
+    std::string norms[2];
+    std::string norm_f;
+  };
+  const auto names = [&]() -> Names {
+    switch (writer) {
+      case Writer::granite:
+        return {"model.", "embed_tokens", {"input_layernorm", "post_attention_layernorm"}, "norm"};
+      case Writer::bamba:
+        return {
+            "model.", "embed_tokens", {"input_layernorm", "pre_ff_layernorm"}, "final_layernorm"};
+      case Writer::nemotron:
+        return {"backbone.", "embeddings", {"norm", ""}, "norm_f"};
+      case Writer::state_spaces:
+        break;
+    }
+    return {"backbone.", "embedding", {"norm", "norm2"}, "norm_f"};
+  }();
   const std::size_t d_model = model.d_model, vocab_size = model.vocab_size;
   detail::StoredList tensors(writer);
-  tensors.linear(root + (original ? "embedding" : "embed_tokens"), {{&model.embedding, vocab_size}},
-                 d_model);
+  tensors.linear(names.root + names.embedding, {{&model.embedding, vocab_size}}, d_model);
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
-    const std::string layer = root + "layers." + std::to_string(l) + ".";
+    const std::string layer = names.root + "layers." + std::to_string(l) + ".";
     for (std::size_t b = 0; b < model.layers[l].size(); ++b) {
       Branch& branch = model.layers[l][b];
-      tensors.vector(layer + norms[b] + ".weight", {{&branch.norm, d_model}});
+      tensors.vector(layer + names.norms[b] + ".weight", {{&branch.norm, d_model}});
       std::visit([&](auto& mixer) { tensors.add(layer, mixer); }, branch.mixer);
     }
   }
-  tensors.vector(root + norm_f + ".weight", {{&model.norm_f, d_model}});
+  tensors.vector(names.root + names.norm_f + ".weight", {{&model.norm_f, d_model}});
   if (!model.tie_embeddings) tensors.linear("lm_head", {{&model.lm_head, vocab_size}}, d_model);
   return tensors.list;
 }

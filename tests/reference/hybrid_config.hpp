@@ -20,6 +20,7 @@ namespace reference {
 enum class Writer {
   granite,       ///< transformers, model_type granitemoehybrid
   bamba,         ///< transformers, model_type bamba
+  nemotron,      ///< transformers, model_type nemotron_h
   state_spaces,  ///< the original implementation, with attention layers or MLPs
 };
 
@@ -105,10 +106,20 @@ inline Hybrid granite_config(const nlohmann::json& json) {
   Mlp mlp;
   mlp.d_model = model.d_model;
   mlp.width = size_at(json, "shared_intermediate_size");
+  Mixer second = mlp;
+  if (size_at(json, "num_local_experts") > 0) {
+    Moe moe;
+    moe.d_model = model.d_model;
+    moe.chosen = size_at(json, "num_experts_per_tok");
+    moe.shared = mlp;
+    mlp.width = size_at(json, "intermediate_size");
+    moe.experts.assign(size_at(json, "num_local_experts"), mlp);
+    second = moe;
+  }
   for (const auto& type : json.at("layer_types").get<std::vector<std::string>>()) {
     const bool attends = type == "attention" || type == "full_attention";
     const Mixer first = attends ? Mixer(attention) : Mixer(transformers_mamba(json));
-    model.layers.push_back({{{}, scale, first}, {{}, scale, mlp}});
+    model.layers.push_back({{{}, scale, first}, {{}, scale, second}});
   }
   return model;
 }
@@ -126,6 +137,60 @@ inline Hybrid bamba_config(const nlohmann::json& json) {
     const bool here = std::find(attends.begin(), attends.end(), i) != attends.end();
     const Mixer first = here ? Mixer(attention) : Mixer(transformers_mamba(json));
     model.layers.push_back({{{}, 1.0, first}, {{}, 1.0, mlp}});
+  }
+  return model;
+}
+
+inline MambaMixer nemotron_mamba(const nlohmann::json& json) {
+  MambaMixer mamba;
+  Config& config = mamba.config;
+  config.n_layer = config.vocab_size = 1;
+  config.d_model = size_at(json, "hidden_size");
+  config.headdim = size_at(json, "mamba_head_dim");
+  config.d_inner = config.d_ssm = size_at(json, "mamba_num_heads") * config.headdim;
+  config.d_state = size_at(json, "ssm_state_size");
+  config.ngroups = size_at(json, "n_groups");
+  config.d_conv = size_at(json, "conv_kernel");
+  config.norm_eps = json.at("layer_norm_epsilon").get<float>();
+  config.bias = json.at("use_bias").get<bool>();
+  config.conv_bias = json.at("use_conv_bias").get<bool>();
+  if (json.contains("time_step_limit")) {
+    config.dt_min = bound(json["time_step_limit"][0]);
+    config.dt_max = bound(json["time_step_limit"][1]);
+  }
+  return mamba;
+}
+
+/// One mixer to a layer, whatever it is.
+inline Hybrid nemotron_config(const nlohmann::json& json) {
+  Hybrid model;
+  model.d_model = size_at(json, "hidden_size");
+  model.vocab_size = size_at(json, "vocab_size");
+  model.norm_eps = json.at("layer_norm_epsilon").get<double>();
+  model.tie_embeddings = json.at("tie_word_embeddings").get<bool>();
+  Attention attention;
+  attention.d_model = model.d_model;
+  attention.heads = size_at(json, "num_attention_heads");
+  attention.kv_heads = size_at(json, "num_key_value_heads");
+  attention.head_dim = size_at(json, "head_dim");
+  attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
+  Mlp mlp;
+  mlp.kind = Mlp::Kind::relu2;
+  mlp.d_model = model.d_model;
+  mlp.width = size_at(json, "intermediate_size");
+  mlp.has_bias = json.at("mlp_bias").get<bool>();
+  std::string pattern = value_or<std::string>(json, "hybrid_override_pattern", "");
+  if (json.contains("layers_block_type")) {
+    pattern.clear();
+    for (const auto& type : json["layers_block_type"].get<std::vector<std::string>>()) {
+      pattern += type == "mlp" ? '-' : type.ends_with("attention") && type[0] != 'l' ? '*' : 'M';
+    }
+  }
+  for (const char kind : pattern) {
+    Mixer mixer = mlp;
+    if (kind == 'M') mixer = nemotron_mamba(json);
+    if (kind == '*') mixer = attention;
+    model.layers.push_back({{{}, 1.0, mixer}});
   }
   return model;
 }
@@ -191,11 +256,21 @@ inline Hybrid state_spaces_config(const nlohmann::json& json) {
 
 }  // namespace detail
 
+/// A config.json, which may have the bare word Infinity: a number that is as good here.
+inline nlohmann::json parse_hybrid_config(std::string text) {
+  const std::string word = " Infinity";
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word)) {
+    text.replace(at, word.size(), " 3e38");
+  }
+  return nlohmann::json::parse(text);
+}
+
 /// Who wrote this config.json.
 inline Writer writer_of(const nlohmann::json& json) {
   const auto type = detail::value_or<std::string>(json, "model_type", "");
   if (type == "granitemoehybrid") return Writer::granite;
   if (type == "bamba") return Writer::bamba;
+  if (type == "nemotron_h") return Writer::nemotron;
   return Writer::state_spaces;
 }
 
@@ -206,6 +281,8 @@ inline Hybrid read_hybrid_config(const nlohmann::json& json) {
       return detail::granite_config(json);
     case Writer::bamba:
       return detail::bamba_config(json);
+    case Writer::nemotron:
+      return detail::nemotron_config(json);
     case Writer::state_spaces:
       break;
   }

@@ -11,6 +11,7 @@
 #include "tests/reference/attention.hpp"
 #include "tests/reference/mamba2_reference.hpp"
 #include "tests/reference/mlp.hpp"
+#include "tests/reference/moe.hpp"
 
 namespace reference {
 
@@ -20,7 +21,7 @@ struct MambaMixer {
   BlockWeights weights;
 };
 
-using Mixer = std::variant<MambaMixer, Attention, Mlp>;
+using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe>;
 
 /// residual += scale * mixer(rms_norm(residual))
 struct Branch {
@@ -43,7 +44,7 @@ struct Hybrid {
   std::vector<double> lm_head;  ///< (vocab_size, d_model); empty where tied
 };
 
-/// What a mixer remembers; an MLP nothing.
+/// What a mixer remembers; an MLP and experts nothing.
 using MixerState = std::variant<std::monostate, BlockState, AttentionState>;
 
 /// What a model remembers: nothing before the first token.
@@ -74,6 +75,7 @@ inline std::vector<double> mix(const Mixer& any, std::span<const double> u, Mixe
   if (const auto* a = std::get_if<Attention>(&any)) {
     return attention(*a, u, std::get<AttentionState>(state));
   }
+  if (const auto* m = std::get_if<Moe>(&any)) return moe(*m, u);
   return mlp(std::get<Mlp>(any), u);
 }
 

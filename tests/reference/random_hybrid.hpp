@@ -2,6 +2,7 @@
 // Small random hybrid models of every writer, the same on every machine.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -43,6 +44,13 @@ class RandomConfig {
                                            : (attends ? "attention" : "mamba"));
     }
     json["num_hidden_layers"] = json["layer_types"].size();
+    if (coin()) {
+      const std::size_t experts = between(2, 9);
+      json["num_local_experts"] = experts;
+      json["num_experts_per_tok"] = between(1, std::min<std::size_t>(3, experts));
+      json["intermediate_size"] = between(9, 30);
+      if (coin()) json["shared_intermediate_size"] = 0;
+    }
     return json;
   }
 
@@ -52,6 +60,44 @@ class RandomConfig {
     json["intermediate_size"] = between(17, 60);
     json["mlp_bias"] = coin();
     indices(json, "attn_layer_indices", "num_hidden_layers");
+    return json;
+  }
+
+  /// Sizes that do not follow from each other; attention and MLPs follow each other in any way.
+  nlohmann::json nemotron() {
+    newer_ = coin();
+    const std::size_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3);
+    const std::size_t mamba_heads = 2 * between(1, 3);
+    nlohmann::json json = {{"model_type", "nemotron_h"},
+                           {"hidden_size", between(17, 40)},
+                           {"num_attention_heads", heads},
+                           {"num_key_value_heads", kv_heads},
+                           {"head_dim", between(3, 13)},
+                           {"intermediate_size", between(17, 60)},
+                           {"mlp_bias", coin()},
+                           {"mlp_hidden_act", "relu2"},
+                           {"mamba_num_heads", mamba_heads},
+                           {"mamba_head_dim", between(3, 9)},
+                           {"ssm_state_size", between(3, 20)},
+                           {"n_groups", coin() ? mamba_heads : mamba_heads / 2},
+                           {"conv_kernel", between(2, 5)},
+                           {"expand", 2},
+                           {"use_conv_bias", coin()},
+                           {"use_bias", coin()},
+                           {"mamba_hidden_act", "silu"},
+                           {"layer_norm_epsilon", coin() ? 1e-5 : 1e-6},
+                           {"time_step_min", 0.001},
+                           {"tie_word_embeddings", coin()},
+                           {"vocab_size", between(33, 60)}};
+    if (coin()) json["time_step_limit"] = {0.01, 0.1};
+    constexpr const char* kPatterns[] = {"M-*-M", "*M-M", "-M*M-", "MM**-", "M*-", "*-M"};
+    const std::string pattern = kPatterns[between(0, 5)];
+    if (!newer_) json["hybrid_override_pattern"] = pattern;
+    for (std::size_t i = 0; newer_ && i < pattern.size(); ++i) {
+      json["layers_block_type"].push_back(pattern[i] == 'M'   ? "linear_attention"
+                                          : pattern[i] == '*' ? "full_attention"
+                                                              : "mlp");
+    }
     return json;
   }
 
@@ -186,14 +232,21 @@ inline void randomize(Random& random, Attention& a) {
 }
 
 inline void randomize(Random& random, Mlp& m) {
-  m.gate = random_rows(random, m.width, m.d_model);
+  if (m.kind == Mlp::Kind::swiglu) m.gate = random_rows(random, m.width, m.d_model);
   m.up = random_rows(random, m.width, m.d_model);
   m.down = random_rows(random, m.d_model, m.width, 2.0);
   if (m.has_bias) {
-    m.gate_bias = random.normals(m.width, 0.0, 0.2);
+    if (m.kind == Mlp::Kind::swiglu) m.gate_bias = random.normals(m.width, 0.0, 0.2);
     m.up_bias = random.normals(m.width, 0.0, 0.2);
     m.down_bias = random.normals(m.d_model, 0.0, 0.2);
   }
+}
+
+inline void randomize(Random& random, Moe& m) {
+  // Choices that rounding does not change.
+  m.router = random_rows(random, m.experts.size(), m.d_model, 2.0);
+  for (Mlp& expert : m.experts) randomize(random, expert);
+  if (m.shared.width > 0) randomize(random, m.shared);
 }
 
 }  // namespace detail
@@ -202,6 +255,7 @@ inline void randomize(Random& random, Mlp& m) {
 inline nlohmann::json random_hybrid_config(Writer writer, std::uint64_t seed) {
   detail::RandomConfig random(seed);
   if (writer == Writer::granite) return random.granite();
+  if (writer == Writer::nemotron) return random.nemotron();
   return writer == Writer::bamba ? random.bamba() : random.state_spaces();
 }
 

@@ -98,7 +98,10 @@ class ModelWriter {
   mamba2::Result<std::vector<Outcome>> write(std::vector<mamba2::ExportedTensor> tensors,
                                              mamba2::AtomicFile& file) {
     for (auto& tensor : tensors) {
-      if (const Target* target = plan_.find(tensor.canonical)) tensor.dtype = target->format.dtype;
+      if (const Target* target = plan_.find(tensor.canonical)) {
+        tensor.dtype = target->format.dtype;
+        if (auto alike = check_alike(tensor); !alike) return alike.error();
+      }
       if (auto added = announce(tensor); !added) return added.error();
       total_ += tensor.elements();
     }
@@ -113,6 +116,20 @@ class ModelWriter {
   }
 
  private:
+  /// Matrices of one tensor have one type.
+  mamba2::Result<void> check_alike(const mamba2::ExportedTensor& tensor) const {
+    for (const std::string& other : tensor.below) {
+      const Target* target = plan_.find(other);
+      if (target == nullptr || target->format.dtype == tensor.dtype) continue;
+      return mamba2::Error{
+          mamba2::ErrorCode::invalid_argument,
+          mamba2::detail::concat(tensor.name, ": all matrices must be ",
+                                 mamba2::dtype_name(tensor.dtype), ", as the first, found ", other,
+                                 " as ", mamba2::dtype_name(target->format.dtype))};
+    }
+    return {};
+  }
+
   mamba2::Result<void> announce(const mamba2::ExportedTensor& t) {
     if (!mamba2::has_scales(t.dtype)) return writer_.add_tensor(t.name, t.dtype, t.shape);
     const bool is_8_bits = t.dtype == DType::INT8;
@@ -131,17 +148,30 @@ class ModelWriter {
     const std::size_t elements = tensor.elements();
     const bool here = mamba2::has_scales(tensor.dtype) || tensor.dtype == DType::Q4_0;
     mamba2::Result<void> outcome;
-    if (target != nullptr && here) {
-      outcome = write_matrix(tensor, *target);
-    } else {
-      const auto report = [&](std::size_t done, std::size_t) {
-        return job_.report(done_ + done, total_);
-      };
-      outcome = copier_.copy({&tensor, 1}, report);
-      if (outcome && target != nullptr) outcomes_.push_back({target, std::nullopt});
+    if (target != nullptr && here) return write_matrices(tensor);
+    const auto report = [&](std::size_t done, std::size_t) {
+      return job_.report(done_ + done, total_);
+    };
+    outcome = copier_.copy({&tensor, 1}, report);
+    if (outcome && target != nullptr) outcomes_.push_back({target, std::nullopt});
+    for (const std::string& other : tensor.below) {
+      if (outcome && target != nullptr) outcomes_.push_back({plan_.find(other), std::nullopt});
     }
     done_ += elements;
     return outcome;
+  }
+
+  /// One, or a stack of the matrices of experts.
+  mamba2::Result<void> write_matrices(const mamba2::ExportedTensor& tensor) {
+    mamba2::ExportedTensor matrix = tensor;
+    matrix.below.clear();
+    for (std::size_t i = 0; i <= tensor.below.size(); ++i) {
+      if (i > 0) matrix.canonical = tensor.below[i - 1];
+      const Target& target = *plan_.find(matrix.canonical);
+      if (auto written = write_matrix(matrix, target); !written) return written;
+      done_ += target.rows * target.cols;
+    }
+    return {};
   }
 
   mamba2::Result<void> write_matrix(const mamba2::ExportedTensor& tensor, const Target& target) {

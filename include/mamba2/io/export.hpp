@@ -3,12 +3,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mamba2/core/result.hpp"
@@ -36,6 +38,12 @@ struct ExportedTensor {
 
   [[nodiscard]] std::size_t elements() const noexcept {
     return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+  }
+
+  /// Makes one matrix of the rows of so many the one of a stack of these: (count, rows, columns).
+  /// 0: it is none.
+  void stack(std::size_t count) {
+    if (count > 0) shape = {count, shape[0] / count, shape[1]};
   }
 
   /// Whether it is one tensor of the source as it is.
@@ -105,15 +113,45 @@ class ExportCheck {
   }
 
   /// A mixer and a gated MLP in turn.
-  void require_pairs(const Config& c) {
+  void require_pairs(const Config& c, LayerKind second = LayerKind::mlp) {
     bool in_turn = c.n_layer % 2 == 0;
     for (std::size_t i = 0; i < c.n_layer; ++i) {
-      in_turn = in_turn && (c.kind(i) == LayerKind::mlp) == (i % 2 == 1);
+      const bool is_mixer = c.kind(i) != LayerKind::mlp && c.kind(i) != LayerKind::moe;
+      in_turn = in_turn && (i % 2 == 0 ? is_mixer : c.kind(i) == second);
     }
-    require("the layers", in_turn, "a mixer and an MLP in turn", in_quotes(c.pattern));
+    require("the layers", in_turn,
+            second == LayerKind::mlp ? "a mixer and an MLP in turn" : "a mixer and experts in turn",
+            in_quotes(c.pattern));
     require("attention.d_conv", c.attention.d_conv == 0, "0", c.attention.d_conv);
     const bool is_gated = !c.has(LayerKind::mlp) || c.mlp.has_gate();
     require("mlp.activation", is_gated, "SwiGLU", "another");
+  }
+
+  /// Factors of one.
+  void require_no_multipliers(const Config& c) {
+    for (const auto& [key, factor] : {std::pair("embedding_multiplier", c.embedding_multiplier),
+                                      std::pair("residual_multiplier", c.residual_multiplier),
+                                      std::pair("logits_multiplier", c.logits_multiplier)}) {
+      require(key, factor == 1.0F, "1", factor);
+    }
+  }
+  void require_usual_scale(const AttentionConfig& a) {
+    const float usual = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
+    require("attention.softmax_scale", a.softmax_scale == usual,
+            concat("1 / sqrt(head_dim ", a.head_dim, ")"), a.softmax_scale);
+  }
+
+  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
+  /// count by the softmax over those that are chosen.
+  void require_granite_pairs(const Config& c) {
+    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
+    if (!c.has(LayerKind::moe)) return;
+    const MoeConfig& m = c.moe;
+    require("moe.activation", m.has_gate(), "swiglu", "relu2");
+    require_flag("moe.sigmoid", false, m.sigmoid);
+    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
+    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
+            m.routed_scaling_factor);
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }

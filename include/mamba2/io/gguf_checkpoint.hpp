@@ -60,12 +60,17 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
   return value == nullptr ? std::nullopt : value->text();
 }
 
-/// The name in a dialect of a tensor with this canonical name; empty if it has none.
-[[nodiscard]] inline std::string gguf_name(const GgufDialect& dialect, const Config& config,
-                                           std::string_view canonical) {
+/// The tensor of a dialect that is the one of a canonical name, or a stack of that of all experts;
+/// nothing if it has none.
+[[nodiscard]] inline std::optional<DialectTensor> gguf_name(const GgufDialect& dialect,
+                                                            const Config& config,
+                                                            std::string_view canonical) {
   constexpr std::string_view kLayers = "layers.";
-  const std::string name = name_in(dialect.names, config, canonical);
-  return name.starts_with(kLayers) ? concat(kGgufBlock, name.substr(kLayers.size())) : name;
+  auto tensor = tensor_in(dialect.names, config, canonical, 1);
+  if (tensor && tensor->name.starts_with(kLayers)) {
+    tensor->name.replace(0, kLayers.size(), kGgufBlock);
+  }
+  return tensor;
 }
 
 /// Gives a vector the one dimension that it has here: in GGUF it has others, which differ with the
@@ -74,7 +79,7 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
   auto spec = expected_tensor(config, tensor.name);
   if (!spec) spec = expected_tensor(config, tensor.name + "_log");
   if (!spec) return false;
-  if (!is_matrix(spec->role) && spec->role != Role::taps) tensor.shape = {tensor.elements()};
+  if (!has_columns(spec->role) && spec->role != Role::taps) tensor.shape = {tensor.elements()};
   return true;
 }
 

@@ -23,6 +23,7 @@
 
 #include "mamba2/io/dialects/gguf_granite_writing.hpp"
 #include "mamba2/io/dialects/gguf_mamba2_writing.hpp"
+#include "mamba2/io/dialects/gguf_nemotron_h_writing.hpp"
 #include "mamba2/io/dialects/gguf_writing.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/tensor_names.hpp"
@@ -32,7 +33,7 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// Whether the format, as llama.cpp reads it, can say what a model with this Config is: one of
-/// Mamba-2 layers alone, or a hybrid like Granite 4.0-H without experts. Error unsupported, naming
+/// Mamba-2 layers alone, or a hybrid like Granite 4.0-H. Error unsupported, naming
 /// the option: biases of Mamba-2's projections, a convolution without bias, limits of the step
 /// size, a gated MLP part, D per channel, norm before gate or none, more than three end-of-text
 /// tokens; of hybrids: RoPE of a part of a head, other orders of layers, other widths than
@@ -55,8 +56,9 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 namespace detail {
 
-inline constexpr std::array<const GgufWriting*, 3> kGgufWritings = {
-    &kGgufMamba2Writing, &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
+inline constexpr std::array<const GgufWriting*, 4> kGgufWritings = {
+    &kGgufMamba2Writing, &kGgufNemotronHWriting, &kGgufGraniteDenseWriting,
+    &kGgufGraniteHybridWriting};
 
 /// How a model is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {
@@ -76,8 +78,10 @@ inline constexpr std::array<const GgufWriting*, 3> kGgufWritings = {
   return fits(dtype) ? dtype : DType::F16;
 }
 
-[[nodiscard]] inline ExportedTensor gguf_tensor(const TensorSpec& spec, const Config& config,
-                                                DType matrices) {
+/// Nothing for what comes with another: the matrices of experts are one tensor.
+[[nodiscard]] inline std::optional<ExportedTensor> gguf_tensor(const TensorSpec& spec,
+                                                               const Config& config,
+                                                               DType matrices) {
   constexpr std::string_view kLog = "_log";
   ExportedTensor tensor{"", spec.name, spec.shape, DType::F32, spec.role};
   if (is_matrix(spec.role)) tensor.dtype = gguf_matrix_type(spec, config, matrices);
@@ -90,7 +94,13 @@ inline constexpr std::array<const GgufWriting*, 3> kGgufWritings = {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
   set_qk_order(tensor, config, true);
-  tensor.name = gguf_name(*gguf_writing(config).dialect, config, tensor.canonical);
+  auto named = gguf_name(*gguf_writing(config).dialect, config, tensor.canonical);
+  if (!named) return tensor;
+  if (named->canonical.front() != tensor.canonical) return std::nullopt;
+  tensor.name = std::move(named->name);
+  tensor.shape.front() *= named->canonical.size();
+  tensor.below.assign(named->canonical.begin() + 1, named->canonical.end());
+  tensor.stack(named->experts);
   return tensor;
 }
 
@@ -167,7 +177,9 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
 MAMBA2_FUNCTION std::vector<ExportedTensor> gguf_export(const Config& config, DType matrices) {
   std::vector<ExportedTensor> tensors;
   (void)expected_tensors(config, [&](const TensorSpec& spec) {
-    tensors.push_back(detail::gguf_tensor(spec, config, matrices));
+    if (auto tensor = detail::gguf_tensor(spec, config, matrices)) {
+      tensors.push_back(*std::move(tensor));
+    }
     return Result<void>();
   });
   return tensors;

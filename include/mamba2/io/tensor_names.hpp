@@ -83,20 +83,31 @@ namespace detail {
                                                                std::string_view name) {
   constexpr std::string_view kLayers = "layers.";
   std::optional<TensorSpec> spec;
-  const auto visit = [&](const Slot& slot, const auto&) {
-    if (slot.is_stored && slot.full_name() == name) spec = detail::spec_of(slot);
-  };
   if (!name.starts_with(kLayers)) {
     Weights weights;
-    outer_tensors(config, weights, visit);
+    outer_tensors(config, weights, [&](const Slot& slot, const auto&) {
+      if (slot.is_stored && slot.name == name) spec = detail::spec_of(slot);
+    });
     return spec;
   }
-  const char* const end = name.data() + name.size();
+  const std::string_view rest = name.substr(kLayers.size());
   std::size_t index = 0;
-  const auto [rest, error] = std::from_chars(name.data() + kLayers.size(), end, index);
-  if (error != std::errc() || index >= config.n_layer) return spec;
-  LayerWeights layer(config, config.kind(index));
-  layer_tensors(config, index, layer, visit);
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), index);
+  const std::string_view local = rest.substr(static_cast<std::size_t>(end - rest.data()));
+  const bool is_odd = end - rest.data() > 1 && rest.front() == '0';  // another name of the number
+  if (error != std::errc() || is_odd || index >= config.n_layer || !local.starts_with('.')) {
+    return spec;
+  }
+  // All experts are alike: one is enough to look at.
+  const auto in_expert = expert_name(local.substr(1));
+  if (in_expert && in_expert->expert >= config.moe.num_experts) return spec;
+  LayerWeights layer(config, config.kind(index), 1);
+  layer_tensors(config, index, layer, [&](const Slot& slot, const auto&) {
+    const bool of_expert = slot.expert != Slot::kNoExpert;
+    if (!slot.is_stored || of_expert != in_expert.has_value()) return;
+    if (slot.name == (of_expert ? in_expert->name : local.substr(1))) spec = detail::spec_of(slot);
+  });
+  if (spec) spec->name = std::string(name);
   return spec;
 }
 

@@ -79,7 +79,9 @@ inline void read_floats(const TensorView& tensor, std::size_t first,
   if (has_scales(tensor.dtype)) {
     detail::read_scaled_codes(tensor.dtype, tensor.data.data(), tensor.scales.data(),
                               tensor.shape.back(), first, out);
-    if (tensor.rotation > 1) kernels::hadamard_of_weights(out.data(), out.size(), tensor.rotation);
+    if (tensor.rotation > 1) {
+      kernels::hadamard_of_weights<true>(out.data(), out.size(), tensor.rotation);
+    }
     return;
   }
   if (is_quantized(tensor.dtype)) {

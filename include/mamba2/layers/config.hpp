@@ -21,7 +21,7 @@ inline namespace MAMBA2_ISA {
 using Token = std::int32_t;
 
 /// What a layer computes of its normed input; its character in Config::pattern.
-enum class LayerKind : char { mamba2 = 'M', attention = '*', mlp = '-' };
+enum class LayerKind : char { mamba2 = 'M', attention = '*', mlp = '-', moe = 'E' };
 
 /// Of all attention layers, under the names of the original implementation's attn_cfg.
 struct AttentionConfig {
@@ -62,6 +62,34 @@ struct MlpConfig {
   [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
 
   [[nodiscard]] bool operator==(const MlpConfig&) const = default;
+};
+
+/// Of all layers that are mixtures of experts (arXiv 1701.06538): the weighted sum of a few MLPs,
+/// those whose scores, router x, are the largest; of equal scores the first one.
+struct MoeConfig {
+  std::size_t num_experts = 0;
+  std::size_t num_experts_per_tok = 0;
+  std::size_t d_intermediate = 0;  ///< of an expert
+  std::size_t d_shared = 0;        ///< of an expert that all tokens pass, on x; 0: none
+  std::size_t d_latent = 0;        ///< experts map a projection of x of this width; 0: x itself
+  std::size_t n_group = 1;         ///< groups of experts, of which the topk_group best are left
+  std::size_t topk_group = 1;
+  MlpActivation activation = MlpActivation::swiglu;
+  /// How much a chosen expert counts: sigmoid(score), which does not depend on the others; else the
+  /// softmax over the scores of those that are chosen.
+  bool sigmoid = false;
+  bool router_bias = false;     ///< added to sigmoid(score), for the choice alone
+  bool norm_topk_prob = false;  ///< divided by the sum over those that are chosen + norm_eps
+  float norm_eps = 0.0F;
+  float routed_scaling_factor = 1.0F;
+
+  [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
+  /// Width of what an expert reads and writes.
+  [[nodiscard]] std::size_t d_expert(std::size_t d_model) const noexcept {
+    return d_latent > 0 ? d_latent : d_model;
+  }
+
+  [[nodiscard]] bool operator==(const MoeConfig&) const = default;
 };
 
 /// Hyper-parameters under the names of the original implementation (state-spaces/mamba); the
@@ -110,6 +138,7 @@ struct Config {
   std::size_t max_position_embeddings = 0;  ///< tokens that attention was made for; 0: not said
   AttentionConfig attention;
   MlpConfig mlp;
+  MoeConfig moe;
 
   /// Whether it is, at least in part, BitMamba-2 rather than Mamba-2.
   [[nodiscard]] bool is_bitmamba() const noexcept {
@@ -212,6 +241,19 @@ template <class AnyConfig, class Visit>
 requires std::same_as<std::remove_const_t<AnyConfig>, Config>
 void later_fields(AnyConfig& c, Visit&& visit) {
   visit("mlp.activation", c.mlp.activation);
+  visit("moe.num_experts", c.moe.num_experts);
+  visit("moe.num_experts_per_tok", c.moe.num_experts_per_tok);
+  visit("moe.d_intermediate", c.moe.d_intermediate);
+  visit("moe.d_shared", c.moe.d_shared);
+  visit("moe.d_latent", c.moe.d_latent);
+  visit("moe.n_group", c.moe.n_group);
+  visit("moe.topk_group", c.moe.topk_group);
+  visit("moe.activation", c.moe.activation);
+  visit("moe.sigmoid", c.moe.sigmoid);
+  visit("moe.router_bias", c.moe.router_bias);
+  visit("moe.norm_topk_prob", c.moe.norm_topk_prob);
+  visit("moe.norm_eps", c.moe.norm_eps);
+  visit("moe.routed_scaling_factor", c.moe.routed_scaling_factor);
   visit("conv_over_x_only", c.conv_over_x_only);
   visit("norm_ungrouped", c.norm_ungrouped);
   visit("head_norm", c.head_norm);

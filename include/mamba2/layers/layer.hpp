@@ -11,6 +11,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
+#include "mamba2/layers/moe.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/weights.hpp"
 
@@ -24,15 +25,17 @@ struct MixerScratch {
   Mamba2Scratch mamba2;
   AttentionScratch attention;
   MlpScratch mlp;
+  MoeScratch moe;
 
   /// memory: `bytes` of it; nullptr: they are only counted. context, rope_steps: see
   /// AttentionScratch.
-  MixerScratch(std::byte* memory, const Config& c, std::size_t tokens, std::size_t context,
-               const std::uint64_t* rope_steps)
+  MixerScratch(std::byte* memory, const Config& c, const ExpertInputs& inputs, std::size_t tokens,
+               std::size_t context, const std::uint64_t* rope_steps)
       : mamba2(place<Mamba2Scratch>(memory, c, c.has(LayerKind::mamba2) ? tokens : 0)),
         attention(place<AttentionScratch>(memory, c, c.has(LayerKind::attention) ? tokens : 0,
                                           context, rope_steps)),
-        mlp(place<MlpScratch>(memory, c, c.has(LayerKind::mlp) ? tokens : 0)) {}
+        mlp(place<MlpScratch>(memory, c, c.has(LayerKind::mlp) ? tokens : 0)),
+        moe(place<MoeScratch>(memory, c, c.has(LayerKind::moe) ? tokens : 0, inputs)) {}
 
  private:
   template <class T, class... Sizes>
@@ -53,9 +56,10 @@ struct Scratch {
   Scratch(Carver& carver, const Weights& weights, std::size_t tokens, std::size_t context)
       : activations(carver, weights.config, tokens, weights.input_bytes(), weights.most_inputs()),
         rope_steps(carver.take<std::uint64_t>(weights.config.attention.rotary_emb_dim / 2)),
-        mixers(carver.take<std::byte>(
-                   MixerScratch(nullptr, weights.config, tokens, context, nullptr).bytes),
-               weights.config, tokens, context, rope_steps) {
+        mixers(carver.take<std::byte>(MixerScratch(nullptr, weights.config, weights.expert_inputs(),
+                                                   tokens, context, nullptr)
+                                          .bytes),
+               weights.config, weights.expert_inputs(), tokens, context, rope_steps) {
     const AttentionConfig& a = weights.config.attention;
     if (rope_steps == nullptr) return;
     kernels::rope_steps(static_cast<double>(a.rotary_emb_base), a.rotary_emb_dim, rope_steps);
@@ -68,6 +72,7 @@ struct Scratch {
     part.mixers.mamba2 = mixers.mamba2.first(tokens);
     part.mixers.attention = mixers.attention.first(tokens);
     part.mixers.mlp = mixers.mlp.first(tokens);
+    part.mixers.moe = mixers.moe.first(tokens);
     return part;
   }
 };
@@ -83,6 +88,10 @@ inline AttentionMixer mixer_of(const AttentionWeights& w, std::size_t index, con
 inline MlpMixer mixer_of(const MlpWeights& w, std::size_t, const Scratch& scratch,
                          const Pass& pass) {
   return {w, scratch.mixers.mlp, pass};
+}
+inline MoeMixer mixer_of(const MoeWeights& w, std::size_t, const Scratch& scratch,
+                         const Pass& pass) {
+  return {w, scratch.mixers.moe, pass};
 }
 
 /// residual += residual_multiplier * mixer(rms_norm(residual)).

@@ -102,14 +102,57 @@ inline constexpr std::size_t kMaxTaps = 64;
   return {};
 }
 
+[[nodiscard]] inline Result<void> check_moe(const Config& c) {
+  // Far beyond any model, of all layers together.
+  constexpr std::size_t kMaxExperts = std::size_t{1} << 17;
+  const MoeConfig& m = c.moe;
+  Result<void> result =
+      check_ranges({{"moe.num_experts", m.num_experts, kMaxExperts / c.count(LayerKind::moe)},
+                    {"moe.num_experts_per_tok", m.num_experts_per_tok, m.num_experts},
+                    {"moe.d_intermediate", m.d_intermediate, kMaxWidth},
+                    {"moe.d_shared", m.d_shared, kMaxWidth, 0},
+                    {"moe.d_latent", m.d_latent, kMaxWidth, 0},
+                    {"moe.n_group", m.n_group, m.num_experts},
+                    {"moe.topk_group", m.topk_group, m.n_group}});
+  if (!result) return result;
+  if (m.num_experts % m.n_group != 0 || (m.n_group > 1 && m.num_experts / m.n_group < 2)) {
+    return config_error("moe.n_group",
+                        concat("a divisor of moe.num_experts ", m.num_experts,
+                               " with at least 2 experts to a group"),
+                        m.n_group);
+  }
+  const std::size_t left = m.num_experts / m.n_group * m.topk_group;
+  if (m.num_experts_per_tok > left) {
+    return config_error(
+        "moe.num_experts_per_tok",
+        concat("at most ", left, ", the experts of moe.topk_group ", m.topk_group, " groups"),
+        m.num_experts_per_tok);
+  }
+  if (m.activation > MlpActivation::relu2) {
+    return config_error("moe.activation", "swiglu (0) or relu2 (1)",
+                        static_cast<int>(m.activation));
+  }
+  if (!m.sigmoid && (m.router_bias || m.n_group > 1)) {
+    return config_error("moe.sigmoid", "true where there are groups or a bias of the router",
+                        "false");
+  }
+  if (!(m.norm_eps >= 0.0F && m.norm_eps < 1.0F)) {
+    return config_error("moe.norm_eps", "in [0, 1)", m.norm_eps);
+  }
+  if (!std::isfinite(m.routed_scaling_factor)) {
+    return config_error("moe.routed_scaling_factor", "finite", m.routed_scaling_factor);
+  }
+  return {};
+}
+
 /// What only hybrids have.
 [[nodiscard]] inline Result<void> check_hybrid(const Config& c) {
   if (c.pattern.size() != c.n_layer) {
     return config_error("pattern", concat("of n_layer ", c.n_layer, " characters"),
                         c.pattern.size());
   }
-  if (const auto odd = c.pattern.find_first_not_of("M*-"); odd != std::string::npos) {
-    return config_error("pattern", "of M, * and -", c.pattern.substr(odd, 1));
+  if (const auto odd = c.pattern.find_first_not_of("M*-E"); odd != std::string::npos) {
+    return config_error("pattern", "of M, *, - and E", c.pattern.substr(odd, 1));
   }
   for (const auto& [key, value] : {std::pair("embedding_multiplier", c.embedding_multiplier),
                                    std::pair("residual_multiplier", c.residual_multiplier),
@@ -120,6 +163,9 @@ inline constexpr std::size_t kMaxTaps = 64;
   }
   if (c.has(LayerKind::attention)) {
     if (Result<void> result = check_attention(c.attention); !result) return result;
+  }
+  if (c.has(LayerKind::moe)) {
+    if (Result<void> result = check_moe(c); !result) return result;
   }
   if (!c.has(LayerKind::mlp)) return {};
   if (c.mlp.activation > MlpActivation::relu2) {

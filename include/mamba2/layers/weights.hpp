@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
+#include "mamba2/layers/moe.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
 #include "mamba2/linear/rows_of_floats.hpp"
@@ -26,7 +28,7 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What a layer may compute: one file a kind.
-using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights>;
+using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights>;
 
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
@@ -34,16 +36,20 @@ struct LayerWeights {
   MixerWeights mixer;
   std::size_t index = 0;  ///< among the layers of its kind
 
-  LayerWeights(const Config& c, LayerKind kind) : mixer(mixer_of(c, kind)) {}
+  /// experts: of which there shall be places at most.
+  LayerWeights(const Config& c, LayerKind kind,
+               std::size_t experts = std::numeric_limits<std::size_t>::max())
+      : mixer(mixer_of(c, kind, experts)) {}
 
   /// The mixer of a Mamba-2 layer.
   [[nodiscard]] Mamba2Weights& mamba2() { return *std::get_if<Mamba2Weights>(&mixer); }
   [[nodiscard]] const Mamba2Weights& mamba2() const { return *std::get_if<Mamba2Weights>(&mixer); }
 
  private:
-  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind) {
+  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind, std::size_t experts) {
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
+    if (kind == LayerKind::moe) return MoeWeights(c, experts);
     return Mamba2Weights(c);
   }
 };
@@ -54,6 +60,7 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* mamba2 = std::get_if<Mamba2Weights>(&mixer)) body(*mamba2);
   if (auto* attention = std::get_if<AttentionWeights>(&mixer)) body(*attention);
   if (auto* mlp = std::get_if<MlpWeights>(&mixer)) body(*mlp);
+  if (auto* moe = std::get_if<MoeWeights>(&mixer)) body(*moe);
 }
 
 /// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.
@@ -100,6 +107,8 @@ struct Weights {
   /// Bytes of the largest input of a product, made ready, and how many are made of one at most.
   [[nodiscard]] std::size_t input_bytes() const;
   [[nodiscard]] std::size_t most_inputs() const;
+  /// What layers that are mixtures of experts need besides.
+  [[nodiscard]] ExpertInputs expert_inputs() const;
 };
 
 /// The format of a matrix that a checkpoint stores in this type.
@@ -168,6 +177,14 @@ inline std::size_t Weights::input_bytes() const {
     if (slot.role != Role::embedding) most = std::max(most, m.input_bytes());
   });
   return most;
+}
+
+inline ExpertInputs Weights::expert_inputs() const {
+  ExpertInputs inputs;
+  for (const LayerWeights& layer : layers) {
+    if (const auto* moe = std::get_if<MoeWeights>(&layer.mixer)) inputs.add(*moe);
+  }
+  return inputs;
 }
 
 inline std::size_t Weights::most_inputs() const {

@@ -20,6 +20,7 @@ enum class Role : std::uint8_t {
   embedding,     ///< a matrix with a row for each token
   head,          ///< a matrix that makes logits
   matrix,        ///< any other
+  router,        ///< scores experts: a row for each, FP32 whatever the plan
   norm,          ///< the weights of an RMSNorm
   grouped_norm,  ///< of one that takes groups of channels apart
   bias,
@@ -31,6 +32,8 @@ enum class Role : std::uint8_t {
 
 /// Whether it is a Matrix; otherwise it is FP32.
 [[nodiscard]] constexpr bool is_matrix(Role role) noexcept { return role <= Role::matrix; }
+/// Whether checkpoints store it as a matrix.
+[[nodiscard]] constexpr bool has_columns(Role role) noexcept { return role <= Role::router; }
 
 inline constexpr std::size_t kRotationAsStored = std::numeric_limits<std::size_t>::max();
 

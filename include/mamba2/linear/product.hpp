@@ -103,6 +103,37 @@ void multiply(Executor& executor, const Matrix& m, std::span<const Part> parts, 
            [&](std::size_t, std::size_t first, std::size_t count) { then(first, count); });
 }
 
+/// One of many products: of rows of its own, those of its parts.
+template <class Part>
+struct OwnProduct {
+  const Matrix* m = nullptr;
+  Inputs x = {};
+  MutableRows y = {nullptr, 0, 0};
+  std::span<const Part> parts = {};
+  std::size_t end = 0;  ///< of its tasks among those of all
+};
+
+/// Numbers the tasks of products, in their order, and answers how many there are.
+template <class Part>
+std::size_t number_tasks(std::span<OwnProduct<Part>> products) {
+  std::size_t tasks = 0;
+  for (OwnProduct<Part>& product : products) product.end = tasks += Panels(*product.m).count;
+  return tasks;
+}
+
+/// Does one of these tasks.
+template <class Part>
+void multiply_task(std::span<OwnProduct<Part>> products, std::size_t task) {
+  const auto& [m, x, y, parts, end] =
+      *std::ranges::upper_bound(products, task, {}, &OwnProduct<Part>::end);
+  const Panels panels(*m);
+  const std::size_t first = (task - (end - panels.count)) * panels.bands;
+  const std::size_t count = std::min(panels.bands, m->band_count() - first);
+  for_equals(*m, parts, x, [&, matrix = m, &rows = y](const Inputs& some, std::size_t token) {
+    matrix->multiply(first, count, some, rows.middle(token, some.tokens));
+  });
+}
+
 /// For multiply(): nothing to do at the end of a task.
 inline constexpr auto kNothing = [](std::size_t, std::size_t) {};
 

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "mamba2/core/linkage.hpp"
@@ -178,13 +179,17 @@ class WeightsLoader {
 
 }  // namespace detail
 
-/// Bytes of memory that load_weights() takes besides the weights: some bands as floats, and the
-/// same in the file, of at most 8 bytes a value.
+/// Bytes of memory that load_weights() takes besides the weights: some bands, or a router, as
+/// floats, and the same in the file, of at most 8 bytes a value.
 [[nodiscard]] inline std::size_t loading_bytes(const Weights& planned) {
   std::size_t most = 0;
-  all_matrices(planned, [&](const Slot&, const Matrix& m) {
-    const std::size_t band = m.format->band_rows * m.cols;
-    most = std::max(most, detail::slab_bands(band) * band);
+  all_tensors(planned, [&]<class Place>(const Slot& slot, const Place& place) {
+    if constexpr (std::is_same_v<Place, Matrix>) {
+      const std::size_t band = place.format->band_rows * place.cols;
+      most = std::max(most, detail::slab_bands(band) * band);
+    } else if (slot.role == Role::router) {
+      most = std::max(most, slot.count());
+    }
   });
   return most * (sizeof(float) + sizeof(double));
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -88,7 +87,7 @@ void for_each_packed_matrix(AnyWeights& weights, Body body) {
     if (!slot.may_rotate || !result) return;
     const std::size_t rotation = header.rotations[i++];
     const bool possible =
-        std::has_single_bit(rotation) && kernels::hadamard_width(m.cols, rotation) == rotation;
+        rotation > 0 && kernels::hadamard_base(rotation) != 0 && m.cols % rotation == 0;
     if (!possible || (weights.plan->rotation != kRotationAsStored && rotation != m.rotation)) {
       result =
           Error{ErrorCode::malformed, concat(name, ": layer ", slot.layer, ": rotation must be ",

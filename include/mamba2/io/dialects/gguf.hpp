@@ -78,6 +78,20 @@ inline constexpr auto kGgufMlpLayers =
                                  {"ffn_up.", "mlp.up_proj.", 1},
                                  {"ffn_down.", "mlp.down_proj.", 1}});
 
+/// Experts, of a branch: with `branch` layers of a block before them. Their norm is not among them.
+[[nodiscard]] constexpr std::array<TensorRename, 10> gguf_moe_layers(std::size_t branch) {
+  return {{{"ffn_gate_inp.", "moe.router.", branch, LayerKind::moe},
+           {"exp_probs_b.bias", "moe.router.bias", branch, LayerKind::moe},
+           {"ffn_latent_down.", "moe.latent_in_proj.", branch, LayerKind::moe},
+           {"ffn_latent_up.", "moe.latent_out_proj.", branch, LayerKind::moe},
+           {"ffn_gate_exps.", "moe.experts.*.gate_proj.", branch, LayerKind::moe},
+           {"ffn_up_exps.", "moe.experts.*.up_proj.", branch, LayerKind::moe},
+           {"ffn_down_exps.", "moe.experts.*.down_proj.", branch, LayerKind::moe},
+           {"ffn_gate_shexp.", "moe.shared_expert.gate_proj.", branch, LayerKind::moe},
+           {"ffn_up_shexp.", "moe.shared_expert.up_proj.", branch, LayerKind::moe},
+           {"ffn_down_shexp.", "moe.shared_expert.down_proj.", branch, LayerKind::moe}}};
+}
+
 /// The norm of what comes first in a block.
 inline constexpr auto kGgufNorm = std::to_array<TensorRename>({{"attn_norm.", "norm."}});
 
@@ -85,6 +99,23 @@ inline constexpr auto kGgufNorm = std::to_array<TensorRename>({{"attn_norm.", "n
 [[nodiscard]] inline std::size_t gguf_rows(const Gguf& gguf, std::string_view name) {
   const TensorView* tensor = gguf.find(name);
   return tensor == nullptr || tensor->shape.empty() ? std::size_t{0} : tensor->shape.front();
+}
+
+/// The rows of each matrix of a stack (experts, rows, columns); 0 where there is none.
+[[nodiscard]] inline std::size_t gguf_expert_rows(const Gguf& gguf, std::string_view name) {
+  const TensorView* tensor = gguf.find(name);
+  return tensor == nullptr || tensor->shape.size() != 3 ? std::size_t{0} : tensor->shape[1];
+}
+
+/// The experts of a block, whose names begin with `block`: what their keys and tensors say.
+inline void read_gguf_experts(GgufFields& fields, const std::string& arch, const Gguf& gguf,
+                              const std::string& block, MoeConfig& moe) {
+  moe.num_experts = fields.integer(arch + ".expert_count");
+  moe.num_experts_per_tok = fields.integer(arch + ".expert_used_count");
+  moe.d_intermediate = gguf_expert_rows(gguf, block + "ffn_up_exps.weight");
+  moe.d_shared = gguf_rows(gguf, block + "ffn_up_shexp.weight");
+  moe.d_latent = gguf_rows(gguf, block + "ffn_latent_down.weight");
+  moe.router_bias = gguf_rows(gguf, block + "exp_probs_b.bias") > 0;
 }
 
 /// How many blocks there are, each made of so many layers here at most; 0 where it is refused.
@@ -119,6 +150,21 @@ inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& c
   if (fields.find(key) == nullptr) return otherwise;
   const auto factor = static_cast<float>(fields.number(key));
   return factor == 0.0F ? otherwise : factor;
+}
+
+/// The width of a head of keys, and of values: key_length, or else that of the model over the
+/// number of heads, which is known.
+[[nodiscard]] inline std::size_t read_gguf_head_dim(GgufFields& fields, const std::string& arch,
+                                                    const Config& config) {
+  const std::size_t heads = std::max<std::size_t>(1, config.attention.num_heads);
+  const std::size_t usual = std::max<std::size_t>(1, config.d_model / heads);
+  const std::string key = arch + ".attention.value_length";
+  const std::size_t width = fields.integer_if(arch + ".attention.key_length").value_or(usual);
+  if (fields.integer_if(key).value_or(usual) != width) {
+    fields.refuse(key, concat("as ", arch, ".attention.key_length, ", width), fields.found(key),
+                  ErrorCode::unsupported);
+  }
+  return std::max<std::size_t>(1, width);
 }
 
 /// A number for each of so many layers, in 0..2^31-1: a list, or one number that is that of all.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Granite 4.0-H without experts, and Bamba (architecture granitehybrid), and Granite with attention
-// in all layers (granite), as llama.cpp's converter writes them.
+// Granite 4.0-H, dense and with experts, and Bamba (architecture granitehybrid), and Granite with
+// attention in all layers (granite), as llama.cpp's converter writes them.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ inline constexpr std::string_view kGgufGraniteHybrid = "granitehybrid";
 inline constexpr std::string_view kGgufGraniteDense = "granite";
 
 inline constexpr auto kGgufGraniteLayers =
-    joined(kGgufNorm, kGgufMamba2Layers, kGgufAttentionLayers, kGgufMlpLayers);
+    joined(kGgufNorm, kGgufMamba2Layers, kGgufAttentionLayers, kGgufMlpLayers, gguf_moe_layers(1));
 
 /// The attention of a Granite model.
 inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Config& config) {
@@ -41,7 +41,7 @@ inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Con
   }
 }
 
-/// A Granite without experts, or a Bamba. What no key says is seen by the tensors.
+/// A Granite or a Bamba. What no key says is seen by the tensors.
 [[nodiscard]] inline Config read_gguf_granite(GgufFields& fields, const std::string& arch,
                                               const Gguf& gguf) {
   Config config;
@@ -49,20 +49,21 @@ inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Con
   const std::size_t layers = read_gguf_blocks(fields, arch, 2);
   if (layers == 0) return config;
   config.norm_eps = static_cast<float>(fields.number(arch + ".attention.layer_norm_rms_epsilon"));
-  if (fields.integer_if(arch + ".expert_count").value_or(0) > 0) {
-    fields.refuse(arch + ".expert_count", "0 (experts are not supported)",
-                  fields.found(arch + ".expert_count"), ErrorCode::unsupported);
-  }
   const std::string kv_key = arch + ".attention.head_count_kv";
   const auto kv_heads = read_gguf_layer_numbers(fields, kv_key, layers);
   if (kv_heads.empty()) return config;
-  for (const std::size_t heads : kv_heads) config.pattern += heads > 0 ? "*-" : "M-";
+  const bool has_experts = fields.integer_if(arch + ".expert_count").value_or(0) > 0;
+  for (const std::size_t heads : kv_heads) {
+    config.pattern += heads > 0 ? '*' : 'M';
+    config.pattern += has_experts ? 'E' : '-';
+  }
   config.n_layer = config.pattern.size();
   config.embedding_multiplier = gguf_factor(fields, arch + ".embedding_scale");
   config.residual_multiplier = gguf_factor(fields, arch + ".residual_scale");
   config.logits_multiplier = 1.0F / gguf_factor(fields, arch + ".logit_scale");
   config.max_position_embeddings = fields.integer_if(arch + ".context_length").value_or(0);
 
+  if (has_experts) read_gguf_experts(fields, arch, gguf, "blk.0.", config.moe);
   config.mlp.d_intermediate = gguf_rows(gguf, "blk.0.ffn_up.weight");
   config.mlp.bias = gguf_rows(gguf, "blk.0.ffn_up.bias") > 0;
   config.attention.num_heads_kv = one_gguf_number(fields, kv_key, kv_heads);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Granite 4.0-H without experts, and with attention in all layers, as llama.cpp's converter writes
-// them.
+// Granite 4.0-H, dense and with experts, and with attention in all layers, as llama.cpp's converter
+// writes them.
 #pragma once
 
 #include <cstddef>
@@ -23,10 +23,12 @@ inline void set_gguf_granite(const GgufKeys& keys, const Config& c) {
     kv_heads.push_back(attends ? static_cast<std::int32_t>(a.num_heads_kv) : 0);
   }
   if (c.has(LayerKind::mamba2)) set_gguf_ssm(keys, c);
-  keys.set("feed_forward_length", c.mlp.d_intermediate);
-  keys.set("expert_shared_feed_forward_length", c.mlp.d_intermediate);
-  keys.set("expert_count", 0);
-  keys.set("expert_used_count", 0);
+  const bool has_experts = c.has(LayerKind::moe);
+  keys.set("feed_forward_length", has_experts ? c.moe.d_intermediate : c.mlp.d_intermediate);
+  keys.set("expert_shared_feed_forward_length",
+           has_experts ? c.moe.d_shared : c.mlp.d_intermediate);
+  keys.set("expert_count", has_experts ? c.moe.num_experts : 0);
+  keys.set("expert_used_count", has_experts ? c.moe.num_experts_per_tok : 0);
   keys.set("attention.head_count", a.num_heads);
   if (c.has(LayerKind::mamba2)) {
     keys.writer.set_integers(keys.key("attention.head_count_kv"), kv_heads);
@@ -48,7 +50,7 @@ inline void set_gguf_granite(const GgufKeys& keys, const Config& c) {
 inline void check_gguf_granite(ExportCheck& check, const Config& c) {
   const AttentionConfig& a = c.attention;
   check.require_plain_block(c);
-  check.require_pairs(c);
+  check.require_granite_pairs(c);
   check.require("the layers", c.has(LayerKind::attention), "some with attention",
                 in_quotes(c.pattern));
   const bool fits = !c.has(LayerKind::mamba2) || c.d_inner == 2 * c.d_model;
@@ -60,12 +62,19 @@ inline void check_gguf_granite(ExportCheck& check, const Config& c) {
   check.require_flag("mlp.bias", false, c.mlp.bias);
 }
 
+/// With attention in all layers, experts are another architecture, which this library does not
+/// have.
+inline void check_gguf_granite_dense(ExportCheck& check, const Config& c) {
+  check.require_pairs(c);
+  check_gguf_granite(check, c);
+}
+
 }  // namespace detail
 
 inline constexpr GgufWriting kGgufGraniteDenseWriting = {
     detail::kGgufGraniteDense, &kGgufGranite,
     [](const Config& c) { return c.is_hybrid() && !c.has(LayerKind::mamba2); },
-    detail::check_gguf_granite, detail::set_gguf_granite};
+    detail::check_gguf_granite_dense, detail::set_gguf_granite};
 
 inline constexpr GgufWriting kGgufGraniteHybridWriting = {
     detail::kGgufGraniteHybrid, &kGgufGranite, [](const Config& c) { return c.is_hybrid(); },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Granite 4.0 (H) without experts, as transformers writes it: model_type granitemoehybrid.
+// Granite 4.0 (H), dense and with experts, as transformers writes it: model_type granitemoehybrid.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string>
@@ -37,14 +38,18 @@ namespace detail {
   Config config;
   read_model_keys(fields, config, 1e-6, 2);
   const std::size_t experts = fields.integer("num_local_experts", 8, 0);
-  if (experts > 0) {
-    fields.refuse("num_local_experts", "0 (experts are not supported)", concat(experts),
-                  ErrorCode::unsupported);
-  }
   const std::vector<bool> attends = read_layer_types(fields);
   config.pattern = pattern_of(attends.size(), attends, true);
   config.n_layer = config.pattern.size();
-  config.mlp.d_intermediate = fields.integer("shared_intermediate_size", 1024);
+  if (experts > 0) {
+    std::ranges::replace(config.pattern, '-', 'E');
+    config.moe.num_experts = experts;
+    config.moe.num_experts_per_tok = fields.integer("num_experts_per_tok", 2);
+    config.moe.d_intermediate = fields.integer("intermediate_size", 11008);
+    config.moe.d_shared = fields.integer("shared_intermediate_size", 1024, 0);
+  } else {
+    config.mlp.d_intermediate = fields.integer("shared_intermediate_size", 1024);
+  }
   config.embedding_multiplier = static_cast<float>(fields.number("embedding_multiplier", 1.0));
   config.residual_multiplier = static_cast<float>(fields.number("residual_multiplier", 1.0));
   config.logits_multiplier = static_cast<float>(1.0 / fields.number("logits_scaling", 1.0));
@@ -65,13 +70,20 @@ namespace detail {
 inline constexpr auto kGraniteOuter = std::to_array<TensorRename>(
     {{"embed_tokens.weight", "embedding.weight"}, {"norm.weight", "norm_f.weight"}});
 
-inline constexpr auto kGraniteLayers =
-    std::to_array<TensorRename>({{"input_layernorm.", "norm."},
-                                 {"mamba.", "mixer.", 0, LayerKind::mamba2},
-                                 {"self_attn.", "attention.", 0, LayerKind::attention},
-                                 {"post_attention_layernorm.", "norm.", 1},
-                                 {"shared_mlp.input_linear.", "mlp.gate_proj.|mlp.up_proj.", 1},
-                                 {"shared_mlp.output_linear.", "mlp.down_proj.", 1}});
+inline constexpr auto kGraniteLayers = std::to_array<TensorRename>(
+    {{"input_layernorm.", "norm."},
+     {"mamba.", "mixer.", 0, LayerKind::mamba2},
+     {"self_attn.", "attention.", 0, LayerKind::attention},
+     {"post_attention_layernorm.", "norm.", 1},
+     {"shared_mlp.input_linear.", "mlp.gate_proj.|mlp.up_proj.", 1, LayerKind::mlp},
+     {"shared_mlp.output_linear.", "mlp.down_proj.", 1, LayerKind::mlp},
+     {"block_sparse_moe.router.layer.", "moe.router.", 1, LayerKind::moe},
+     {"block_sparse_moe.input_linear.", "moe.experts.*.gate_proj.|moe.experts.*.up_proj.", 1,
+      LayerKind::moe},
+     {"block_sparse_moe.output_linear.", "moe.experts.*.down_proj.", 1, LayerKind::moe},
+     {"shared_mlp.input_linear.", "moe.shared_expert.gate_proj.|moe.shared_expert.up_proj.", 1,
+      LayerKind::moe},
+     {"shared_mlp.output_linear.", "moe.shared_expert.down_proj.", 1, LayerKind::moe}});
 
 }  // namespace detail
 

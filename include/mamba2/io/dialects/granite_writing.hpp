@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Granite 4.0-H without experts as transformers has it.
+// Granite 4.0-H, dense and with experts, as transformers has it.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +13,7 @@ namespace detail {
 
 inline void check_granite(ExportCheck& check, const Config& c) {
   const AttentionConfig& a = c.attention;
+  check.require_granite_pairs(c);
   check_granite_or_bamba(check, c);
   check.require("attention.rotary_emb_dim", a.rotary_emb_dim == 0 || a.rotary_emb_dim == a.head_dim,
                 concat("0, head_dim ", a.head_dim, " or half of it"), a.rotary_emb_dim);
@@ -24,11 +25,12 @@ inline void write_granite_keys(JsonWriter& json, const Config& c) {
     types.push_back(c.kind(i) == LayerKind::attention ? "attention" : "mamba");
   }
   json.member("layer_types", types);
-  // Of experts, of which there are none; llama.cpp's converter reads this key.
-  json.member("intermediate_size", c.mlp.d_intermediate);
-  json.member("shared_intermediate_size", c.mlp.d_intermediate);
-  json.member("num_local_experts", 0);
-  json.member("num_experts_per_tok", 0);
+  const bool has_experts = c.has(LayerKind::moe);
+  // Of experts; where there are none, llama.cpp's converter reads this key.
+  json.member("intermediate_size", has_experts ? c.moe.d_intermediate : c.mlp.d_intermediate);
+  json.member("shared_intermediate_size", has_experts ? c.moe.d_shared : c.mlp.d_intermediate);
+  json.member("num_local_experts", has_experts ? c.moe.num_experts : 0);
+  json.member("num_experts_per_tok", has_experts ? c.moe.num_experts_per_tok : 0);
   json.member("normalization_function", "rmsnorm");
   json.member("position_embedding_type", c.attention.rotary_emb_dim > 0 ? "rope" : "nope");
   json.member("attention_multiplier", shortest(c.attention.softmax_scale));

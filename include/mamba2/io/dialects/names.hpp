@@ -28,7 +28,8 @@ inline namespace MAMBA2_ISA {
 struct TensorRename {
   std::string_view theirs;
   /// Several, with '|' between them, for a tensor that has the rows of several, one below the
-  /// other.
+  /// other. In either a '*' stands for the number of an expert; in `ours` alone it is a stack, of
+  /// the matrices of all experts one after the other.
   std::string_view ours;
   /// Of a layer: which of the layers here that theirs is made of (see DialectNames::layers_in_one),
   /// and its kind; nothing: any.
@@ -45,6 +46,8 @@ struct DialectNames {
   std::size_t (*layers_in_one)(const Config&) = nullptr;
   /// Beginnings of names after "layers.N."; the first that fits counts.
   std::span<const TensorRename> of_layers = {};
+  /// The beginning of names that are passed over; empty: none.
+  std::string_view passed_over = {};
 };
 
 namespace detail {
@@ -53,29 +56,91 @@ namespace detail {
 /// where that has no names for them, as of matrices that are rows of one in the dialect.
 inline constexpr std::string_view kOwnNames = "mamba2.";
 
-/// A tensor's names here: one, or several for the rows of one below the other.
-[[nodiscard]] inline std::vector<std::string> names_of(std::string_view ours,
-                                                       std::string_view prefix,
-                                                       std::string_view suffix) {
-  std::vector<std::string> names;
+/// What a '*' in a rename stands for: the number of an expert.
+inline constexpr char kAnyExpert = '*';
+
+/// A name with what follows the beginning of it.
+struct Beginning {
+  std::string_view rest;
+  std::optional<std::size_t> expert;  ///< where the pattern has a '*'
+};
+
+/// Whether a name begins as a pattern says.
+[[nodiscard]] inline std::optional<Beginning> begins(std::string_view name,
+                                                     std::string_view pattern) {
+  const std::size_t star = std::min(pattern.find(kAnyExpert), pattern.size());
+  if (!name.starts_with(pattern.substr(0, star))) return std::nullopt;
+  name.remove_prefix(star);
+  if (star == pattern.size()) return Beginning{name, {}};
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  const auto digits = static_cast<std::size_t>(end - name.data());
+  const bool is_odd = digits > 1 && name.front() == '0';  // another name of the same number
+  const std::string_view after = pattern.substr(star + 1);
+  if (error != std::errc() || is_odd || !name.substr(digits).starts_with(after))
+    return std::nullopt;
+  return Beginning{name.substr(digits + after.size()), number};
+}
+
+/// A pattern with the number of an expert for its '*'.
+[[nodiscard]] inline std::string of_expert(std::string_view pattern,
+                                           std::optional<std::size_t> expert) {
+  const std::size_t star = pattern.find(kAnyExpert);
+  if (star == pattern.npos || !expert) return std::string(pattern);
+  return concat(pattern.substr(0, star), *expert, pattern.substr(star + 1));
+}
+
+/// Calls each(part) for the parts between bars.
+template <class Each>
+void for_each_part(std::string_view ours, Each each) {
   for (;;) {
     const std::size_t bar = std::min(ours.find('|'), ours.size());
-    names.push_back(concat(prefix, ours.substr(0, bar), suffix));
-    if (bar == ours.size()) return names;
+    each(ours.substr(0, bar));
+    if (bar == ours.size()) return;
     ours.remove_prefix(bar + 1);
   }
 }
 
+/// Whether a tensor has the rows of all experts, one after the other: (experts, rows, columns).
+[[nodiscard]] inline bool is_stack(const TensorRename& rename) {
+  return rename.ours.find(kAnyExpert) != rename.ours.npos &&
+         rename.theirs.find(kAnyExpert) == rename.theirs.npos;
+}
+
+/// A tensor's names here: one, or several for the rows of one below the other; of a stack those of
+/// one expert after the other. expert: that of its name.
+[[nodiscard]] inline std::vector<std::string> names_of(const TensorRename& rename,
+                                                       const Config& config,
+                                                       std::optional<std::size_t> expert,
+                                                       std::string_view prefix,
+                                                       std::string_view suffix) {
+  std::vector<std::string> names;
+  const auto add = [&](std::optional<std::size_t> number) {
+    for_each_part(rename.ours, [&](std::string_view part) {
+      names.push_back(concat(prefix, of_expert(part, number), suffix));
+    });
+  };
+  if (!is_stack(rename)) add(expert);
+  for (std::size_t e = 0; is_stack(rename) && e < config.moe.num_experts; ++e) add(e);
+  return names;
+}
+
+/// What a tensor of a dialect is here.
+struct CanonicalNames {
+  std::vector<std::string> names;
+  bool is_stack = false;
+};
+
 /// The canonical names of a tensor of a dialect; its own where the dialect does not know it.
-[[nodiscard]] inline std::vector<std::string> canonical_names(const DialectNames& dialect,
-                                                              const Config& config,
-                                                              std::string_view name) {
+[[nodiscard]] inline CanonicalNames canonical_names(const DialectNames& dialect,
+                                                    const Config& config, std::string_view name) {
   constexpr std::string_view kLayers = "layers.";
-  if (name.starts_with(kOwnNames)) return {std::string(name.substr(kOwnNames.size()))};
+  const auto only = [](std::string_view one) { return CanonicalNames{{std::string(one)}}; };
+  if (name.starts_with(kOwnNames)) return only(name.substr(kOwnNames.size()));
   for (const TensorRename& rename : dialect.outer) {
-    if (name == rename.theirs) return names_of(rename.ours, "", "");
+    if (name == rename.theirs) return only(rename.ours);
   }
-  if (!name.starts_with(kLayers) || dialect.layers_in_one == nullptr) return {std::string(name)};
+  if (!name.starts_with(kLayers) || dialect.layers_in_one == nullptr) return only(name);
   const std::size_t in_one = dialect.layers_in_one(config);
   const std::string_view rest = name.substr(kLayers.size());
   std::size_t number = 0;
@@ -83,26 +148,32 @@ inline constexpr std::string_view kOwnNames = "mamba2.";
   const auto dot = static_cast<std::size_t>(end - rest.data());
   const bool is_odd = dot > 1 && rest.front() == '0';  // another name of the same number
   if (error != std::errc() || is_odd || dot == rest.size() || number >= config.n_layer / in_one) {
-    return {std::string(name)};
+    return only(name);
   }
   const std::string_view local = rest.substr(dot + 1);
   for (const TensorRename& rename : dialect.of_layers) {
     const std::size_t layer = number * in_one + rename.branch;
-    if (rename.branch >= in_one || !local.starts_with(rename.theirs)) continue;
+    if (rename.branch >= in_one) continue;
     if (rename.kind && config.kind(layer) != *rename.kind) continue;
-    return names_of(rename.ours, concat(kLayers, layer, "."), local.substr(rename.theirs.size()));
+    const auto beginning = begins(local, rename.theirs);
+    if (!beginning) continue;
+    return {
+        names_of(rename, config, beginning->expert, concat(kLayers, layer, "."), beginning->rest),
+        is_stack(rename)};
   }
-  return {std::string(name)};
+  return only(name);
 }
 
 /// A tensor of a dialect, and what it has the rows of.
 struct DialectTensor {
   std::string name;
-  std::vector<std::string> canonical;
+  std::vector<std::string> canonical;  ///< of a stack, but for its first name: that one alone
+  std::size_t experts = 0;             ///< of a stack
 };
 
 /// The tensor of a dialect that has the rows of a canonical one, alone or with others; the first of
-/// the dialect's names that does. Nothing if none has. max_parts: of how many it may have rows.
+/// the dialect's names that does. Nothing if none has. max_parts: of how many it may have rows, a
+/// stack's experts apart.
 [[nodiscard]] inline std::optional<DialectTensor> tensor_in(
     const DialectNames& dialect, const Config& config, std::string_view canonical,
     std::size_t max_parts = std::numeric_limits<std::size_t>::max()) {
@@ -119,38 +190,51 @@ struct DialectTensor {
   if (error != std::errc() || dot == rest.size() || layer >= config.n_layer) return std::nullopt;
   const std::size_t in_one = dialect.layers_in_one(config);
   const std::string_view local = rest.substr(dot + 1);
+  const std::string prefix = concat(kLayers, layer, ".");
+  std::optional<DialectTensor> found;
   for (const TensorRename& rename : dialect.of_layers) {
-    if (rename.branch != layer % in_one) continue;
+    if (found || rename.branch != layer % in_one) continue;
     if (rename.kind && config.kind(layer) != *rename.kind) continue;
-    for (const std::string& ours : names_of(rename.ours, "", "")) {
-      if (!local.starts_with(ours)) continue;
-      const std::string_view suffix = local.substr(ours.size());
-      auto parts = names_of(rename.ours, concat(kLayers, layer, "."), suffix);
-      if (parts.size() > max_parts) continue;
-      return DialectTensor{concat(kLayers, layer / in_one, ".", rename.theirs, suffix),
-                           std::move(parts)};
-    }
+    const auto parts = static_cast<std::size_t>(1 + std::ranges::count(rename.ours, '|'));
+    if (parts > max_parts) continue;
+    for_each_part(rename.ours, [&](std::string_view part) {
+      const auto beginning = begins(local, part);
+      if (!beginning || found) return;
+      const bool stack = is_stack(rename);
+      const bool is_first = !stack || (beginning->expert == 0U && rename.ours.starts_with(part));
+      const std::string first = concat(
+          prefix, of_expert(rename.ours.substr(0, rename.ours.find('|')), 0), beginning->rest);
+      found = DialectTensor{
+          concat(kLayers, layer / in_one, ".", of_expert(rename.theirs, beginning->expert),
+                 beginning->rest),
+          is_first ? names_of(rename, config, beginning->expert, prefix, beginning->rest)
+                   : std::vector{first},
+          stack ? config.moe.num_experts : 0};
+    });
   }
-  return std::nullopt;
-}
-
-/// The name in a dialect of a canonical one; empty if it has none that is a tensor's alone.
-[[nodiscard]] inline std::string name_in(const DialectNames& dialect, const Config& config,
-                                         std::string_view canonical) {
-  auto tensor = tensor_in(dialect, config, canonical, 1);
-  return tensor ? std::move(tensor->name) : std::string();
+  return found;
 }
 
 /// Adds a tensor, whose name is one without wrappers, under its canonical names. Error mismatch:
-/// rows of several tensors that do not add up to its own.
+/// rows of several tensors that do not add up to its own, or a stack of other than all experts.
 [[nodiscard]] inline Result<void> add_renamed(const DialectNames& dialect, const Config& config,
                                               TensorView tensor, std::vector<TensorView>& tensors) {
-  const std::vector<std::string> names = canonical_names(dialect, config, tensor.name);
-  if (names.size() == 1) {
+  const auto [names, is_stack] = canonical_names(dialect, config, tensor.name);
+  const auto mismatch = [&](const auto&... expected) {
+    return Error{ErrorCode::mismatch,
+                 concat(tensor.file, ": tensor ", in_quotes(tensor.name), " must have ",
+                        expected..., ", found the shape ", shape_text(tensor.shape))};
+  };
+  if (names.size() == 1 && !is_stack) {
     tensor.name = names.front();
     tensors.push_back(std::move(tensor));
     return {};
   }
+  if (is_stack && (tensor.shape.size() != 3 || tensor.shape[0] != config.moe.num_experts)) {
+    return mismatch("the matrices of ", config.moe.num_experts, " experts");
+  }
+  std::vector<std::size_t> shape = tensor.shape;
+  if (is_stack) shape = {shape[0] * shape[1], shape[2]};
   std::vector<std::size_t> rows;
   for (const std::string& name : names) {
     // Of scales, the rows are those of the matrix.
@@ -161,16 +245,16 @@ struct DialectTensor {
     rows.push_back(spec ? spec->shape.front() : 0);
   }
   const std::size_t all = std::accumulate(rows.begin(), rows.end(), std::size_t{0});
-  if (tensor.shape.empty() || tensor.shape.front() != all || all == 0) {
-    return Error{ErrorCode::mismatch,
-                 concat(tensor.file, ": tensor ", in_quotes(tensor.name), " must have ", all,
-                        " rows, found the shape ", shape_text(tensor.shape))};
+  if (shape.empty() || shape.front() != all || all == 0) {
+    if (is_stack) return mismatch(all / config.moe.num_experts, " rows to an expert");
+    return mismatch(all, " rows");
   }
   const std::size_t row_bytes = tensor.data.size() / all;
   std::size_t first = 0;
   for (std::size_t i = 0; i < names.size(); ++i) {
     TensorView& part = tensors.emplace_back(tensor);
     part.name = names[i];
+    part.shape = shape;
     part.shape.front() = rows[i];
     part.data = tensor.data.subspan(first * row_bytes, rows[i] * row_bytes);
     first += rows[i];

@@ -67,7 +67,6 @@ inline void write_mamba_keys(JsonWriter& json, const Config& c) {
 /// What granitemoehybrid and bamba have in common.
 inline void check_granite_or_bamba(ExportCheck& check, const Config& c) {
   check.require_plain_block(c);
-  check.require_pairs(c);
   const bool fits = !c.has(LayerKind::mamba2) || c.d_inner % c.d_model == 0;
   check.require("d_inner", fits, concat("a multiple of d_model ", c.d_model), c.d_inner);
   check.require_flag("attention.out_proj_bias", c.attention.qkv_proj_bias,
