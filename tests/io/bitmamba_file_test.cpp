@@ -123,7 +123,7 @@ TEST_CASE("scales, codes and values of BitMamba-2 that nothing can be made of ar
   file[w.starts[kOutProjOf1] + 16 + 4] |= 0x30;
   CHECK(said_of(file) ==
         "f.bin: tensor layers.1.mixer.out_proj.weight: element 18 must be -1, 0 or 1, found 2");
-  CHECK(said_of(with(w.bytes, w.starts[kDtBias] + 8 + 4, kInfinity)) ==
+  CHECK(said_of(with(w.bytes, w.starts[kDtBias] + 12 + 4, kInfinity)) ==
         "f.bin: tensor layers.0.mixer.dt_bias: element 1 must be a finite value, found inf");
   CHECK(said_of(with(w.bytes, w.starts[kEmbedding] + 16 + 8, kInfinity)) ==
         "f.bin: tensor embedding.weight: element 2 must be a finite value, found inf");

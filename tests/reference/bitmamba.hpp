@@ -22,9 +22,17 @@ struct Ternary {
   std::vector<int> codes;
 };
 
+/// y += scale * B (A x). A (rank, cols), B (rows, rank).
+struct BitMambaAdapter {
+  std::size_t rank = 0;
+  double scale = 0.0;
+  std::vector<double> A = {}, B = {};
+};
+
 struct BitMambaLayer {
   std::vector<double> in_norm, conv_weight, conv_bias, dt_bias, A_log, D, out_norm;
   Ternary in_proj, out_proj;
+  BitMambaAdapter in_adapter, out_adapter;
 };
 
 struct BitMamba {
@@ -33,6 +41,7 @@ struct BitMamba {
   std::vector<BitMambaLayer> layers;
   std::vector<double> norm_f, head_norm;
   Ternary head;
+  std::vector<std::size_t> path;  ///< layers in the order in which they run
 };
 
 /// Logits after each token, and the least distance of what was rounded to where it turns.
@@ -63,7 +72,8 @@ inline BitMamba random_bitmamba(std::size_t vocab_size, std::size_t d_model, std
   Random random(seed);
   const std::size_t inner = 2 * d_model;
   BitMamba m{vocab_size, d_model, nheads, random_floats(random, vocab_size * d_model, 0.0, 1.0),
-             {},         {},      {},     {}};
+             {},         {},      {},     {},
+             {}};
   for (std::size_t i = 0; i < layers; ++i) {
     BitMambaLayer layer;
     layer.in_norm = random_floats(random, d_model, 1.0, 0.2);
@@ -76,6 +86,7 @@ inline BitMamba random_bitmamba(std::size_t vocab_size, std::size_t d_model, std
     layer.out_norm = random_floats(random, inner, 1.0, 0.2);
     layer.out_proj = random_ternary(random, d_model, inner);
     m.layers.push_back(layer);
+    m.path.push_back(i);
   }
   m.norm_f = random_floats(random, d_model, 1.0, 0.2);
   m.head_norm = random_floats(random, d_model, 1.0, 0.2);
@@ -97,7 +108,8 @@ inline std::vector<double> bitmamba_norm(std::span<const double> x,
 
 /// Norm, rounding and product.
 inline std::vector<double> bitlinear(std::span<const double> x, const std::vector<double>& norm,
-                                     const Ternary& m, double& margin) {
+                                     const Ternary& m, double& margin,
+                                     const BitMambaAdapter& adapter = {}) {
   const std::vector<double> normed = bitmamba_norm(x, norm);
   double most = 0.0;
   for (const double v : normed) most = std::max(most, std::abs(v));
@@ -112,6 +124,13 @@ inline std::vector<double> bitlinear(std::span<const double> x, const std::vecto
     for (std::size_t k = 0; k < m.cols; ++k) y[r] += m.codes[r * m.cols + k] * codes[k];
     y[r] /= scale * static_cast<double>(m.scale);
   }
+  for (std::size_t i = 0; i < adapter.rank; ++i) {
+    double low = 0.0;
+    for (std::size_t k = 0; k < m.cols; ++k) low += adapter.A[i * m.cols + k] * normed[k];
+    for (std::size_t r = 0; r < m.rows; ++r) {
+      y[r] += adapter.scale * adapter.B[r * adapter.rank + i] * low;
+    }
+  }
   return y;
 }
 
@@ -122,14 +141,14 @@ inline double bitmamba_silu(double v) { return v / (1.0 + std::exp(-v)); }
 inline BitMambaLogits forward(const BitMamba& m, std::span<const mamba2::Token> tokens) {
   const std::size_t inner = 2 * m.d_model, heads = m.nheads;
   BitMambaLogits out;
-  std::vector<std::vector<double>> conv(m.layers.size(), std::vector<double>(3 * inner));
-  std::vector<std::vector<double>> state(m.layers.size(), std::vector<double>(inner));
+  std::vector<std::vector<double>> conv(m.path.size(), std::vector<double>(3 * inner));
+  std::vector<std::vector<double>> state(m.path.size(), std::vector<double>(inner));
   for (const mamba2::Token token : tokens) {
     const auto row = m.embedding.begin() + token * static_cast<std::ptrdiff_t>(m.d_model);
     std::vector<double> residual(row, row + static_cast<std::ptrdiff_t>(m.d_model));
-    for (std::size_t i = 0; i < m.layers.size(); ++i) {
-      const BitMambaLayer& w = m.layers[i];
-      const auto p = detail::bitlinear(residual, w.in_norm, w.in_proj, out.margin);
+    for (std::size_t i = 0; i < m.path.size(); ++i) {
+      const BitMambaLayer& w = m.layers[m.path[i]];
+      const auto p = detail::bitlinear(residual, w.in_norm, w.in_proj, out.margin, w.in_adapter);
       std::vector<double> y(inner);
       for (std::size_t c = 0; c < inner; ++c) {
         const std::size_t head = c / (inner / heads);
@@ -147,7 +166,7 @@ inline BitMambaLogits forward(const BitMamba& m, std::span<const mamba2::Token> 
         h = std::exp(-std::exp(w.A_log[head]) * delta) * h + u * BCdt[head] * delta;
         y[c] = (h * BCdt[heads + head] + u * w.D[c]) * detail::bitmamba_silu(p[c]);
       }
-      const auto added = detail::bitlinear(y, w.out_norm, w.out_proj, out.margin);
+      const auto added = detail::bitlinear(y, w.out_norm, w.out_proj, out.margin, w.out_adapter);
       for (std::size_t k = 0; k < m.d_model; ++k) residual[k] += added[k];
     }
     const auto last = detail::bitmamba_norm(residual, m.norm_f);
@@ -155,6 +174,35 @@ inline BitMambaLogits forward(const BitMamba& m, std::span<const mamba2::Token> 
     out.logits.insert(out.logits.end(), logits.begin(), logits.end());
   }
   return out;
+}
+
+/// Adds an adapter, and returns its file.
+inline std::string add_adapter(BitMamba& m, std::size_t rank, float alpha, std::uint64_t seed) {
+  Random random(seed);
+  std::string file;
+  const auto put = [&file](auto number) {
+    file.append(reinterpret_cast<const char*>(&number), sizeof number);
+  };
+  const auto size = [&put](std::size_t n) { put(static_cast<std::uint32_t>(n)); };
+  for (const std::size_t n : {std::size_t{0x4C4F5232}, std::size_t{1}, rank}) size(n);
+  put(alpha);
+  for (const std::size_t n : {m.layers.size(), std::size_t{2}}) size(n);
+  const auto add = [&](std::size_t layer, std::size_t target, const Ternary& matrix,
+                       BitMambaAdapter& adapter) {
+    adapter.rank = rank;
+    adapter.scale = static_cast<double>(alpha) / static_cast<double>(rank);
+    adapter.A = random_floats(random, rank * matrix.cols, 0.0, 0.1);
+    adapter.B = random_floats(random, matrix.rows * rank, 0.0, 0.1);
+    for (const std::size_t n : {layer, target, matrix.rows, matrix.cols, rank}) size(n);
+    for (const auto* values : {&adapter.A, &adapter.B}) {
+      for (const double v : *values) put(static_cast<float>(v));
+    }
+  };
+  for (std::size_t i = 0; i < m.layers.size(); ++i) {
+    add(i, 0, m.layers[i].in_proj, m.layers[i].in_adapter);
+    add(i, 1, m.layers[i].out_proj, m.layers[i].out_adapter);
+  }
+  return file;
 }
 
 /// The bytes of a file, and where its tensors begin.

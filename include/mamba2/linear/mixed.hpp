@@ -78,6 +78,7 @@ struct BasicMixed {
       case DType::Q6_K:
         return kFormat<typename Policies::Q6_K>;
       case DType::INT8:
+      case DType::TERNARY:  // exactly
         return kFormat<typename Policies::Int8>;
       case DType::INT4_G32:
         return kFormat<typename Policies::template Int4Groups<32>>;
