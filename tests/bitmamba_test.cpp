@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -14,6 +15,7 @@
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/mixed.hpp"
+#include "mamba2/linear/ternary.hpp"
 #include "mamba2/model/model.hpp"
 #include "mamba2/quantize/pack.hpp"
 #include "mamba2/sequence/batch.hpp"
@@ -37,7 +39,8 @@ const mamba2::Plan* const kPlans[] = {&kFloats,
                                       &mamba2::kPlan<mamba2::Bf16>,
                                       &mamba2::kPlan<mamba2::Int8>,
                                       &mamba2::kPlan<mamba2::Int4>,
-                                      &mamba2::kPlan<mamba2::Mixed>};
+                                      &mamba2::kPlan<mamba2::Mixed>,
+                                      &mamba2::kPlan<mamba2::Ternary>};
 
 std::vector<float> logits_of(const mamba2::AnyModel& model,
                              const std::vector<mamba2::Token>& tokens, const Pieces& pieces,
@@ -92,7 +95,8 @@ TEST_CASE("policies round the inputs of BitMamba-2 as it was trained; INT8 has a
       const std::string policy(plan->name);
       CAPTURE(policy);
       const auto found = logits_of(golden.load(*plan), golden.tokens, {1000});
-      const bool is_exact = policy == "fp32" || policy == "int8" || policy == "mixed";
+      const bool is_exact =
+          policy == "fp32" || policy == "int8" || policy == "mixed" || policy == "ternary";
       // Else it is the scale that is rounded, and inputs near where rounding turns.
       CHECK(root_mean_square(found, golden.logits) < (is_exact ? 3e-6 : 0.3));
     }
@@ -177,5 +181,19 @@ TEST_CASE("BitMamba-2: memory is known before loading, packed files are used in 
     CHECK(required.session() == loaded.session_bytes());
     CHECK(loaded.bytes_per_token() < loaded.weight_bytes() + loaded.session_bytes());
     CHECK(logits_of(packed, golden.tokens, {1000}) == logits_of(loaded, golden.tokens, {1000}));
+  }
+}
+
+TEST_CASE("Ternary weights of 2 bits give the golden logits") {
+  for (const std::string name : tests::kBitMambaGoldens) {
+    CAPTURE(name);
+    const BitMambaModel golden = tests::bitmamba_golden(name);
+    const mamba2::AnyModel model = golden.load(mamba2::kPlan<mamba2::Ternary>);
+    const auto whole = logits_of(model, golden.tokens, {1000});
+    CHECK(reference::max_abs_difference(whole, golden.logits) < 1e-5);
+    CHECK(reference::max_abs_difference(logits_of(model, golden.tokens, {5, 1, 1, 7}),
+                                        golden.logits) < 1e-5);
+    CHECK(logits_of(golden.load(mamba2::kPlan<mamba2::Mixed>), golden.tokens, {1000}) == whole);
+    CHECK(model.weight_bytes() < golden.load(mamba2::kPlan<mamba2::Int8>).weight_bytes());
   }
 }
