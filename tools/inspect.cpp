@@ -196,7 +196,8 @@ int main(int argc, char** argv) {
     if (!checkpoint) return checkpoint.error();
     const Json json = report(model, *checkpoint);
     cli::show_notes(checkpoint->notes());
-    std::printf("%s: Mamba-2, %.2f M parameters, %.1f MB on disk\n", model.c_str(),
+    std::printf("%s: %s, %.2f M parameters, %.1f MB on disk\n", model.c_str(),
+                checkpoint->config().is_bitmamba() ? "BitMamba-2" : "Mamba-2",
                 json["parameters"].get<double>() / 1e6,
                 static_cast<double>(checkpoint->file_bytes()) / 1e6);
     print_config(json["config"]);
