@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cli.hpp"
@@ -28,9 +29,9 @@ struct Memory {
 std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
   std::vector<Memory> memory;
   for (const mamba2::Plan* plan : cli::kPlans) {
-    const mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
+    mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
     if (!mamba2::check_stored_types(checkpoint, planned)) continue;
-    memory.push_back({plan->name, mamba2::memory_required(planned, {})});
+    memory.push_back({plan->name, mamba2::memory_required(std::move(planned), {})});
   }
   return memory;
 }
