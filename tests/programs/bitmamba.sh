@@ -12,7 +12,7 @@ expect 0 'bitlinear +true' mamba2-inspect "$golden"
 logits "$golden" folder
 logits "$golden/model.bin" file -w mixed
 cmp folder.safetensors file.safetensors || die "mixed is not what is taken"
-quantize 0 'packed for' "$golden" bitmamba.packed --type mixed --pack native --no-tokenizer
+quantize 0 'packed for' "$golden" bitmamba.packed --pack native --no-tokenizer
 logits bitmamba.packed packed
 cmp file.safetensors packed.safetensors || die "bitmamba.packed: the logits"
 logits "$golden" repeated --repeat-count 1 --repeat-start 0 --repeat-end 1
@@ -23,7 +23,7 @@ expect 1 'model.bin: expected an adapter of BitMamba-2' mamba2-logits "$golden" 
   --out out.safetensors --lora "$golden/model.bin"
 expect 1 'is packed: an adapter' mamba2-logits bitmamba.packed --ids 1 --out out.safetensors \
   --repeat-count 1
-convert 1 'the model must be Mamba-2 as published, .*found BitMamba-2' "$golden" out-hf
+convert 1 'the model must be Mamba-2 as published in .*, found BitMamba-2' "$golden" out-hf
 quantize 1 'is quantized already' "$golden" out-int4 --type int4
 head -c 5000 "$golden/model.bin" >cut.bin
 expect 1 'cut.bin: tensor "embed.weight": the file must have [0-9]+ bytes more' mamba2-inspect cut.bin
