@@ -27,6 +27,7 @@
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/gguf_parts.hpp"
+#include "mamba2/io/lora_file.hpp"
 #include "mamba2/io/model_path.hpp"
 #include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/printable.hpp"
@@ -39,6 +40,14 @@
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
+
+/// The layers first..last run `count` times more, right after themselves, each time with states of
+/// their own and the same weights.
+struct LayerRepeat {
+  std::size_t first = 0;
+  std::size_t last = 0;
+  std::size_t count = 0;
+};
 
 /// The weights of a language model in safetensors, GGUF or a file of BitMamba-2, and its Config.
 /// Once made, it holds exactly the tensors that the Config needs, under their canonical names
@@ -83,6 +92,14 @@ class Checkpoint {
     std::string name;
   };
   [[nodiscard]] static Result<Checkpoint> from_gguf(std::span<const GgufPart> parts);
+
+  /// Adds the adapter of a file (io/lora_file.hpp), which stays mapped and must not change. Errors:
+  /// io; malformed; mismatch, for an adapter of another model.
+  [[nodiscard]] Result<void> add_lora(const std::filesystem::path& path);
+  /// The same of a file in memory, which must outlive the checkpoint.
+  [[nodiscard]] Result<void> add_lora(std::span<const std::byte> file, std::string_view name);
+  /// Lets layers run more than once. Error: invalid_argument.
+  [[nodiscard]] Result<void> repeat(const LayerRepeat& layers);
 
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
@@ -326,6 +343,40 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bitmamba(std::span<const std
   Result<Checkpoint> checkpoint = assemble(std::move(parsed->config), parsed->tensors, name, {});
   if (checkpoint) checkpoint->file_bytes_ = file.size();
   return checkpoint;
+}
+
+MAMBA2_FUNCTION Result<void> Checkpoint::add_lora(std::span<const std::byte> file,
+                                                  std::string_view name) {
+  Result<LoraFile> lora = LoraFile::parse(file, name, config_);
+  if (!lora) return std::move(lora).error();
+  std::vector<TensorView>& tensors = lora->tensors;
+  tensors.insert(tensors.begin(), table_.tensors().begin(), table_.tensors().end());
+  Result<Checkpoint> both =
+      assemble(std::move(lora->config), TensorTable(std::move(tensors)), name, notes_);
+  if (!both) return std::move(both).error();
+  both->files_ = std::move(files_);
+  both->file_bytes_ = file_bytes_ + file.size();
+  *this = *std::move(both);
+  return {};
+}
+
+MAMBA2_FUNCTION Result<void> Checkpoint::add_lora(const std::filesystem::path& path) {
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file) return std::move(file).error();
+  const Result<void> added = add_lora(file->bytes(), path.native());
+  if (added) files_.push_back(*std::move(file));
+  return added;
+}
+
+MAMBA2_FUNCTION Result<void> Checkpoint::repeat(const LayerRepeat& layers) {
+  if (layers.count == 0) return {};
+  Config repeated = config_;
+  repeated.repeat_start = layers.first;
+  repeated.repeat_end = layers.last;
+  repeated.repeat_count = layers.count;
+  if (const Result<void> valid = repeated.validate(); !valid) return valid;
+  config_ = std::move(repeated);
+  return {};
 }
 
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_single(const std::filesystem::path& path) {
