@@ -112,7 +112,8 @@ void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
 
 TEST_CASE("hybrid convert: a folder of transformers is the same model") {
   for (const std::string name :
-       {"granite_dense", "granite_rope", "granite_moe", "bamba", "mamba2attn_mlp"}) {
+       {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense", "nemotron_moe",
+        "nemotron_latent", "nemotron_small_dt", "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();
@@ -126,14 +127,19 @@ TEST_CASE("hybrid convert: a folder of transformers is the same model") {
 
 TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of that") {
   // The second has RoPE, and rows in llama.cpp's order.
-  const HybridModel golden = tests::hybrid_golden("granite_dense", "config.json").at(0);
   for (const std::string name :
        {"hybrids/granite_dense", "hybrids/granite_moe", "hybrids_gguf/granite-moe/model.gguf",
-        "hybrids_gguf/bamba-q8_0/model.gguf"}) {
+        "hybrids_gguf/bamba-q8_0/model.gguf", "hybrids/nemotron_dense", "hybrids/nemotron_moe",
+        "hybrids/nemotron_latent", "hybrids_gguf/nemotron-moe/model.gguf",
+        "hybrids/nemotron_small_dt", "hybrids_gguf/nemotron-q8_0/model.gguf"}) {
     CAPTURE(name);
     const mamba2_tests::TempDir dir;
     const auto source =
         convert::ModelSource::open(MAMBA2_SOURCE_DIR "/tests/golden/" + name).value();
+    HybridModel golden = tests::hybrid_golden("granite_dense", "config.json").at(0);
+    for (auto& token : golden.tokens) {
+      token %= static_cast<mamba2::Token>(source.config().vocab_size);
+    }
     const auto logits = logits_of(*source.checkpoint(), golden);
     const std::vector<double> expected(logits.begin(), logits.end());
     const auto check = [&](const mamba2::Checkpoint& converted) {
@@ -242,8 +248,11 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
     c.pattern = "MM*M";
     c.n_layer = 4;
   };
-  gguf("the layers", without_mlp);
-  folder("the layers", without_mlp);
+  gguf("embedding_multiplier", without_mlp);  // which Nemotron-H does not have
+  folder("embedding_multiplier", without_mlp);
+  const auto in_another_order = [](Config& c) { c.pattern.replace(0, 4, "--MM"); };
+  gguf("the layers", in_another_order);
+  folder("the layers", in_another_order);
   gguf("the layers", [](Config& c) { c.pattern = "M-M-M-M-"; });
   const auto convolution = [](Config& c) { c.attention.d_conv = 4; };
   gguf("attention.d_conv", convolution);
@@ -251,6 +260,17 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
   gguf("d_inner", [](Config& c) { c.d_inner = c.d_ssm = 3 * c.d_model; });
   gguf("attention.head_dim", [](Config& c) { c.attention.head_dim *= 2; });
   gguf("mlp.bias", [](Config& c) { c.mlp.bias = true; });
+  gguf(
+      "mlp.bias", [](Config& c) { c.mlp.bias = true; }, "nemotron_dense");
+  gguf(
+      "the layers", [](Config& c) { c.pattern = "M-M--"; }, "nemotron_dense");
+  const auto turning = [](Config& c) { c.attention.rotary_emb_dim = 8; };
+  gguf("attention.rotary_emb_dim", turning, "nemotron_dense");
+  folder("attention.rotary_emb_dim", turning, "nemotron_dense");
+  const auto with_bias = [](Config& c) { c.attention.out_proj_bias = true; };
+  folder("attention.out_proj_bias", with_bias, "nemotron_dense");
+  const auto sharper = [](Config& c) { c.attention.softmax_scale *= 2.0F; };
+  folder("attention.softmax_scale", sharper, "nemotron_dense");
   gguf("dt_limit", [](Config& c) { c.dt_max = 0.1F; });
   folder("d_inner", [](Config& c) { c.d_inner = c.d_ssm = c.d_model + c.d_model / 2; });
   folder("attention.out_proj_bias", [](Config& c) { c.attention.out_proj_bias = true; });

@@ -48,7 +48,8 @@ class StoredList {
   explicit StoredList(Writer writer) : writer_(writer) {}
 
   void add(const std::string& layer, MambaMixer& m) {
-    const std::string prefix = layer + (writer_ == Writer::state_spaces ? "mixer." : "mamba.");
+    const bool original = writer_ == Writer::state_spaces || writer_ == Writer::nemotron;
+    const std::string prefix = layer + (original ? "mixer." : "mamba.");
     for_each_mixer_tensor(
         m.config, m.weights,
         [&](const std::string& name, std::vector<double>& values, const Shape& shape) {
@@ -73,7 +74,7 @@ class StoredList {
       if (a.o_has_bias) vector(prefix + "out_proj.bias", {{&a.o_bias, a.d_model}});
       return;
     }
-    const std::string prefix = layer + "self_attn.";
+    const std::string prefix = layer + (writer_ == Writer::nemotron ? "mixer." : "self_attn.");
     linear(prefix + "q_proj", {{&a.q, q}}, a.d_model);
     linear(prefix + "k_proj", {{&a.k, kv}}, a.d_model);
     linear(prefix + "v_proj", {{&a.v, kv}}, a.d_model);
@@ -97,6 +98,14 @@ class StoredList {
         linear(layer + "mlp.fc1", {{&m.up, m.width}, {&m.gate, m.width}}, m.d_model);
         linear(layer + "mlp.fc2", {{&m.down, m.d_model}}, m.width);
         break;
+      case Writer::nemotron:  // no gate
+        linear(layer + "mixer.up_proj", {{&m.up, m.width}}, m.d_model);
+        linear(layer + "mixer.down_proj", {{&m.down, m.d_model}}, m.width);
+        if (m.has_bias) {
+          vector(layer + "mixer.up_proj.bias", {{&m.up_bias, m.width}});
+          vector(layer + "mixer.down_proj.bias", {{&m.down_bias, m.d_model}});
+        }
+        break;
       case Writer::bamba:
         const std::string prefix = layer + "feed_forward.";
         linear(prefix + "gate_proj", {{&m.gate, m.width}}, m.d_model);
@@ -113,6 +122,7 @@ class StoredList {
 
   /// The shared expert has the names of an MLP.
   void add(const std::string& layer, Moe& m) {
+    if (writer_ == Writer::nemotron) return add_nemotron(layer + "mixer.", m);
     const std::string prefix = layer + "block_sparse_moe.";
     const std::size_t count = m.experts.size();
     linear(prefix + "router.layer", {{&m.router, count}}, m.d_model);
@@ -138,6 +148,23 @@ class StoredList {
   std::vector<Stored> list;
 
  private:
+  void add_nemotron(const std::string& prefix, Moe& m) {
+    linear(prefix + "gate", {{&m.router, m.experts.size()}}, m.d_model);
+    vector(prefix + "gate.e_score_correction_bias", {{&m.router_bias, m.experts.size()}});
+    if (m.latent > 0) {
+      linear(prefix + "fc1_latent_proj", {{&m.latent_in, m.latent}}, m.d_model);
+      linear(prefix + "fc2_latent_proj", {{&m.latent_out, m.d_model}}, m.latent);
+    }
+    const auto mlp = [&](const std::string& name, Mlp& e) {
+      linear(name + ".up_proj", {{&e.up, e.width}}, e.d_model);
+      linear(name + ".down_proj", {{&e.down, e.d_model}}, e.width);
+    };
+    for (std::size_t e = 0; e < m.experts.size(); ++e) {
+      mlp(prefix + "experts." + std::to_string(e), m.experts[e]);
+    }
+    mlp(prefix + "shared_experts", m.shared);
+  }
+
   Writer writer_;
 };
 
@@ -145,28 +172,37 @@ class StoredList {
 
 /// Every tensor of the model under the name and in the shape that this writer gives it.
 inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
-  const bool original = writer == Writer::state_spaces;
-  const std::string root = original ? "backbone." : "model.";
-  const std::string norms[2] = {original ? "norm" : "input_layernorm",
-                                writer == Writer::granite ? "post_attention_layernorm"
-                                : original                ? "norm2"
-                                                          : "pre_ff_layernorm"};
-  const std::string norm_f = writer == Writer::granite ? "norm"
-                             : original                ? "norm_f"
-                                                       : "final_layernorm";
+  struct Names {
+    std::string root, embedding;
+    std::string norms[2];
+    std::string norm_f;
+  };
+  const auto names = [&]() -> Names {
+    switch (writer) {
+      case Writer::granite:
+        return {"model.", "embed_tokens", {"input_layernorm", "post_attention_layernorm"}, "norm"};
+      case Writer::bamba:
+        return {
+            "model.", "embed_tokens", {"input_layernorm", "pre_ff_layernorm"}, "final_layernorm"};
+      case Writer::nemotron:
+        return {"backbone.", "embeddings", {"norm", ""}, "norm_f"};
+      case Writer::state_spaces:
+        break;
+    }
+    return {"backbone.", "embedding", {"norm", "norm2"}, "norm_f"};
+  }();
   const std::size_t d_model = model.d_model, vocab_size = model.vocab_size;
   detail::StoredList tensors(writer);
-  tensors.linear(root + (original ? "embedding" : "embed_tokens"), {{&model.embedding, vocab_size}},
-                 d_model);
+  tensors.linear(names.root + names.embedding, {{&model.embedding, vocab_size}}, d_model);
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
-    const std::string layer = root + "layers." + std::to_string(l) + ".";
+    const std::string layer = names.root + "layers." + std::to_string(l) + ".";
     for (std::size_t b = 0; b < model.layers[l].size(); ++b) {
       Branch& branch = model.layers[l][b];
-      tensors.vector(layer + norms[b] + ".weight", {{&branch.norm, d_model}});
+      tensors.vector(layer + names.norms[b] + ".weight", {{&branch.norm, d_model}});
       std::visit([&](auto& mixer) { tensors.add(layer, mixer); }, branch.mixer);
     }
   }
-  tensors.vector(root + norm_f + ".weight", {{&model.norm_f, d_model}});
+  tensors.vector(names.root + names.norm_f + ".weight", {{&model.norm_f, d_model}});
   if (!model.tie_embeddings) tensors.linear("lm_head", {{&model.lm_head, vocab_size}}, d_model);
   return tensors.list;
 }

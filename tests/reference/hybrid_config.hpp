@@ -20,6 +20,7 @@ namespace reference {
 enum class Writer {
   granite,       ///< transformers, model_type granitemoehybrid
   bamba,         ///< transformers, model_type bamba
+  nemotron,      ///< transformers, model_type nemotron_h
   state_spaces,  ///< the original implementation, with attention layers or MLPs
 };
 
@@ -140,6 +141,87 @@ inline Hybrid bamba_config(const nlohmann::json& json) {
   return model;
 }
 
+inline MambaMixer nemotron_mamba(const nlohmann::json& json) {
+  MambaMixer mamba;
+  Config& config = mamba.config;
+  config.n_layer = config.vocab_size = 1;
+  config.d_model = size_at(json, "hidden_size");
+  config.headdim = size_at(json, "mamba_head_dim");
+  config.d_inner = config.d_ssm = size_at(json, "mamba_num_heads") * config.headdim;
+  config.d_state = size_at(json, "ssm_state_size");
+  config.ngroups = size_at(json, "n_groups");
+  config.d_conv = size_at(json, "conv_kernel");
+  config.norm_eps = json.at("layer_norm_epsilon").get<float>();
+  config.bias = json.at("use_bias").get<bool>();
+  config.conv_bias = json.at("use_conv_bias").get<bool>();
+  if (json.contains("time_step_limit")) {
+    config.dt_min = bound(json["time_step_limit"][0]);
+    config.dt_max = bound(json["time_step_limit"][1]);
+  }
+  return mamba;
+}
+
+inline Moe nemotron_moe(const nlohmann::json& json) {
+  Moe moe;
+  moe.d_model = size_at(json, "hidden_size");
+  moe.chosen = size_at(json, "num_experts_per_tok");
+  moe.latent = value_or<std::size_t>(json, "moe_latent_size", 0);
+  moe.groups = size_at(json, "n_group");
+  moe.groups_left = size_at(json, "topk_group");
+  moe.sigmoid = true;
+  moe.has_bias = true;
+  moe.normalized = json.at("norm_topk_prob").get<bool>();
+  moe.eps = 1e-20;
+  moe.factor = json.at("routed_scaling_factor").get<double>();
+  Mlp expert;
+  expert.kind = Mlp::Kind::relu2;
+  expert.d_model = moe.latent > 0 ? moe.latent : moe.d_model;
+  expert.width = size_at(json, "moe_intermediate_size");
+  moe.experts.assign(size_at(json, "n_routed_experts"), expert);
+  moe.shared = expert;
+  moe.shared.d_model = moe.d_model;
+  moe.shared.width = size_at(json, "moe_shared_expert_intermediate_size");
+  return moe;
+}
+
+/// One mixer to a layer, whatever it is.
+inline Hybrid nemotron_config(const nlohmann::json& json) {
+  Hybrid model;
+  model.d_model = size_at(json, "hidden_size");
+  model.vocab_size = size_at(json, "vocab_size");
+  model.norm_eps = json.at("layer_norm_epsilon").get<double>();
+  model.tie_embeddings = json.at("tie_word_embeddings").get<bool>();
+  Attention attention;
+  attention.d_model = model.d_model;
+  attention.heads = size_at(json, "num_attention_heads");
+  attention.kv_heads = size_at(json, "num_key_value_heads");
+  attention.head_dim = size_at(json, "head_dim");
+  attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
+  Mlp mlp;
+  mlp.kind = Mlp::Kind::relu2;
+  mlp.d_model = model.d_model;
+  mlp.width = size_at(json, "intermediate_size");
+  mlp.has_bias = json.at("mlp_bias").get<bool>();
+  std::string pattern = value_or<std::string>(json, "hybrid_override_pattern", "");
+  if (json.contains("layers_block_type")) {
+    pattern.clear();
+    for (const auto& type : json["layers_block_type"].get<std::vector<std::string>>()) {
+      pattern += type == "mlp"                                   ? '-'
+                 : type == "moe"                                 ? 'E'
+                 : type.ends_with("attention") && type[0] != 'l' ? '*'
+                                                                 : 'M';
+    }
+  }
+  for (const char kind : pattern) {
+    Mixer mixer = mlp;
+    if (kind == 'M') mixer = nemotron_mamba(json);
+    if (kind == '*') mixer = attention;
+    if (kind == 'E') mixer = nemotron_moe(json);
+    model.layers.push_back({{{}, 1.0, mixer}});
+  }
+  return model;
+}
+
 inline MambaMixer state_spaces_mamba(std::size_t d_model, const nlohmann::json& ssm_cfg) {
   MambaMixer mamba;
   Config& config = mamba.config;
@@ -201,11 +283,21 @@ inline Hybrid state_spaces_config(const nlohmann::json& json) {
 
 }  // namespace detail
 
+/// A config.json, which may have the bare word Infinity: a number that is as good here.
+inline nlohmann::json parse_hybrid_config(std::string text) {
+  const std::string word = " Infinity";
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word)) {
+    text.replace(at, word.size(), " 3e38");
+  }
+  return nlohmann::json::parse(text);
+}
+
 /// Who wrote this config.json.
 inline Writer writer_of(const nlohmann::json& json) {
   const auto type = detail::value_or<std::string>(json, "model_type", "");
   if (type == "granitemoehybrid") return Writer::granite;
   if (type == "bamba") return Writer::bamba;
+  if (type == "nemotron_h") return Writer::nemotron;
   return Writer::state_spaces;
 }
 
@@ -216,6 +308,8 @@ inline Hybrid read_hybrid_config(const nlohmann::json& json) {
       return detail::granite_config(json);
     case Writer::bamba:
       return detail::bamba_config(json);
+    case Writer::nemotron:
+      return detail::nemotron_config(json);
     case Writer::state_spaces:
       break;
   }

@@ -21,7 +21,8 @@ namespace {
 
 using namespace reference;
 
-constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::state_spaces};
+constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::nemotron,
+                               Writer::state_spaces};
 
 /// Calls check(config, model) for every writer and seed.
 template <class Check>
@@ -91,22 +92,32 @@ TEST_CASE("random hybrids: a sequence may be cut anywhere") {
 }
 
 bool has_experts(const Hybrid& model) {
-  return std::holds_alternative<Moe>(model.layers[0].back().mixer);
+  for (const std::vector<Branch>& layer : model.layers) {
+    if (std::holds_alternative<Moe>(layer.back().mixer)) return true;
+  }
+  return false;
 }
 
 TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
   std::map<std::string, int> seen[2];
   each_random_hybrid([&seen](const nlohmann::json& config, const Hybrid& model) {
     const Writer writer = writer_of(config);
-    const std::string who = writer == Writer::granite ? "granite "
-                            : writer == Writer::bamba ? "bamba "
-                                                      : "state-spaces ";
+    const std::string who = writer == Writer::granite    ? "granite "
+                            : writer == Writer::bamba    ? "bamba "
+                            : writer == Writer::nemotron ? "nemotron "
+                                                         : "state-spaces ";
+    const bool may_turn = writer == Writer::granite || writer == Writer::state_spaces;
     const auto note = [&](const char* what, bool is) { ++seen[is ? 1 : 0][who + what]; };
     note("tied", model.tie_embeddings);
     note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
-    if (writer != Writer::state_spaces) note("newer", config.contains("rope_parameters"));
+    if (writer == Writer::nemotron) note("newer", config.contains("layers_block_type"));
+    if (writer == Writer::granite || writer == Writer::bamba) {
+      note("newer", config.contains("rope_parameters"));
+    }
     if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
-    if (writer == Writer::granite) note("experts", has_experts(model));
+    if (writer == Writer::granite || writer == Writer::nemotron) {
+      note("experts", has_experts(model));
+    }
     for (const std::vector<Branch>& layer : model.layers) {
       for (const Branch& branch : layer) {
         if (const auto* m = std::get_if<MambaMixer>(&branch.mixer)) {
@@ -119,18 +130,24 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
         } else if (const auto* a = std::get_if<Attention>(&branch.mixer)) {
           note("one key head", a->kv_heads == 1);
           note("a key head a head", a->kv_heads == a->heads);
-          note("biases of q, k, v", a->qkv_has_bias);
-          note("bias of o", a->o_has_bias);
+          if (writer != Writer::nemotron) note("biases of q, k, v", a->qkv_has_bias);
+          if (writer != Writer::nemotron) note("bias of o", a->o_has_bias);
           if (writer != Writer::bamba) note("odd heads", a->head_dim % 2 == 1);
-          if (writer != Writer::bamba) note("RoPE", a->rope.width > 0);
+          if (may_turn) note("RoPE", a->rope.width > 0);
           if (writer == Writer::state_spaces) {
             note("whole head turns", a->rope.width == a->head_dim);
             note("convolution", a->d_conv > 0);
           }
         } else if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
-          note("shared expert", e->shared.width > 0);
+          if (writer == Writer::granite) note("shared expert", e->shared.width > 0);
+          if (writer == Writer::nemotron) {
+            note("latent space", e->latent > 0);
+            note("groups of experts", e->groups > 1);
+            note("normalized", e->normalized);
+            note("factor", e->factor != 1.0);
+          }
           note("one expert", e->chosen == 1);
-        } else if (writer == Writer::bamba) {
+        } else if (writer == Writer::bamba || writer == Writer::nemotron) {
           note("MLP's bias", std::get<Mlp>(branch.mixer).has_bias);
         }
       }

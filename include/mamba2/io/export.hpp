@@ -3,12 +3,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mamba2/core/result.hpp"
@@ -135,6 +137,20 @@ class ExportCheck {
     require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
     require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
             m.routed_scaling_factor);
+  }
+
+  /// Factors of one.
+  void require_no_multipliers(const Config& c) {
+    for (const auto& [key, factor] : {std::pair("embedding_multiplier", c.embedding_multiplier),
+                                      std::pair("residual_multiplier", c.residual_multiplier),
+                                      std::pair("logits_multiplier", c.logits_multiplier)}) {
+      require(key, factor == 1.0F, "1", factor);
+    }
+  }
+  void require_usual_scale(const AttentionConfig& a) {
+    const float usual = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
+    require("attention.softmax_scale", a.softmax_scale == usual,
+            concat("1 / sqrt(head_dim ", a.head_dim, ")"), a.softmax_scale);
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }

@@ -23,6 +23,7 @@
 
 #include "mamba2/io/dialects/gguf_granite_writing.hpp"
 #include "mamba2/io/dialects/gguf_mamba2_writing.hpp"
+#include "mamba2/io/dialects/gguf_nemotron_h_writing.hpp"
 #include "mamba2/io/dialects/gguf_writing.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/tensor_names.hpp"
@@ -55,8 +56,9 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 namespace detail {
 
-inline constexpr std::array<const GgufWriting*, 3> kGgufWritings = {
-    &kGgufMamba2Writing, &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
+inline constexpr std::array<const GgufWriting*, 5> kGgufWritings = {
+    &kGgufMamba2Writing, &kGgufNemotronHMoeWriting, &kGgufNemotronHWriting,
+    &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
 
 /// How a model is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {

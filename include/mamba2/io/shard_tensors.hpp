@@ -45,10 +45,14 @@ inline void normalize_filters(TensorView& tensor, const Config& config) {
 /// * Zeros to add: the bias of a linear layer or of the convolution. The bias of a norm is none of
 ///   these, as norms that have one (LayerNorm) are computed otherwise.
 ///
+/// * What the dialect passes over.
+///
 /// Anything else might be meant to count, copies of the weights by optimizers and averages among
 /// it: only who made the file knows which are to run.
-[[nodiscard]] inline bool changes_nothing(const TensorView& tensor, const Config& config) {
+[[nodiscard]] inline bool changes_nothing(const TensorView& tensor, const Config& config,
+                                          std::string_view passed_over) {
   const std::string_view name = tensor.name;
+  if (!passed_over.empty() && name.starts_with(passed_over)) return true;
   if (name.ends_with(".inv_freq") || name.ends_with(".num_batches_tracked")) return true;
   Config with_biases = config;
   with_biases.bias = with_biases.conv_bias = with_biases.mlp.bias = true;
@@ -62,10 +66,10 @@ inline void normalize_filters(TensorView& tensor, const Config& config) {
 
 /// Takes the tensors out that change nothing, and notes it.
 inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& config,
-                              std::vector<std::string>& notes) {
+                              std::string_view passed_over, std::vector<std::string>& notes) {
   const auto idle = std::stable_partition(
       tensors.begin(), tensors.end(),
-      [&config](const TensorView& tensor) { return !changes_nothing(tensor, config); });
+      [&](const TensorView& tensor) { return !changes_nothing(tensor, config, passed_over); });
   const auto count = tensors.end() - idle;
   if (count == 0) return;
   const std::string first = in_quotes(idle->name);
@@ -96,7 +100,7 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
       normalize_filters(tensors.back(), config);
     }
   }
-  drop_idle_tensors(tensors, config, notes);
+  drop_idle_tensors(tensors, config, dialect.names.passed_over, notes);
   const Result<void> named = check_quantization(quantization, config, config_name);
   if (!named) return named.error();
   TensorTable table(std::move(tensors));

@@ -3,9 +3,7 @@
 // half of a head or MLPs have biases.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
-#include <string_view>
 
 #include "mamba2/io/dialects/bamba.hpp"
 #include "mamba2/io/dialects/writing.hpp"
@@ -18,16 +16,9 @@ inline void check_bamba(ExportCheck& check, const Config& c) {
   const AttentionConfig& a = c.attention;
   check.require_pairs(c);
   check_granite_or_bamba(check, c);
-  const auto require_one = [&](std::string_view key, float factor) {
-    check.require(key, factor == 1.0F, "1", factor);
-  };
-  require_one("embedding_multiplier", c.embedding_multiplier);
-  require_one("residual_multiplier", c.residual_multiplier);
-  require_one("logits_multiplier", c.logits_multiplier);
+  check.require_no_multipliers(c);
   if (!c.has(LayerKind::attention)) return;
-  const float usual = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
-  check.require("attention.softmax_scale", a.softmax_scale == usual,
-                concat("1 / sqrt(head_dim ", a.head_dim, ")"), a.softmax_scale);
+  check.require_usual_scale(a);
   check.require("attention.rotary_emb_dim", a.rotary_emb_dim == a.head_dim / 2,
                 concat("half of head_dim ", a.head_dim), a.rotary_emb_dim);
 }

@@ -152,6 +152,21 @@ inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& c
   return factor == 0.0F ? otherwise : factor;
 }
 
+/// The width of a head of keys, and of values: key_length, or else that of the model over the
+/// number of heads, which is known.
+[[nodiscard]] inline std::size_t read_gguf_head_dim(GgufFields& fields, const std::string& arch,
+                                                    const Config& config) {
+  const std::size_t heads = std::max<std::size_t>(1, config.attention.num_heads);
+  const std::size_t usual = std::max<std::size_t>(1, config.d_model / heads);
+  const std::string key = arch + ".attention.value_length";
+  const std::size_t width = fields.integer_if(arch + ".attention.key_length").value_or(usual);
+  if (fields.integer_if(key).value_or(usual) != width) {
+    fields.refuse(key, concat("as ", arch, ".attention.key_length, ", width), fields.found(key),
+                  ErrorCode::unsupported);
+  }
+  return std::max<std::size_t>(1, width);
+}
+
 /// A number for each of so many layers, in 0..2^31-1: a list, or one number that is that of all.
 /// Empty where it is refused.
 [[nodiscard]] inline std::vector<std::size_t> read_gguf_layer_numbers(GgufFields& fields,

@@ -46,6 +46,8 @@ struct DialectNames {
   std::size_t (*layers_in_one)(const Config&) = nullptr;
   /// Beginnings of names after "layers.N."; the first that fits counts.
   std::span<const TensorRename> of_layers = {};
+  /// The beginning of names that are passed over; empty: none.
+  std::string_view passed_over = {};
 };
 
 namespace detail {
