@@ -74,6 +74,18 @@ inline constexpr reference::Writer kWriters[] = {
     reference::Writer::granite, reference::Writer::bamba, reference::Writer::nemotron,
     reference::Writer::state_spaces};
 
+/// The first random hybrid of a writer with experts.
+inline HybridModel random_hybrid_with_experts(reference::Writer writer, std::size_t tokens = 40) {
+  std::uint64_t seed = 0;
+  for (;; ++seed) {
+    const nlohmann::json config = reference::random_hybrid_config(writer, seed);
+    if (config.value("num_experts_per_tok", 0) > 0) break;
+  }
+  return random_hybrid(writer, seed, tokens);
+}
+inline constexpr reference::Writer kWritersOfExperts[] = {reference::Writer::granite,
+                                                          reference::Writer::nemotron};
+
 /// The logits after each token of a prompt, which is cut into pieces of so many tokens; the last is
 /// used again and again. (tokens, vocab_size)
 inline std::vector<float> logits_in_pieces(mamba2::AnySession& session,
