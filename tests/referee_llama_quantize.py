@@ -28,8 +28,7 @@ import numpy
 from make_golden_gguf import random_tensors
 from safetensors.numpy import save_file
 
-# Bounds, as in llama_cpp_runs.py. Types with minima become Q8_0 in mixed weights: one more rounding.
-MINIMA = 0.03, 0.35
+# Bounds, as in llama_cpp_runs.py. Q2_K becomes Q8_0 in mixed weights: one more rounding.
 # For the random block. Where both have a scale for each 32 inputs, most are rounded alike; where
 # llama.cpp has one for 256, it rounds more coarsely.
 BLOCK_Q8_0_INPUTS = 0.0275, 0.35
@@ -44,9 +43,9 @@ BUNDLED = {
     "BF16": (BF16_INPUTS, BF16_INPUTS),
     "Q8_0": (Q8_0_INPUTS, Q8_0_INPUTS),
     "Q4_0": (Q8_0_INPUTS, Q8_0_INPUTS),
-    "Q4_1": (Q8_0_INPUTS, MINIMA),
+    "Q4_1": (Q8_0_INPUTS, Q8_0_INPUTS),
     "Q5_0": (Q8_0_INPUTS, Q8_0_INPUTS),
-    "Q5_1": (Q8_0_INPUTS, MINIMA),
+    "Q5_1": (Q8_0_INPUTS, Q8_0_INPUTS),
     "IQ4_NL": (Q8_0_INPUTS, Q8_0_INPUTS),
 }
 RANDOM = {
@@ -57,7 +56,7 @@ RANDOM = {
     "Q2_K": (BLOCK_Q8_K_INPUTS, BLOCK_MINIMA),
     "Q3_K": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
     "Q4_K": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
-    "Q5_K": (BLOCK_Q8_K_INPUTS, BLOCK_MINIMA),
+    "Q5_K": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
     "Q6_K": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
     "TQ1_0": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
     "TQ2_0": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
@@ -70,8 +69,8 @@ FILE_TYPES = {"F32": "ALL_F32", "Q3_K": "MOSTLY_Q3_K_S", "Q4_K": "MOSTLY_Q4_K_S"
 MATRICES = {"token_embd.weight": "embedding.weight", "ssm_in.weight": "in_proj.weight",
             "ssm_out.weight": "out_proj.weight", "output.weight": "lm_head.weight"}
 MIXED_FORMATS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16",
-                 "Q8_0": "q8_0", "Q5_0": "q8_0", "IQ4_NL": "q8_0",
-                 "Q4_1": "q8_0", "Q5_1": "q8_0", "Q2_K": "q8_0", "Q5_K": "q8_0",
+                 "Q8_0": "q8_0", "Q2_K": "q8_0", "Q5_0": "q5_0", "IQ4_NL": "iq4_nl",
+                 "Q4_1": "q4_1", "Q5_1": "q5_1", "Q5_K": "q5_k",
                  "Q4_0": "q4_0", "TQ1_0": "q4_0", "TQ2_0": "q4_0",
                  "Q4_K": "q4_k", "Q3_K": "q6_k", "Q6_K": "q6_k"}
 

@@ -3,6 +3,7 @@
 // Likewise what is not a template: see mamba2/core/linkage.hpp.
 #pragma once
 
+#include <mamba2/linear/coded_blocks.hpp>
 #include <mamba2/linear/floats.hpp>
 #include <mamba2/linear/groups.hpp>
 #include <mamba2/linear/int4.hpp>
@@ -34,7 +35,12 @@ MAMBA2_PRODUCT_OF(Int4Groups<64>)
 MAMBA2_PRODUCT_OF(Int4Groups<128>)
 MAMBA2_PRODUCT_OF(Q8_0)
 MAMBA2_PRODUCT_OF(Q4_0)
+MAMBA2_PRODUCT_OF(Q4_1)
+MAMBA2_PRODUCT_OF(Q5_0)
+MAMBA2_PRODUCT_OF(Q5_1)
+MAMBA2_PRODUCT_OF(IQ4_NL)
 MAMBA2_PRODUCT_OF(Q4_K)
+MAMBA2_PRODUCT_OF(Q5_K)
 MAMBA2_PRODUCT_OF(Q6_K)
 #undef MAMBA2_PRODUCT_OF
 #undef MAMBA2_PRODUCT

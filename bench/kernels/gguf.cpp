@@ -10,37 +10,54 @@
 namespace bench {
 namespace {
 
-template <class Q8_0, class Q4_K, class Q6_K>
-void add_kernels(bool slow = false) {
+template <class Q4_1, class Q5_0, class Q5_1, class IQ4_NL>
+void add_blocks(bool slow) {
+  using mamba2::BasicCodedBlocks;
+  using mamba2::DType;
+  const std::string name(Q4_1::name);
+  add_products<BasicCodedBlocks<Q4_1, DType::Q4_1>, Int8Unit>("q4_1/" + name, slow);
+  add_products<BasicCodedBlocks<Q5_0, DType::Q5_0>, Int8Unit>("q5_0/" + name, slow);
+  add_products<BasicCodedBlocks<Q5_1, DType::Q5_1>, Int8Unit>("q5_1/" + name, slow);
+  add_products<BasicCodedBlocks<IQ4_NL, DType::IQ4_NL>, Int8Unit>("iq4_nl/" + name, slow);
+}
+
+template <class Q8_0, class Q4_K, class Q5_K, class Q6_K>
+void add_others(bool slow) {
   const std::string name(Q8_0::name);
   add_products<mamba2::BasicGroups<Q8_0, 8>, Int8Unit>("q8_0/" + name, slow);
   add_products<mamba2::BasicSuperBlocks<Q4_K, 4>, Int8Unit>("q4_k/" + name, slow);
+  add_products<mamba2::BasicSuperBlocks<Q5_K, 5>, Int8Unit>("q5_k/" + name, slow);
   add_products<mamba2::BasicSuperBlocks<Q6_K, 6>, Int8Unit>("q6_k/" + name, slow);
 }
 
 }  // namespace
 
+/// Those of an instruction set. slow: see add_products().
+#define ADD_KERNELS(isa, slow)                                                                \
+  add_others<kernels::isa::Q8_0, kernels::isa::Q4_K, kernels::isa::Q5_K, kernels::isa::Q6_K>( \
+      slow);                                                                                  \
+  add_blocks<kernels::isa::Q4_1, kernels::isa::Q5_0, kernels::isa::Q5_1, kernels::isa::IQ4_NL>(slow)
+
 void add_gguf_products() {
   namespace kernels = mamba2::kernels;
-  add_kernels<kernels::scalar::Q8_0, kernels::scalar::Q4_K, kernels::scalar::Q6_K>(true);
+  ADD_KERNELS(scalar, true);
 #if defined(__AVX2__) && defined(__FMA__)
-  add_kernels<kernels::avx2::Q8_0, kernels::avx2::Q4_K, kernels::avx2::Q6_K>();
+  ADD_KERNELS(avx2, false);
 #endif
 #if defined(__AVX512BW__)
-  add_kernels<kernels::avx512::Q8_0, kernels::avx512::Q4_K, kernels::avx512::Q6_K>();
+  ADD_KERNELS(avx512, false);
 #endif
 #if defined(__AVX512VNNI__)
-  add_kernels<kernels::avx512_vnni::Q8_0, kernels::avx512_vnni::Q4_K, kernels::avx512_vnni::Q6_K>();
+  ADD_KERNELS(avx512_vnni, false);
 #endif
 #if defined(__aarch64__)
-  add_kernels<kernels::neon::Q8_0, kernels::neon::Q4_K, kernels::neon::Q6_K>();
+  ADD_KERNELS(neon, false);
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
-  add_kernels<kernels::neon_dotprod::Q8_0, kernels::neon_dotprod::Q4_K,
-              kernels::neon_dotprod::Q6_K>();
+  ADD_KERNELS(neon_dotprod, false);
 #endif
 #if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
-  add_kernels<kernels::neon_i8mm::Q8_0, kernels::neon_i8mm::Q4_K, kernels::neon_i8mm::Q6_K>();
+  ADD_KERNELS(neon_i8mm, false);
 #endif
 }
 

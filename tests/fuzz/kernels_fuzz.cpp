@@ -2,6 +2,7 @@
 // Products of any shape and of any finite values: every instruction set of the build against the
 // scalar kernels and against double precision.
 #define DOCTEST_CONFIG_DISABLE
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -56,12 +57,13 @@ class Input {
   /// (rows, 256) in blocks of this type.
   tests::StoredMatrix blocks(mamba2::DType type, std::size_t rows) {
     const std::size_t size = mamba2::dtype_size(type);
+    const std::size_t count = rows * (256 / mamba2::dtype_block(type));
     tests::StoredMatrix m{std::vector<float>(rows * 256), type,
-                          std::vector<std::byte>(rows * size)};
+                          std::vector<std::byte>(count * size)};
     for (std::byte& place : m.data) place = std::byte{byte()};
-    for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t i = 0; i < count; ++i) {
       for (const std::size_t at : tests::halves_of(type)) {
-        std::byte& high = m.data[r * size + at + 1];
+        std::byte& high = m.data[i * size + at + 1];
         if ((high & std::byte{0x7C}) == std::byte{0x7C}) high &= std::byte{0x83};  // finite
       }
     }
@@ -111,9 +113,23 @@ template <std::size_t kBits>
 Variant super_blocks(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
-    using Kernel = std::conditional_t<kBits == 4, typename Kernels::Q4_K, typename Kernels::Q6_K>;
+    using Kernel = std::conditional_t<
+        kBits == 4, typename Kernels::Q4_K,
+        std::conditional_t<kBits == 5, typename Kernels::Q5_K, typename Kernels::Q6_K>>;
     using W = mamba2::BasicSuperBlocks<Kernel, kBits>;
     all.push_back(tests::policy<W, Kernel, &KLayout::input_group>("", cols));
+  });
+  return all;
+}
+
+/// The kernels of GGUF's blocks of 32. cols: a multiple of 32.
+template <mamba2::DType kType>
+Variant coded_blocks(std::size_t cols) {
+  Variant all;
+  tests::for_each_kernel([&]<class Kernels>() {
+    using Kernel = tests::BlockKernel<kType, Kernels>;
+    using W = mamba2::BasicCodedBlocks<Kernel, kType>;
+    all.push_back(tests::policy<W, Kernel, &GroupLayout::input_group>("", cols));
   });
   return all;
 }
@@ -141,20 +157,39 @@ double factor(const Policy& policy, std::size_t tokens, std::size_t cols) {
   return (rounds ? 0x1p-8 : 0x1p-24 * static_cast<double>(cols + 4)) / 1e-6;
 }
 
-/// Weights of K-quants are differences, and kernels multiply the two parts one by one: bounds of
-/// the parts instead of the differences.
+/// A bound of what a block's number i, an FP16 one, counts for in an element.
+double largest_factor(mamba2::DType type, std::size_t i) {
+  using mamba2::DType;
+  switch (type) {
+    case DType::Q4_K:
+      return i == 0 ? 63.0 * 15.0 : 63.0;
+    case DType::Q5_K:
+      return i == 0 ? 63.0 * 31.0 : 63.0;
+    case DType::Q6_K:
+      return 128.0 * 32.0;
+    default:
+      return i == 0 ? 127.0 : 1.0;
+  }
+}
+
+/// Weights with minima are sums, and kernels multiply the two parts one by one: bounds of the parts
+/// instead of the sums.
 void bound_parts(const tests::StoredMatrix& w, const Product& product, const std::vector<float>& x,
                  std::vector<double>& bounds) {
   const std::size_t size = mamba2::dtype_size(w.type);
+  const std::size_t blocks = 256 / mamba2::dtype_block(w.type);
+  const std::vector<std::size_t> halves = tests::halves_of(w.type);
   for (std::size_t r = 0; r < product.rows(); ++r) {
     double largest = 0.0;
-    for (const std::size_t at : tests::halves_of(w.type)) {
-      std::uint16_t half = 0;
-      std::memcpy(&half, &w.data[r * size + at], sizeof half);
-      const auto scale = static_cast<double>(std::abs(mamba2::fp16_to_float(half)));
-      largest += scale * (w.type == mamba2::DType::Q6_K ? 128.0 * 32.0
-                          : at == 0                     ? 63.0 * 15.0
-                                                        : 63.0);
+    for (std::size_t block = r * blocks; block < (r + 1) * blocks; ++block) {
+      double most = 0.0;
+      for (std::size_t i = 0; i < halves.size(); ++i) {
+        std::uint16_t half = 0;
+        std::memcpy(&half, &w.data[block * size + halves[i]], sizeof half);
+        const auto scale = static_cast<double>(std::abs(mamba2::fp16_to_float(half)));
+        most += scale * largest_factor(w.type, i);
+      }
+      largest = std::max(largest, most);
     }
     for (std::size_t t = 0; t < product.tokens(); ++t) {
       double inputs = 0.0;
@@ -195,24 +230,36 @@ void check(const Variant& variant, const tests::StoredMatrix& w, const std::vect
 
 constexpr auto kVariants = std::to_array<Variant (*)(std::size_t cols)>(
     {int8<0>, int8<32>, int4<32, true>, int4<128, false>, q8_0, floats<mamba2::Fp32>,
-     floats<mamba2::Fp16>, floats<mamba2::Bf16>, floats<mamba2::Int8A32>, super_blocks<4>,
-     super_blocks<6>});
-constexpr std::size_t kOfBlocks = 9;  // from here on, weights are blocks of a file
+     floats<mamba2::Fp16>, floats<mamba2::Bf16>, floats<mamba2::Int8A32>});
+
+struct OfBlocks {
+  mamba2::DType type;
+  Variant (*variant)(std::size_t cols);
+};
+/// Weights that are blocks of a file.
+constexpr auto kOfBlocks =
+    std::to_array<OfBlocks>({{mamba2::DType::Q4_K, super_blocks<4>},
+                             {mamba2::DType::Q6_K, super_blocks<6>},
+                             {mamba2::DType::Q5_K, super_blocks<5>},
+                             {mamba2::DType::Q4_1, coded_blocks<mamba2::DType::Q4_1>},
+                             {mamba2::DType::Q5_0, coded_blocks<mamba2::DType::Q5_0>},
+                             {mamba2::DType::Q5_1, coded_blocks<mamba2::DType::Q5_1>},
+                             {mamba2::DType::IQ4_NL, coded_blocks<mamba2::DType::IQ4_NL>}});
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 8) return 0;
   Input input(data, size);
-  const std::size_t kind = input.byte() % kVariants.size();
+  const std::size_t kind = input.byte() % (kVariants.size() + kOfBlocks.size());
   const std::size_t rows = input.count(40);
   const std::size_t tokens = input.count(26);
-  const std::size_t cols = kind < kOfBlocks ? input.count(160) : 256;
-  using mamba2::DType;
+  const bool plain = kind < kVariants.size();
+  const std::size_t cols = plain ? input.count(160) : 256;
+  const OfBlocks* of_blocks = plain ? nullptr : &kOfBlocks[kind - kVariants.size()];
   const tests::StoredMatrix w =
-      kind < kOfBlocks ? tests::StoredMatrix{input.matrix(rows, cols)}
-                       : input.blocks(kind == kOfBlocks ? DType::Q4_K : DType::Q6_K, rows);
+      plain ? tests::StoredMatrix{input.matrix(rows, cols)} : input.blocks(of_blocks->type, rows);
   const std::vector<float> x = input.matrix(tokens, cols);
-  check(kVariants[kind](cols), w, x, cols);
+  check(plain ? kVariants[kind](cols) : of_blocks->variant(cols), w, x, cols);
   return 0;
 }

@@ -131,10 +131,8 @@ double error_of(const mamba2::Matrix& m, const std::vector<double>& values) {
   return worst / reference::max_abs(values);
 }
 
-/// Whether a type has minima, so that no format but its own holds its values.
-bool is_rounded(DType type) {
-  return type == DType::Q4_1 || type == DType::Q5_1 || type == DType::Q2_K || type == DType::Q5_K;
-}
+/// Whether a type has minima and no format of its own, so that none holds its values.
+bool is_rounded(DType type) { return type == DType::Q2_K; }
 
 std::vector<DType> all_types() {
   std::vector<DType> types = {DType::F32, DType::F16, DType::BF16};
@@ -149,10 +147,12 @@ TEST_CASE("Mixed says what it makes of each type") {
   CHECK(format(DType::F64) == "fp32");
   CHECK(format(DType::F16) == "fp16");
   CHECK(format(DType::BF16) == "bf16");
-  for (const DType type : {DType::Q8_0, DType::Q5_0, DType::IQ4_NL, DType::Q4_1, DType::Q5_1,
-                           DType::Q2_K, DType::Q5_K}) {
-    CHECK(format(type) == "q8_0");
-  }
+  for (const DType type : {DType::Q8_0, DType::Q2_K}) CHECK(format(type) == "q8_0");
+  CHECK(format(DType::Q4_1) == "q4_1");
+  CHECK(format(DType::Q5_0) == "q5_0");
+  CHECK(format(DType::Q5_1) == "q5_1");
+  CHECK(format(DType::IQ4_NL) == "iq4_nl");
+  CHECK(format(DType::Q5_K) == "q5_k");
   for (const DType type : {DType::Q4_0, DType::TQ1_0, DType::TQ2_0}) CHECK(format(type) == "q4_0");
   CHECK(format(DType::Q4_K) == "q4_k");
   for (const DType type : {DType::Q6_K, DType::Q3_K}) CHECK(format(type) == "q6_k");
@@ -210,7 +210,9 @@ TEST_CASE("Mixed models have a format for each matrix, the same bits with any nu
   CHECK(weights.lm_head.format == &mamba2::kFormat<mamba2::Q6_K>);
   CHECK(weights.layers[1].mamba2().out_proj.format == &mamba2::kFormat<mamba2::Q4_0>);
   for (const auto& stored : {StoredModel(DType::Q4_0, DType::F16, DType::Q6_K),
-                             StoredModel(DType::Q4_K, DType::Q8_0, DType::BF16)}) {
+                             StoredModel(DType::Q4_K, DType::Q8_0, DType::BF16),
+                             StoredModel(DType::Q5_0, DType::Q5_1, DType::IQ4_NL),
+                             StoredModel(DType::Q5_K, DType::IQ4_NL, DType::Q4_1)}) {
     const Checkpoint mixed = stored.checkpoint();
     const auto expected = logits_of<Mixed>(mixed);
     for (const std::size_t threads : std::vector<std::size_t>{2, 3, 7}) {

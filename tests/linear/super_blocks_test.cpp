@@ -26,7 +26,9 @@ template <std::size_t kBits>
 Variant super_block_variant(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
-    using Kernel = std::conditional_t<kBits == 4, typename Kernels::Q4_K, typename Kernels::Q6_K>;
+    using Kernel = std::conditional_t<
+        kBits == 4, typename Kernels::Q4_K,
+        std::conditional_t<kBits == 5, typename Kernels::Q5_K, typename Kernels::Q6_K>>;
     all.push_back(tests::policy<BasicSuperBlocks<Kernel, kBits>, Kernel, &KLayout::input_group>(
         "super-blocks", cols));
   });
@@ -34,26 +36,30 @@ Variant super_block_variant(std::size_t cols) {
 }
 
 Variant super_blocks_of(DType type, std::size_t cols) {
-  return type == DType::Q4_K ? super_block_variant<4>(cols) : super_block_variant<6>(cols);
+  if (type == DType::Q4_K) return super_block_variant<4>(cols);
+  return type == DType::Q5_K ? super_block_variant<5>(cols) : super_block_variant<6>(cols);
 }
 
-constexpr DType kSuperBlockTypes[] = {DType::Q4_K, DType::Q6_K, DType::Q3_K};
+constexpr DType kSuperBlockTypes[] = {DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::Q3_K};
 
 }  // namespace
 
-TEST_CASE("Q4_K and Q6_K use the kernels of the instruction set") {
+TEST_CASE("super-blocks use the kernels of the instruction set") {
   CHECK(std::string(mamba2::kernels::Q4_KNative::name) == tests::native_kernel());
+  CHECK(std::string(mamba2::kernels::Q5_KNative::name) == tests::native_kernel());
   CHECK(std::string(mamba2::kernels::Q6_KNative::name) == tests::native_kernel());
 }
 
-TEST_CASE("Q4_K and Q6_K are about as large as in files") {
+TEST_CASE("super-blocks are about as large as in files") {
   using mamba2::Q4_K;
+  using mamba2::Q5_K;
   using mamba2::Q6_K;
   CHECK(Q4_K::band_bytes(256) * 8 == static_cast<std::size_t>(4.625 * 256) * Q4_K::kBandRows);
+  CHECK(Q5_K::band_bytes(256) * 8 == static_cast<std::size_t>(5.625 * 256) * Q5_K::kBandRows);
   CHECK(Q6_K::band_bytes(256) * 8 == static_cast<std::size_t>(6.625 * 256) * Q6_K::kBandRows);
 }
 
-TEST_CASE("Q4_K and Q6_K keep the blocks of a file, to the bit") {
+TEST_CASE("super-blocks keep the blocks of a file, to the bit") {
   const std::size_t rows = 35;
   const std::size_t cols = 512;
   for (const DType type : kSuperBlockTypes) {
@@ -72,7 +78,7 @@ TEST_CASE("Q4_K and Q6_K keep the blocks of a file, to the bit") {
   }
 }
 
-TEST_CASE("Q4_K and Q6_K products agree with the oracle at any size") {
+TEST_CASE("super-block products agree with the oracle at any size") {
   const std::vector<std::size_t> row_counts = {1, 3, 16, 17, 33};
   std::size_t sizes = 0;
   for (const DType type : kSuperBlockTypes) {
@@ -91,14 +97,14 @@ TEST_CASE("Q4_K and Q6_K products agree with the oracle at any size") {
   }
 }
 
-TEST_CASE("Q4_K and Q6_K products of a part are the same bits as those of the whole") {
+TEST_CASE("super-block products of a part are the same bits as those of the whole") {
   const std::size_t cols = 256;
   for (const DType type : kSuperBlockTypes) {
     tests::check_parts(super_blocks_of(type, cols), tests::random_blocks(type, 33, cols, 1), cols);
   }
 }
 
-TEST_CASE("Q4_K and Q6_K products are exact where all codes are the largest") {
+TEST_CASE("super-block products are exact where all codes are the largest") {
   const std::size_t cols = 256;
   const std::size_t rows = 17;
   const std::size_t tokens = 13;
@@ -117,7 +123,7 @@ TEST_CASE("Q4_K and Q6_K products are exact where all codes are the largest") {
         if (type == DType::Q6_K) {
           std::fill_n(block + 192, 16, static_cast<std::byte>(i % 2 == 0 ? 0x80 : 0x01));
         }
-        if (type == DType::Q4_K && fill == 0) {
+        if ((type == DType::Q4_K || type == DType::Q5_K) && fill == 0) {
           std::fill_n(block + 4, 12, static_cast<std::byte>(0xFF));
         }
       }
@@ -137,7 +143,7 @@ TEST_CASE("Q4_K and Q6_K products are exact where all codes are the largest") {
   }
 }
 
-TEST_CASE("Q4_K and Q6_K products of zeros, and of huge and tiny numbers") {
+TEST_CASE("super-block products of zeros, and of huge and tiny numbers") {
   const std::size_t cols = 256;
   const std::size_t rows = 33;
   std::vector<float> x = normals(6 * cols, 2);

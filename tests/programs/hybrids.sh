@@ -29,8 +29,8 @@ done
 for name in bamba mamba2attn_mlp; do
   convert 1 'attention.(rotary_emb_dim|head_dim) must be .* in a GGUF file' "$goldens/$name" out.gguf
 done
-convert 1 'the layers must be a mixer and an MLP in turn' "$goldens/mamba2attn" out.gguf
-convert 1 'the layers must be a mixer and an MLP in turn' "$goldens/mamba2attn" out-hf
+convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out.gguf
+convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out-hf
 [ ! -e out.gguf ] && [ ! -e out-hf ] || die "half a model is left"
 
 # Rows of queries and keys, in llama.cpp's order in GGUF, are quantized as in any other.

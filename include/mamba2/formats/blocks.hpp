@@ -42,8 +42,8 @@ class QuantizedBlock {
 
 /// Elements j and j + 16 have the low and the high four bits of byte j from `codes` on; bit i of
 /// `fifth` is the fifth bit of element i. value(code) is what a code stands for.
-template <class Value>
-void decode_nibbles(QuantizedBlock block, std::size_t codes, std::uint32_t fifth, float* out,
+template <class Number, class Value>
+void decode_nibbles(QuantizedBlock block, std::size_t codes, std::uint32_t fifth, Number* out,
                     Value value) noexcept {
   for (std::size_t j = 0; j < 16; ++j) {
     const int both = block.code(codes + j);
@@ -87,13 +87,18 @@ inline void decode_q8_0(QuantizedBlock block, float* out) noexcept {
   for (std::size_t j = 0; j < 32; ++j) out[j] = d * static_cast<float>(block.signed_code(2 + j));
 }
 
-/// d * a value of this table: fp16 d, 16 bytes of codes.
+/// What the codes of IQ4_NL and IQ4_XS stand for.
+inline constexpr std::array<std::int8_t, 16> kIq4Values = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+[[nodiscard]] constexpr int iq4_value(int code) noexcept {
+  return kIq4Values[static_cast<std::size_t>(code)];
+}
+
+/// d * a value of the table: fp16 d, 16 bytes of codes.
 inline void decode_iq4_nl(QuantizedBlock block, float* out) noexcept {
-  constexpr std::array<float, 16> kValues = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                             1,    13,   25,  38,  53,  69,  89,  113};
   const float d = block.half(0);
   decode_nibbles(block, 2, 0, out,
-                 [&](int code) { return d * kValues[static_cast<std::size_t>(code)]; });
+                 [d](int code) { return d * static_cast<float>(iq4_value(code)); });
 }
 
 }  // namespace detail

@@ -65,7 +65,40 @@ struct CodedGroup {
   return group;
 }
 
-/// 256 elements of a row of type Q4_K, or of Q6_K or Q3_K, as kernels::KLayout describes them.
+/// 32 elements of a row: a code each, and what the block has besides.
+struct CodedBlock {
+  std::array<std::uint16_t, 2> halves{};  // d, m: FP16
+  std::array<std::uint8_t, 32> codes{};
+};
+
+/// Whether the blocks of a type have a minimum: elements are d * code + m.
+[[nodiscard]] constexpr bool has_minimum(DType dtype) {
+  return dtype == DType::Q4_1 || dtype == DType::Q5_1;
+}
+
+/// What a code of type Q4_1, Q5_0, Q5_1 or IQ4_NL stands for.
+[[nodiscard]] constexpr int code_value(DType dtype, int code) {
+  return dtype == DType::IQ4_NL ? iq4_value(code) : dtype == DType::Q5_0 ? code - 16 : code;
+}
+
+/// A block of such a type.
+[[nodiscard]] inline CodedBlock read_coded_block(DType dtype, const std::byte* bytes) {
+  const QuantizedBlock block(bytes);
+  CodedBlock out;
+  std::size_t at = has_minimum(dtype) ? 4 : 2;
+  std::memcpy(out.halves.data(), bytes, at);
+  std::uint32_t fifth = 0;
+  if (dtype == DType::Q5_0 || dtype == DType::Q5_1) {
+    fifth = block.word(at);
+    at += sizeof fifth;
+  }
+  decode_nibbles(block, at, fifth, out.codes.data(),
+                 [](int code) { return static_cast<std::uint8_t>(code); });
+  return out;
+}
+
+/// 256 elements of a row of type Q4_K or Q5_K, or of Q6_K or Q3_K, as kernels::KLayout describes
+/// them.
 struct CodedSuperBlock {
   std::array<std::uint16_t, 2> halves{};  // d, dmin: FP16
   std::array<std::int8_t, 16> scales{};   // four for each 64 elements
@@ -77,7 +110,8 @@ struct CodedSuperBlock {
   return dtype == DType::Q6_K || dtype == DType::Q3_K;
 }
 
-[[nodiscard]] inline CodedSuperBlock read_q4_k(const std::byte* bytes) {
+/// Of type Q4_K or Q5_K.
+[[nodiscard]] inline CodedSuperBlock read_q4_k(DType dtype, const std::byte* bytes) {
   const QuantizedBlock block(bytes);
   CodedSuperBlock out;
   std::memcpy(out.halves.data(), bytes, sizeof out.halves);
@@ -86,7 +120,8 @@ struct CodedSuperBlock {
     out.scales[j / 2 * 4 + j % 2] = static_cast<std::int8_t>(six.scale);
     out.scales[j / 2 * 4 + 2 + j % 2] = static_cast<std::int8_t>(six.min);
     for (std::size_t l = 0; l < 32; ++l) {
-      out.codes[32 * j + l] = static_cast<std::uint8_t>(q4_k_code(block, j, l));
+      const int code = dtype == DType::Q4_K ? q4_k_code(block, j, l) : q5_k_code(block, j, l);
+      out.codes[32 * j + l] = static_cast<std::uint8_t>(code);
     }
   }
   return out;

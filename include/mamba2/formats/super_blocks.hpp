@@ -70,9 +70,14 @@ inline void decode_q3_k(QuantizedBlock block, float* out) noexcept {
   }
 }
 
-/// The code of element l of sub-block j of Q4_K.
+/// The code of element l of sub-block j of Q4_K, and of Q5_K.
 [[nodiscard]] inline int q4_k_code(QuantizedBlock block, std::size_t j, std::size_t l) noexcept {
   return block.code(16 + j / 2 * 32 + l) >> j % 2 * 4 & 15;
+}
+
+[[nodiscard]] inline int q5_k_code(QuantizedBlock block, std::size_t j, std::size_t l) noexcept {
+  const int fifth = block.code(16 + l) >> j & 1;
+  return (block.code(48 + j / 2 * 32 + l) >> j % 2 * 4 & 15) | fifth << 4;
 }
 
 /// d * scale * code - dmin * min, codes of 4 bits: fp16 d, fp16 dmin, 12 bytes of scales and minima
@@ -99,9 +104,7 @@ inline void decode_q5_k(QuantizedBlock block, float* out) noexcept {
     const float scale = d * static_cast<float>(six.scale);
     const float min = dmin * static_cast<float>(six.min);
     for (std::size_t l = 0; l < 32; ++l) {
-      const int fifth = block.code(16 + l) >> j & 1;
-      const int code = (block.code(48 + j / 2 * 32 + l) >> j % 2 * 4 & 15) | fifth << 4;
-      out[32 * j + l] = scale * static_cast<float>(code) - min;
+      out[32 * j + l] = scale * static_cast<float>(q5_k_code(block, j, l)) - min;
     }
   }
 }

@@ -36,6 +36,10 @@ struct CodedInputs {
   [[nodiscard]] const std::int32_t* sums(const std::byte* input) const {
     return reinterpret_cast<const std::int32_t*>(scales(input) + input_groups());
   }
+  /// For weights with minima the sums of an input are floats: those of its values, scale and all.
+  [[nodiscard]] const float* value_sums(const std::byte* input) const {
+    return scales(input) + input_groups();
+  }
 };
 
 }  // namespace kernels

@@ -5,49 +5,70 @@
 #include "mamba2/core/platform.hpp"
 #include "mamba2/kernels/scalar/int4.hpp"
 #include "mamba2/kernels/scalar/int8.hpp"
+#include "mamba2/kernels/scalar/iq4_nl.hpp"
+#include "mamba2/kernels/scalar/q4_1.hpp"
 #include "mamba2/kernels/scalar/q4_k.hpp"
+#include "mamba2/kernels/scalar/q5.hpp"
 #include "mamba2/kernels/scalar/q6_k.hpp"
 #include "mamba2/kernels/scalar/q8_0.hpp"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include "mamba2/kernels/avx2/int4.hpp"
 #include "mamba2/kernels/avx2/int8.hpp"
+#include "mamba2/kernels/avx2/iq4_nl.hpp"
+#include "mamba2/kernels/avx2/q4_1.hpp"
 #include "mamba2/kernels/avx2/q4_k.hpp"
+#include "mamba2/kernels/avx2/q5.hpp"
 #include "mamba2/kernels/avx2/q6_k.hpp"
 #include "mamba2/kernels/avx2/q8_0.hpp"
 #endif
 #if defined(__AVX512BW__)
 #include "mamba2/kernels/avx512/int4.hpp"
 #include "mamba2/kernels/avx512/int8.hpp"
+#include "mamba2/kernels/avx512/iq4_nl.hpp"
+#include "mamba2/kernels/avx512/q4_1.hpp"
 #include "mamba2/kernels/avx512/q4_k.hpp"
+#include "mamba2/kernels/avx512/q5.hpp"
 #include "mamba2/kernels/avx512/q6_k.hpp"
 #include "mamba2/kernels/avx512/q8_0.hpp"
 #endif
 #if defined(__AVX512VNNI__)
 #include "mamba2/kernels/avx512_vnni/int4.hpp"
 #include "mamba2/kernels/avx512_vnni/int8.hpp"
+#include "mamba2/kernels/avx512_vnni/iq4_nl.hpp"
+#include "mamba2/kernels/avx512_vnni/q4_1.hpp"
 #include "mamba2/kernels/avx512_vnni/q4_k.hpp"
+#include "mamba2/kernels/avx512_vnni/q5.hpp"
 #include "mamba2/kernels/avx512_vnni/q6_k.hpp"
 #include "mamba2/kernels/avx512_vnni/q8_0.hpp"
 #endif
 #if defined(__aarch64__)
 #include "mamba2/kernels/neon/int4.hpp"
 #include "mamba2/kernels/neon/int8.hpp"
+#include "mamba2/kernels/neon/iq4_nl.hpp"
+#include "mamba2/kernels/neon/q4_1.hpp"
 #include "mamba2/kernels/neon/q4_k.hpp"
+#include "mamba2/kernels/neon/q5.hpp"
 #include "mamba2/kernels/neon/q6_k.hpp"
 #include "mamba2/kernels/neon/q8_0.hpp"
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
 #include "mamba2/kernels/neon_dotprod/int4.hpp"
 #include "mamba2/kernels/neon_dotprod/int8.hpp"
+#include "mamba2/kernels/neon_dotprod/iq4_nl.hpp"
+#include "mamba2/kernels/neon_dotprod/q4_1.hpp"
 #include "mamba2/kernels/neon_dotprod/q4_k.hpp"
+#include "mamba2/kernels/neon_dotprod/q5.hpp"
 #include "mamba2/kernels/neon_dotprod/q6_k.hpp"
 #include "mamba2/kernels/neon_dotprod/q8_0.hpp"
 #endif
 #if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
 #include "mamba2/kernels/neon_i8mm/int4.hpp"
 #include "mamba2/kernels/neon_i8mm/int8.hpp"
+#include "mamba2/kernels/neon_i8mm/iq4_nl.hpp"
+#include "mamba2/kernels/neon_i8mm/q4_1.hpp"
 #include "mamba2/kernels/neon_i8mm/q4_k.hpp"
+#include "mamba2/kernels/neon_i8mm/q5.hpp"
 #include "mamba2/kernels/neon_i8mm/q6_k.hpp"
 #include "mamba2/kernels/neon_i8mm/q8_0.hpp"
 #endif
@@ -62,7 +83,12 @@ namespace x86_64 = scalar;
 namespace avx512_bf16 {
 using avx512_vnni::Int4;
 using avx512_vnni::Int8;
+using avx512_vnni::IQ4_NL;
+using avx512_vnni::Q4_1;
 using avx512_vnni::Q4_K;
+using avx512_vnni::Q5_0;
+using avx512_vnni::Q5_1;
+using avx512_vnni::Q5_K;
 using avx512_vnni::Q6_K;
 using avx512_vnni::Q8_0;
 }  // namespace avx512_bf16
@@ -70,7 +96,12 @@ using avx512_vnni::Q8_0;
 using Int8Native = MAMBA2_ISA::Int8;
 using Int4Native = MAMBA2_ISA::Int4;
 using Q8_0Native = MAMBA2_ISA::Q8_0;
+using Q4_1Native = MAMBA2_ISA::Q4_1;
+using Q5_0Native = MAMBA2_ISA::Q5_0;
+using Q5_1Native = MAMBA2_ISA::Q5_1;
+using IQ4_NLNative = MAMBA2_ISA::IQ4_NL;
 using Q4_KNative = MAMBA2_ISA::Q4_K;
+using Q5_KNative = MAMBA2_ISA::Q5_K;
 using Q6_KNative = MAMBA2_ISA::Q6_K;
 
 }  // namespace kernels

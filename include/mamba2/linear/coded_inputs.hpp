@@ -32,5 +32,18 @@ inline void prepare_coded(const kernels::CodedInputs& sizes, const float* x, std
   }
 }
 
+/// The same for weights with minima, for which sums are those of values.
+inline void prepare_with_value_sums(const kernels::CodedInputs& sizes, const float* x,
+                                    std::size_t cols, std::byte* to) {
+  prepare_coded(sizes, x, cols, to);
+  const float* scales = sizes.scales(to);
+  const std::int32_t* sums = sizes.sums(to);
+  auto* values = reinterpret_cast<float*>(to + sizes.scales_offset()) + sizes.input_groups();
+  const std::size_t groups = sizes.input_group / sizes.group;  // that share a scale
+  for (std::size_t g = 0; g < sizes.groups(); ++g) {
+    values[g] = scales[g / groups] * static_cast<float>(sums[g]);
+  }
+}
+
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "mamba2/formats/dtype.hpp"
+#include "mamba2/linear/coded_blocks.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/groups.hpp"
 #include "mamba2/linear/int4.hpp"
@@ -19,12 +20,12 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// Weights as the checkpoint stores them, a format for each matrix. F32, F16 and BF16 are as in the
-/// policies of these names; Q8_0, Q4_0, Q4_K and Q6_K keep the codes and scales of the file. So do
-/// types for which a larger one holds all values: Q5_0 and IQ4_NL as Q8_0, TQ1_0 and TQ2_0 as Q4_0,
-/// Q3_K as Q6_K. The others, which have minima, are rounded to Q8_0: an error of max|w| / 254 in
-/// each group of 32 weights, far below their own. Codes and scales apart (quantization.hpp) are as
-/// in Int8 and Int4Groups, rotated or not as they are stored. Nothing else is rotated. Policies
-/// names the policies that it is made of, as NativePolicies does.
+/// policies of these names; the types of GGUF keep the codes and scales of the file, those for
+/// which a larger one holds all values in that: TQ1_0 and TQ2_0 as Q4_0, Q3_K as Q6_K. Q2_K, which
+/// has minima, is rounded to Q8_0: an error of max|w| / 254 in each group of 32 weights, far below
+/// its own. Codes and scales apart (quantization.hpp) are as in Int8 and Int4Groups, rotated or not
+/// as they are stored. Nothing else is rotated. Policies names the policies that it is made of, as
+/// NativePolicies does.
 template <class Policies>
 struct BasicMixed {
   static constexpr std::string_view name = "mixed";
@@ -32,7 +33,7 @@ struct BasicMixed {
   static constexpr std::size_t kRotation = kRotationAsStored;
 
   /// In the order of their numbers in packed files.
-  static constexpr std::array<const Format*, 11> kFormats = {
+  static constexpr std::array<const Format*, 16> kFormats = {
       &kFormat<typename Policies::Fp32>,
       &kFormat<typename Policies::Fp16>,
       &kFormat<typename Policies::Bf16>,
@@ -43,7 +44,12 @@ struct BasicMixed {
       &kFormat<typename Policies::Int8>,
       &kFormat<typename Policies::template Int4Groups<32>>,
       &kFormat<typename Policies::template Int4Groups<64>>,
-      &kFormat<typename Policies::template Int4Groups<128>>};
+      &kFormat<typename Policies::template Int4Groups<128>>,
+      &kFormat<typename Policies::Q4_1>,
+      &kFormat<typename Policies::Q5_0>,
+      &kFormat<typename Policies::Q5_1>,
+      &kFormat<typename Policies::IQ4_NL>,
+      &kFormat<typename Policies::Q5_K>};
 
   /// The format for a type of a checkpoint.
   [[nodiscard]] static constexpr const Format& format_for(DType stored) {
@@ -56,6 +62,16 @@ struct BasicMixed {
       case DType::TQ1_0:
       case DType::TQ2_0:
         return kFormat<typename Policies::Q4_0>;
+      case DType::Q4_1:
+        return kFormat<typename Policies::Q4_1>;
+      case DType::Q5_0:
+        return kFormat<typename Policies::Q5_0>;
+      case DType::Q5_1:
+        return kFormat<typename Policies::Q5_1>;
+      case DType::IQ4_NL:
+        return kFormat<typename Policies::IQ4_NL>;
+      case DType::Q5_K:
+        return kFormat<typename Policies::Q5_K>;
       case DType::Q4_K:
         return kFormat<typename Policies::Q4_K>;
       case DType::Q3_K:
@@ -91,7 +107,12 @@ struct NativePolicies {
   using Bf16 = mamba2::Bf16;
   using Q8_0 = mamba2::Q8_0;
   using Q4_0 = mamba2::Q4_0;
+  using Q4_1 = mamba2::Q4_1;
+  using Q5_0 = mamba2::Q5_0;
+  using Q5_1 = mamba2::Q5_1;
+  using IQ4_NL = mamba2::IQ4_NL;
   using Q4_K = mamba2::Q4_K;
+  using Q5_K = mamba2::Q5_K;
   using Q6_K = mamba2::Q6_K;
   using Int8 = mamba2::Int8;
   template <std::size_t kGroup>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Q4_K and Q6_K: weights of GGUF files as they are, times activations of 8 bits.
+// Q4_K, Q5_K and Q6_K: weights of GGUF files as they are, times activations of 8 bits.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "mamba2/formats/coded_groups.hpp"
 #include "mamba2/kernels/k_layout.hpp"
 #include "mamba2/kernels/native.hpp"
+#include "mamba2/kernels/packed_codes.hpp"
 #include "mamba2/linear/coded_inputs.hpp"
 #include "mamba2/linear/matrix.hpp"
 #include "mamba2/linear/plan.hpp"
@@ -20,17 +21,19 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Weights in super-blocks of 256 columns: Q4_K of 4 bits, or Q6_K of 6 bits, which Q3_K fits into.
+/// Weights in super-blocks of 256 columns: Q4_K and Q5_K of 4 and 5 bits, or Q6_K of 6 bits, which
+/// Q3_K fits into.
 /// They are taken from a file and never made from floats. Activations as for Q8_0.
 template <class Kernel, std::size_t kBits>
 struct BasicSuperBlocks {
-  static_assert(kBits == 4 || kBits == 6);
-  static constexpr std::string_view name = kBits == 4 ? "q4_k" : "q6_k";
+  static_assert(kBits == 4 || kBits == 5 || kBits == 6);
+  static constexpr std::string_view name = kBits == 4 ? "q4_k" : kBits == 5 ? "q5_k" : "q6_k";
+  static constexpr bool kMins = kBits != 6;
   using Head = BasicSuperBlocks;
   static constexpr std::size_t kRotation = 0;
   static constexpr std::size_t kBandRows = Kernel::kRows;
   static constexpr bool kPacksOnly = requires { Kernel::kPacksOnly; };
-  static constexpr std::size_t kGroup = kBits == 4 ? 32 : 16;
+  static constexpr std::size_t kGroup = kMins ? 32 : 16;
   static constexpr std::size_t kWhole = kernels::KLayout::kSuperBlock;
 
   [[nodiscard]] static constexpr kernels::KLayout layout(std::size_t cols) {
@@ -40,14 +43,14 @@ struct BasicSuperBlocks {
     return layout(cols).band_bytes(kBandRows);
   }
 
-  /// from.stored: Q4_K, or Q6_K or Q3_K.
+  /// from.stored: Q4_K, or Q5_K, or Q6_K or Q3_K.
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     const std::size_t block_bytes = dtype_size(from.stored);
     const std::size_t blocks = cols / kernels::KLayout::kSuperBlock;
     std::fill_n(band, band_bytes(cols), std::byte{0});
     for (std::size_t i = 0; i * block_bytes < from.data.size(); ++i) {
       const std::byte* block = from.data.data() + i * block_bytes;
-      pack(kBits == 4 ? detail::read_q4_k(block) : detail::read_q6_k(from.stored, block),
+      pack(kMins ? detail::read_q4_k(from.stored, block) : detail::read_q6_k(from.stored, block),
            Place(layout(cols), i / blocks, i % blocks), band);
     }
   }
@@ -64,7 +67,7 @@ struct BasicSuperBlocks {
       const std::size_t group = column % kernels::KLayout::kChunk / kGroup;
       const float scale = fp16_to_float(d[0]) * small(group);
       const int code = place.code(band, column);
-      if constexpr (kBits == 4) {
+      if constexpr (kMins) {
         to[k] = scale * static_cast<float>(code) - fp16_to_float(d[kBandRows]) * small(group + 2);
       } else {
         to[k] = scale * static_cast<float>(code - 32);
@@ -76,15 +79,10 @@ struct BasicSuperBlocks {
     return layout(cols).input_bytes();
   }
   static void prepare(const float* x, std::size_t cols, std::byte* to) {
-    const kernels::KLayout sizes = layout(cols);
-    prepare_coded(sizes, x, cols, to);
-    if constexpr (kBits == 4) {
-      const float* scales = sizes.scales(to);
-      const std::int32_t* sums = sizes.sums(to);
-      auto* values = reinterpret_cast<float*>(to + sizes.scales_offset()) + sizes.input_groups();
-      for (std::size_t g = 0; g < sizes.groups(); ++g) {
-        values[g] = scales[g] * static_cast<float>(sums[g]);
-      }
+    if constexpr (kMins) {
+      prepare_with_value_sums(layout(cols), x, cols, to);
+    } else {
+      prepare_coded(layout(cols), x, cols, to);
     }
   }
 
@@ -109,16 +107,13 @@ struct BasicSuperBlocks {
     [[nodiscard]] std::size_t scale(std::size_t column, std::size_t i) const {
       return chunk(column) + i * kBandRows + row;
     }
-    /// The i-th of the bytes of a column's group that hold codes of columns 0, 4, 8, ... from it.
+    /// The i-th quad of a column's group: of it the byte for the column.
     [[nodiscard]] std::size_t byte(std::size_t column, std::size_t i) const {
       return group(column) + i * (4 * kBandRows) + 4 * row + column % 4;
     }
     [[nodiscard]] int code(const std::byte* band, std::size_t column) const {
-      const auto number = [&](std::size_t i) { return static_cast<int>(band[byte(column, i)]); };
-      const std::size_t i = column % kGroup / 4;
-      if constexpr (kBits == 4) return number(i / 2) >> i % 2 * 4 & 15;
-      if (i < 3) return number(i) & 63;
-      return number(0) >> 6 << 4 | number(1) >> 6 << 2 | number(2) >> 6;
+      return kernels::packed_code<kBits>(
+          column % kGroup, [&](std::size_t i) { return static_cast<int>(band[byte(column, i)]); });
     }
 
    private:
@@ -142,22 +137,10 @@ struct BasicSuperBlocks {
     }
     for (std::size_t k = 0; k < block.codes.size(); k += kGroup) {
       for (std::size_t i = 0; i < kGroup * kBits / 32; ++i) {
-        const std::array<std::byte, 4> bytes = packed(&block.codes[k], i);
+        const std::array<std::byte, 4> bytes = kernels::packed_quad<kBits>(&block.codes[k], i);
         std::memcpy(band + place.byte(k, i), bytes.data(), bytes.size());
       }
     }
-  }
-
-  /// The i-th four bytes with the codes of a group (KLayout).
-  static std::array<std::byte, 4> packed(const std::uint8_t* codes, std::size_t i) {
-    std::array<std::byte, 4> bytes;
-    for (std::size_t j = 0; j < 4; ++j) {
-      const std::size_t first = kBits == 4 ? 8 * i + j : 4 * i + j;
-      const unsigned high =
-          kBits == 4 ? codes[first + 4] * 16U : (codes[j + 12] * 4U << 2 * i) & 0xC0;
-      bytes[j] = static_cast<std::byte>(codes[first] | high);
-    }
-    return bytes;
   }
 };
 
@@ -169,9 +152,10 @@ void BasicSuperBlocks<Kernel, kBits>::multiply(const Matrix& m, std::size_t firs
 }
 
 using Q4_K = BasicSuperBlocks<kernels::Q4_KNative, 4>;
+using Q5_K = BasicSuperBlocks<kernels::Q5_KNative, 5>;
 using Q6_K = BasicSuperBlocks<kernels::Q6_KNative, 6>;
 
-static_assert(MatrixFormat<Q4_K> && MatrixFormat<Q6_K>);
+static_assert(MatrixFormat<Q4_K> && MatrixFormat<Q5_K> && MatrixFormat<Q6_K>);
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "mamba2/kernels/native.hpp"
+#include "mamba2/linear/coded_blocks.hpp"
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/groups.hpp"
 #include "mamba2/linear/int4.hpp"
@@ -33,13 +34,19 @@ template <class Layout>
 struct PoliciesFor {
   using Int8Kernel = LayoutOnly<Layout::kRows, Layout::kInt8Bias>;
   using Int4Kernel = LayoutOnly<Layout::kRows, Layout::kInt4Bias>;
+  using Int5Kernel = LayoutOnly<Layout::kRows, 2 * Layout::kInt4Bias>;
 
   using Fp32 = BasicFloat<Fp32Numbers, Layout::kRows>;
   using Fp16 = BasicFloat<Fp16Numbers, Layout::kRows>;
   using Bf16 = BasicFloat<Bf16Numbers, Layout::kRows>;  // not in pairs: not for Avx512Bf16
   using Q8_0 = BasicGroups<Int8Kernel, 8>;
   using Q4_0 = BasicGroups<Int4Kernel, 4>;
+  using Q4_1 = BasicCodedBlocks<Int4Kernel, DType::Q4_1>;
+  using Q5_0 = BasicCodedBlocks<Int5Kernel, DType::Q5_0>;
+  using Q5_1 = BasicCodedBlocks<Int5Kernel, DType::Q5_1>;
+  using IQ4_NL = BasicCodedBlocks<Int4Kernel, DType::IQ4_NL>;
   using Q4_K = BasicSuperBlocks<Int8Kernel, 4>;
+  using Q5_K = BasicSuperBlocks<Int8Kernel, 5>;
   using Q6_K = BasicSuperBlocks<Int8Kernel, 6>;
   using Int8 = BasicInt8<Int8Kernel, 0, 256>;
   template <std::size_t kGroup>
@@ -52,7 +59,8 @@ static_assert(layouts::Native::kRows == kernels::kLanes &&
               layouts::Native::kRows == kernels::Int8Native::kRows &&
               layouts::Native::kInt8Bias == kernels::Int8Native::kBias &&
               layouts::Native::kInt8Bias == kernels::Q8_0Native::kBias &&
-              layouts::Native::kInt4Bias == kernels::Int4Native::kBias);
+              layouts::Native::kInt4Bias == kernels::Int4Native::kBias &&
+              layouts::Native::kInt4Bias * 2 == kernels::Q5_0Native::kBias);
 
 namespace detail {
 

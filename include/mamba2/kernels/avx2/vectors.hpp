@@ -64,6 +64,7 @@ MAMBA2_INLINE inline void prefetch(const std::byte* weights) {
 
 /// A register for a band of 8 rows, in the words of Int8Tiles and the like.
 struct Vectors {
+  static constexpr bool kMins = false;
   static constexpr std::size_t kRows = 8;
   using Floats = __m256;
   using Sums = Int32x8;

@@ -11,7 +11,7 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace kernels::avx512 {
 
-struct Q4_K : KTiles<Q4KProducts<Int4Products>> {
+struct Q4_K : KTiles<WithMins<Int4Products>> {
   static constexpr std::string_view name = "avx512";
 };
 

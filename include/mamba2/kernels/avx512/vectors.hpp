@@ -61,6 +61,7 @@ inline void store(__m512 v, float* to, std::size_t count) {
 
 /// A register for a band of 16 rows, in the words of Int8Tiles and the like.
 struct Vectors {
+  static constexpr bool kMins = false;
   static constexpr std::size_t kRows = 16;
   using Floats = __m512;
   using Sums = Int32x16;

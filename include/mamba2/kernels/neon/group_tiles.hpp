@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with weights of 4 or 8 bits that have a scale for each group of columns, on ARM: all but
-// the instructions that multiply.
+// Products with weights of 4, 5 or 8 bits that have a scale for each group of columns, on ARM: all
+// but the instructions that multiply.
 #pragma once
 
 #include <arm_neon.h>
@@ -24,6 +24,7 @@ namespace kernels::neon {
 ///   clear          makes sums zero
 ///   add            sums += the weights of 32 columns times x
 ///   to_float       the sums of a token as floats, kUnit times too large
+///   kMins          whether there are minima; kUnit is 1 then
 template <class Products>
 struct GroupTiles {
   static constexpr std::size_t kRows = 4;
@@ -42,7 +43,9 @@ struct GroupTiles {
   static void tile(const GroupLayout& layout, const std::byte* band, const std::byte* x,
                    std::size_t x_stride, const MutableRows& y) {
     static_assert(kBands == 1);
-    if (layout.input_group == layout.group) {
+    if constexpr (Products::kMins) {
+      tile_of_groups<kTokens, true, 32>(layout, band, x, x_stride, y);
+    } else if (layout.input_group == layout.group) {
       tile_of_inputs<kTokens, true>(layout, band, x, x_stride, y);
     } else {
       tile_of_inputs<kTokens, false>(layout, band, x, x_stride, y);
@@ -85,7 +88,7 @@ struct GroupTiles {
           k += 32;
         } while (k < group);
         add_group<kTokens, kGroupedInputs>(layout, sums, scales, x, x_stride, g++, totals);
-        scales += kRows * sizeof(std::uint16_t);
+        scales += (Products::kMins ? 2 : 1) * kRows * sizeof(std::uint16_t);
         fence(totals, band, codes);
       }
       band = scales;
@@ -114,6 +117,13 @@ struct GroupTiles {
         factor = vmulq_n_f32(scale, layout.scales(x + t * x_stride)[g]);
       }
       totals[t] = vfmaq_f32(totals[t], sum, factor);
+    }
+    if constexpr (Products::kMins) {
+      const float32x4_t min = load_halves(scales + kRows * sizeof(std::uint16_t));
+#pragma GCC unroll 8
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        totals[t] = vfmaq_n_f32(totals[t], min, layout.value_sums(x + t * x_stride)[g]);
+      }
     }
   }
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with weights of the types Q4_K and Q6_K on ARM: all but the instructions that multiply.
+// Products with weights of the types Q4_K, Q5_K and Q6_K on ARM: all but the instructions that
+// multiply.
 #pragma once
 
 #include <arm_neon.h>
@@ -63,9 +64,9 @@ struct ByteFloats {
 };
 
 /// What `Products` says for an instruction set and a type, besides what GroupTiles names, is
-///   kGroup   columns that share a scale: 32 in Q4_K, 16 in Q6_K
+///   kGroup   columns that share a scale: 16 in Q6_K, 32 in the others
 ///   kBits    of a code
-///   kMins    whether there are minima, as in Q4_K
+///   kMins    whether there are minima, as in all but Q6_K
 ///   kBias    what codes are above what they stand for; sums start with -kBias times the inputs
 ///   start    makes sums a number for each token
 /// Its add() is for the columns of a group.

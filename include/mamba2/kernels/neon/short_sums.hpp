@@ -38,6 +38,7 @@ struct ShortSums {
 struct ShortProducts {
   static constexpr std::size_t kTokens = 4;
   static constexpr float kUnit = 1.0F;
+  static constexpr bool kMins = false;
   template <std::size_t kTokens, std::size_t kGroup>
   using Sums = ShortSums[kTokens];
 

@@ -20,6 +20,7 @@ namespace kernels::neon_dotprod {
 struct DotProducts {
   static constexpr std::size_t kTokens = 8;
   static constexpr float kUnit = 1.0F;
+  static constexpr bool kMins = false;
   template <std::size_t kTokens, std::size_t kGroup>
   using Sums = int32x4_t[kTokens][kTokens < 3 && kGroup == 0 ? 2 : 1];
 

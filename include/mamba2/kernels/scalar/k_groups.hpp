@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the scalar Q4_K and Q6_K products share.
+// What the scalar products with K types share.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include "mamba2/core/half.hpp"
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/k_layout.hpp"
+#include "mamba2/kernels/packed_codes.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -22,7 +23,7 @@ struct KGroup {
   float d;
   float dmin;
   std::int8_t first;   ///< the byte of the group: its scale
-  std::int8_t second;  ///< that of two groups further on, in Q4_K the min
+  std::int8_t second;  ///< that of two groups further on: its min, if there are any
 
   KGroup(const KLayout& layout, const std::byte* band, std::size_t row_in_band, std::size_t group)
       : row(row_in_band) {
@@ -42,6 +43,12 @@ struct KGroup {
     codes = reinterpret_cast<const std::uint8_t*>(chunk + 4 * kKRows +
                                                   index * layout.group_bytes(kKRows));
   }
+  /// The code of the group's column k.
+  template <std::size_t kBits>
+  [[nodiscard]] int code(std::size_t k) const {
+    return packed_code<kBits>(
+        k, [&](std::size_t i) -> int { return codes[(i * kKRows + row) * 4 + k % 4]; });
+  }
 };
 
 /// y = x m^T, the sum over all groups of group_sum(KGroup, codes of the input, group).
@@ -58,6 +65,24 @@ void multiply_k(const KLayout& layout, const std::byte* bands, std::size_t rows,
       y[t][r] = sum;
     }
   }
+}
+
+/// The same with minima, for codes of so many bits.
+template <std::size_t kBits>
+void multiply_k_with_mins(const KLayout& layout, const std::byte* bands, std::size_t rows,
+                          const Inputs& x, const MutableRows& y) {
+  multiply_k(layout, bands, rows, x, y,
+             [&layout](const KGroup& group, const std::byte* input, std::size_t g) {
+               const std::int8_t* codes = KLayout::codes(input) + g * layout.group;
+               std::int32_t sum = 0;
+               for (std::size_t k = 0; k < layout.group; ++k) {
+                 sum += group.code<kBits>(k) * codes[k];
+               }
+               const float scale = group.d * static_cast<float>(group.first);
+               const float min = group.dmin * static_cast<float>(group.second);
+               return scale * layout.scales(input)[g] * static_cast<float>(sum) -
+                      min * layout.value_sums(input)[g];
+             });
 }
 
 }  // namespace kernels::scalar

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string_view>
 
 #include "mamba2/core/views.hpp"
@@ -21,19 +20,7 @@ struct Q4_K {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(const KLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
-    multiply_k(layout, bands, rows, x, y,
-               [&layout](const KGroup& group, const std::byte* input, std::size_t g) {
-                 const std::int8_t* codes = KLayout::codes(input) + g * layout.group;
-                 std::int32_t sum = 0;
-                 for (std::size_t k = 0; k < layout.group; ++k) {
-                   const int both = group.codes[(k / 8 * kRows + group.row) * 4 + k % 4];
-                   sum += (k % 8 < 4 ? both & 15 : both >> 4) * codes[k];
-                 }
-                 const float scale = group.d * static_cast<float>(group.first);
-                 const float min = group.dmin * static_cast<float>(group.second);
-                 return scale * layout.scales(input)[g] * static_cast<float>(sum) -
-                        min * layout.value_sums(input)[g];
-               });
+    multiply_k_with_mins<4>(layout, bands, rows, x, y);
   }
 };
 

@@ -26,22 +26,12 @@ struct Q6_K {
                  const std::int8_t* codes = KLayout::codes(input) + g * layout.group;
                  std::int32_t sum = 0;
                  for (std::size_t k = 0; k < layout.group; ++k) {
-                   sum += (code(group.codes + group.row * 4 + k % 4, k / 4) - 32) * codes[k];
+                   sum += (group.code<6>(k) - 32) * codes[k];
                  }
                  const float scale = group.d * static_cast<float>(group.first);
                  const std::size_t input_group = g * layout.group / layout.input_group;
                  return scale * layout.scales(input)[input_group] * static_cast<float>(sum);
                });
-  }
-
- private:
-  /// That of a group's columns 4 * i + j, from the byte of column j on.
-  static int code(const std::uint8_t* bytes, std::size_t i) {
-    const int first = bytes[0];
-    const int second = bytes[4 * kRows];
-    const int third = bytes[8 * kRows];
-    if (i == 3) return first >> 6 << 4 | second >> 6 << 2 | third >> 6;
-    return bytes[4 * kRows * i] & 63;
   }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with weights of 4 or 8 bits that have a scale for each group of columns, on x86: all but
-// the instructions that multiply.
+// Products with weights of 4, 5 or 8 bits that have a scale for each group of columns, on x86: all
+// but the instructions that multiply.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace kernels {
 
-/// What `Products` says for an instruction set and a number of bits: see Int8Tiles.
+/// What `Products` says for an instruction set and a number of bits: see Int8Tiles. kMins: whether
+/// there are minima.
 template <class Products>
 struct GroupTiles {
   static constexpr std::size_t kRows = Products::kRows;
@@ -24,11 +25,10 @@ struct GroupTiles {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
-    if (layout.input_groups() > 1) {
-      multiply<true>(layout, bands, rows, x, y);
-    } else {
-      multiply<false>(layout, bands, rows, x, y);
+    if constexpr (!Products::kMins) {
+      if (layout.input_groups() == 1) return multiply<false>(layout, bands, rows, x, y);
     }
+    multiply<true>(layout, bands, rows, x, y);
   }
 
  private:
@@ -83,8 +83,13 @@ struct GroupTiles {
         });
         unroll<kGroups>([&](auto i) MAMBA2_INLINE {
           Floats scale[kBands];
-          unroll<kBands>(
-              [&](auto b) MAMBA2_INLINE { scale[b] = Products::load_scales(scales + b * bytes); });
+          Floats min[kBands] = {};
+          unroll<kBands>([&](auto b) MAMBA2_INLINE {
+            scale[b] = Products::load_scales(scales + b * bytes);
+            if constexpr (Products::kMins) {
+              min[b] = Products::load_halves(scales + kScaleBytes + b * bytes);
+            }
+          });
           unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
             unroll<kChains - 1>([&](auto c)
                                     MAMBA2_INLINE { sums[i][0][b][t] += sums[i][c + 1][b][t]; });
@@ -92,8 +97,12 @@ struct GroupTiles {
             if constexpr (kGrouped) factor *= Products::fill(layout.scales(x[t])[g + i]);
             totals[b][t] =
                 Products::multiply_add(Products::to_float(sums[i][0][b][t]), factor, totals[b][t]);
+            if constexpr (Products::kMins) {
+              const Floats sum = Products::fill(layout.value_sums(x[t])[g + i]);
+              totals[b][t] = Products::multiply_add(min[b], sum, totals[b][t]);
+            }
           });
-          scales += kScaleBytes;
+          scales += (Products::kMins ? 2 : 1) * kScaleBytes;
         });
       }
       weights = scales;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with weights of the types Q4_K and Q6_K on x86: all but the instructions that multiply.
+// Products with weights of the types Q4_K, Q5_K and Q6_K on x86: all but the instructions that
+// multiply.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,8 @@ inline namespace MAMBA2_ISA {
 namespace kernels {
 
 /// What `Products` says for an instruction set and a type, besides what Int8Tiles names:
-///   kGroup   columns that share a scale: 32 in Q4_K, 16 in Q6_K
-///   kMins    whether there are minima, as in Q4_K
+///   kGroup   columns that share a scale: 16 in Q6_K, 32 in the others
+///   kMins    whether there are minima, as in all but Q6_K
 /// kBias is what codes are stored above what they stand for.
 template <class Products>
 struct KTiles {
@@ -110,9 +111,9 @@ struct KTiles {
   }
 };
 
-/// Q4_K by the instructions for INT4.
-template <class Int4Products>
-struct Q4KProducts : Int4Products {
+/// Products with codes as they are stored, and minima.
+template <class Products>
+struct WithMins : Products {
   static constexpr int kBias = 0;
   static constexpr bool kMins = true;
   static constexpr std::size_t kGroup = 32;
