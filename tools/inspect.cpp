@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cli.hpp"
@@ -29,9 +30,10 @@ struct Memory {
 std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
   std::vector<Memory> memory;
   for (const mamba2::Plan* plan : cli::kPlans) {
-    const mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
-    const auto required = mamba2::memory_required(planned, {});
-    memory.push_back({plan->name, required, required.weights - planned.unread_bytes()});
+    mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
+    const std::size_t unread = planned.unread_bytes();
+    const auto required = mamba2::memory_required(std::move(planned), {});
+    memory.push_back({plan->name, required, required.weights - unread});
   }
   return memory;
 }

@@ -43,7 +43,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 TEST_CASE("router: sums of products of any length, to the bound of their rounding") {
   reference::Random random(3);
-  for (const std::size_t n : {1, 3, 15, 16, 17, 63, 64, 65, 100, 1000, 1536}) {
+  for (const std::size_t n : {1U, 3U, 15U, 16U, 17U, 63U, 64U, 65U, 100U, 1000U, 1536U}) {
     CAPTURE(n);
     const auto a = random.normals(n, 0.0, 1.0);
     const auto b = random.normals(n, 0.0, 1.0);
