@@ -150,12 +150,14 @@ struct MoeScratch {
   Range* ranges;            ///< (pairs)
   std::byte* input;         ///< (inputs.count, pairs, inputs.bytes)
   ExpertInputs inputs;
-  MutableRows gate;             ///< (pairs, d_intermediate)
-  MutableRows up;               ///< (pairs, d_intermediate); later down_proj's input
-  MutableRows shared_gate;      ///< (tokens, d_shared)
-  MutableRows shared_up;        ///< (tokens, d_shared)
-  MutableRows latent;           ///< (tokens, d_latent): what experts read, later their sum
-  MutableRows out;              ///< (tokens, the wider of d_model and d_latent)
+  MutableRows gate;         ///< (pairs, d_intermediate)
+  MutableRows up;           ///< (pairs, d_intermediate); later down_proj's input
+  MutableRows shared_gate;  ///< (tokens, d_shared)
+  MutableRows shared_up;    ///< (tokens, d_shared)
+  MutableRows latent;       ///< (tokens, d_latent): what experts read, later their sum
+  std::size_t out_room;     ///< rows of `out`
+  /// (out_room, the wider of d_model and d_latent): of all pairs, or of one expert at a time.
+  MutableRows out;
   OwnProduct<Range>* products;  ///< (2 * num_experts)
 
   MoeScratch(Carver& carver, const Config& c, std::size_t tokens, const ExpertInputs& all)
@@ -177,14 +179,15 @@ struct MoeScratch {
         shared_gate(rows(carver, c.moe.has_gate() ? tokens : 0, c.moe.d_shared)),
         shared_up(rows(carver, tokens, c.moe.d_shared)),
         latent(rows(carver, tokens, c.moe.d_latent)),
-        out(rows(carver, tokens, std::max(c.d_model, c.moe.d_latent))),
+        out_room(tokens == 0 ? 0 : std::max(tokens, chosen)),
+        out(rows(carver, out_room, std::max(c.d_model, c.moe.d_latent))),
         products(carver.take<OwnProduct<Range>>(tokens == 0 ? 0 : 2 * c.moe.num_experts)) {}
 
   /// The same memory for fewer tokens.
   [[nodiscard]] MoeScratch first(std::size_t tokens) const {
     MoeScratch part = *this;
     for (MutableRows* some :
-         {&part.scores, &part.room, &part.shared_gate, &part.shared_up, &part.latent, &part.out}) {
+         {&part.scores, &part.room, &part.shared_gate, &part.shared_up, &part.latent}) {
       some->rows = tokens;
     }
     part.gate.rows = part.up.rows = tokens * chosen;

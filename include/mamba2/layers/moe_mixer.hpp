@@ -18,10 +18,10 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// The mixer of a layer at work on a batch. All threads meet 5 times for one token: after the
+/// The mixer of a layer at work on a batch. All threads meet 6 times for one token: after the
 /// router together with what reads the layer's input, the inputs of experts, gate_proj and up_proj
-/// of all, their products, and down_proj; twice more where there is a latent space, and more often
-/// for many tokens.
+/// of all, their products, down_proj of all, and their sum; twice more where there is a latent
+/// space, and more often for many tokens.
 class MoeMixer {
  public:
   MoeMixer(const MoeWeights& weights, const MoeScratch& scratch, const Pass& pass)
@@ -44,6 +44,7 @@ class MoeMixer {
     each_pair([&](std::size_t pair) { prepare_expert(pair); });
     multiply_in();
     activate();
+    if (all_at_once()) multiply_out();
     if (c_.d_latent > 0) {
       each_panel(w_.experts.front().down_proj, [&](std::size_t first, std::size_t count) {
         add_experts(first, count, s_.latent);
@@ -158,6 +159,23 @@ class MoeMixer {
     if (inputs_of(expert).count > 1) expert.gate_proj.prepare(x, s_.input_of(pair));
   }
 
+  /// Whether there is room for what all pairs give. Then each matrix is one linear stream; else an
+  /// expert's rows take the place of those of the one before, some columns at a time.
+  [[nodiscard]] bool all_at_once() const { return s_.pairs() <= s_.out_room; }
+
+  /// down_proj of all experts that are chosen.
+  void multiply_out() const {
+    std::size_t count = 0;
+    for (std::size_t e = 0; e < c_.num_experts; ++e) {
+      const std::span<const MoeScratch::Range> ranges = s_.ranges_of(e);
+      if (ranges.empty()) continue;
+      s_.products[count++] = {&w_.experts[e].down_proj, s_.inputs_of(0), s_.out, ranges};
+    }
+    const std::span products(s_.products, count);
+    pass_.executor.run(number_tasks(products),
+                       [&](std::size_t task) { multiply_task(products, task); });
+  }
+
   /// gate_proj and up_proj of all experts that are chosen.
   void multiply_in() const {
     std::size_t count = 0;
@@ -219,17 +237,19 @@ class MoeMixer {
   }
 
   /// The weighted sum of what all experts give, in the order of their numbers: columns
-  /// [first, first + count) of y. Rows of s_.out are those of one expert's pairs at a time.
+  /// [first, first + count) of y.
   void add_experts(std::size_t first, std::size_t count, const MutableRows& y) const {
     for (std::size_t t = 0; t < y.rows; ++t) std::fill_n(y[t] + first, count, 0.0F);
     for (std::size_t e = 0; e < c_.num_experts; ++e) {
       const auto [pair, pairs] = s_.pairs_of(e);
       if (pairs == 0) continue;
-      multiply_rows(w_.experts[e].down_proj, first, count, s_.ranges_of(e), s_.inputs_of(0), s_.out,
-                    pair);
-      for (std::size_t i = 0; i < pairs; ++i) {
-        kernels::add_times(s_.weight[pair + i], s_.out[i] + first, count,
-                           y[s_.token[pair + i]] + first);
+      const std::size_t from = all_at_once() ? 0 : pair;  // whose row of `out` is the first
+      if (!all_at_once()) {
+        multiply_rows(w_.experts[e].down_proj, first, count, s_.ranges_of(e), s_.inputs_of(0),
+                      s_.out, from);
+      }
+      for (std::size_t i = pair; i < pair + pairs; ++i) {
+        kernels::add_times(s_.weight[i], s_.out[i - from] + first, count, y[s_.token[i]] + first);
       }
     }
   }
