@@ -75,7 +75,8 @@ TEST_CASE("router: the same experts and weights as the oracle, of every kind") {
     oracle.factor = i % 5 == 0 ? 2.5 : 1.0;
     oracle.d_model = 1;
     oracle.experts.resize(experts);
-    oracle.router = random.normals(experts, 0.0, i % 7 == 0 ? 20.0 : 1.0);
+    // Sigmoids of large scores are the same in FP32, and then the first counts.
+    oracle.router = random.normals(experts, 0.0, i % 7 == 0 && !oracle.sigmoid ? 20.0 : 1.0);
     if (oracle.sigmoid && i % 3 > 0) oracle.router_bias = random.normals(experts, 0.0, 0.3);
     for (std::vector<double>* values : {&oracle.router, &oracle.router_bias}) {
       for (double& value : *values) value = static_cast<double>(static_cast<float>(value));
@@ -100,11 +101,7 @@ TEST_CASE("router: the same experts and weights as the oracle, of every kind") {
     for (const double weight : expected) largest = std::max(largest, weight);
     for (std::size_t j = 0; j < oracle.chosen; ++j) {
       const double weight = expected[found.experts[j]];
-      if (weight == 0.0) {
-        // Saturated scores are the same in FP32, and then the first counts.
-        CHECK((i % 7 == 0 && oracle.sigmoid));
-        break;
-      }
+      CHECK(weight > 0.0);
       CHECK(std::abs(static_cast<double>(found.weights[j]) - weight) <= 2e-6 * largest);
     }
   }
