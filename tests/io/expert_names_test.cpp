@@ -72,9 +72,10 @@ TEST_CASE("a stack of experts is taken apart, expert by expert") {
 TEST_CASE("stacks of another shape are refused") {
   const std::string name = "layers.0.block_sparse_moe.output_linear.weight";
   CHECK(outcome(name, {3, 4, 2}) == "fine");
-  CHECK(outcome(name, {2, 6, 2}) ==
-        "file: tensor 'layers.0.block_sparse_moe.output_linear.weight' must have the matrices of 3 "
-        "experts, found the shape (2, 6, 2)");
+  CHECK(
+      outcome(name, {2, 6, 2}) ==
+      "file: tensor \"layers.0.block_sparse_moe.output_linear.weight\" must have the matrices of 3 "
+      "experts, found the shape (2, 6, 2)");
   CHECK(outcome(name, {12, 2}).find("the matrices of 3 experts") != std::string::npos);
   CHECK(outcome(name, {3, 5, 2}).find("must have 4 rows to an expert") != std::string::npos);
 }
