@@ -129,6 +129,19 @@ class ExportCheck {
     require("mlp.activation", is_gated, "SwiGLU", "another");
   }
 
+  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
+  /// count by the softmax over those that are chosen.
+  void require_granite_pairs(const Config& c) {
+    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
+    if (!c.has(LayerKind::moe)) return;
+    const MoeConfig& m = c.moe;
+    require("moe.activation", m.has_gate(), "swiglu", "relu2");
+    require_flag("moe.sigmoid", false, m.sigmoid);
+    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
+    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
+            m.routed_scaling_factor);
+  }
+
   /// Factors of one.
   void require_no_multipliers(const Config& c) {
     for (const auto& [key, factor] : {std::pair("embedding_multiplier", c.embedding_multiplier),
@@ -141,19 +154,6 @@ class ExportCheck {
     const float usual = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
     require("attention.softmax_scale", a.softmax_scale == usual,
             concat("1 / sqrt(head_dim ", a.head_dim, ")"), a.softmax_scale);
-  }
-
-  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
-  /// count by the softmax over those that are chosen.
-  void require_granite_pairs(const Config& c) {
-    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
-    if (!c.has(LayerKind::moe)) return;
-    const MoeConfig& m = c.moe;
-    require("moe.activation", m.has_gate(), "swiglu", "relu2");
-    require_flag("moe.sigmoid", false, m.sigmoid);
-    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
-    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
-            m.routed_scaling_factor);
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }

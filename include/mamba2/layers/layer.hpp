@@ -11,7 +11,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
-#include "mamba2/layers/moe.hpp"
+#include "mamba2/layers/moe_mixer.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/weights.hpp"
 

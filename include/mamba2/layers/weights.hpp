@@ -112,6 +112,10 @@ struct Weights {
   /// Bytes of the largest input of a product, made ready, and how many are made of one at most.
   [[nodiscard]] std::size_t input_bytes() const;
   [[nodiscard]] std::size_t most_inputs() const;
+  /// Bytes of matrices that reading so many tokens at a time does not need: an embedding that is
+  /// not the head, of which it is a few rows, and experts that none of them chooses, if all are
+  /// chosen as often and independently.
+  [[nodiscard]] std::size_t unread_bytes(std::size_t tokens = 1) const;
   /// What layers that are mixtures of experts need besides.
   [[nodiscard]] ExpertInputs expert_inputs() const;
 };
@@ -184,6 +188,20 @@ inline std::size_t Weights::input_bytes() const {
     if (slot.role != Role::embedding) most = std::max(most, m.input_bytes());
   });
   return most;
+}
+
+inline std::size_t Weights::unread_bytes(std::size_t tokens) const {
+  std::size_t experts = 0;
+  all_matrices(*this, [&](const Slot& slot, const Matrix& m) {
+    if (slot.expert != Slot::kNoExpert) experts += m.bytes();
+  });
+  const MoeConfig& moe = config.moe;
+  auto idle = static_cast<double>(experts);
+  for (std::size_t t = 0; idle >= 1.0 && t < tokens; ++t) {
+    idle *= static_cast<double>(moe.num_experts - moe.num_experts_per_tok) /
+            static_cast<double>(moe.num_experts);
+  }
+  return (config.tie_embeddings ? 0 : embedding.bytes()) + static_cast<std::size_t>(idle);
 }
 
 inline ExpertInputs Weights::expert_inputs() const {
