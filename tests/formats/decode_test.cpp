@@ -22,10 +22,10 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-constexpr DType kQuantized[] = {DType::Q4_0,  DType::Q4_1,   DType::Q5_0,  DType::Q5_1,
-                                DType::Q8_0,  DType::IQ4_NL, DType::Q2_K,  DType::Q3_K,
-                                DType::Q4_K,  DType::Q5_K,   DType::Q6_K,  DType::TQ1_0,
-                                DType::TQ2_0, DType::MXFP4,  DType::NVFP4, DType::IQ4_XS};
+constexpr DType kQuantized[] = {DType::IQ4_XS, DType::Q4_0,  DType::Q4_1,   DType::Q5_0,
+                                DType::Q5_1,   DType::Q8_0,  DType::IQ4_NL, DType::Q2_K,
+                                DType::Q3_K,   DType::Q4_K,  DType::Q5_K,   DType::Q6_K,
+                                DType::TQ1_0,  DType::TQ2_0, DType::MXFP4,  DType::NVFP4};
 
 /// A block of zeros with some bytes set.
 class Block {
