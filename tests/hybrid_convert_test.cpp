@@ -111,8 +111,9 @@ void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
 }  // namespace
 
 TEST_CASE("hybrid convert: a folder of transformers is the same model") {
-  for (const std::string name : {"granite_dense", "granite_rope", "granite_moe", "bamba",
-                                 "nemotron_dense", "nemotron_small_dt", "mamba2attn_mlp"}) {
+  for (const std::string name :
+       {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense",
+        "nemotron_small_dt", "falcon_h1", "falcon_h1_norm", "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();

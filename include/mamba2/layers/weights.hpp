@@ -20,6 +20,7 @@
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/moe.hpp"
+#include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
 
@@ -27,13 +28,15 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What a layer may compute: one file a kind.
-using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights>;
+using MixerWeights =
+    std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights, ParallelWeights>;
 
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
   const float* norm = nullptr;  ///< (d_model)
   MixerWeights mixer;
-  std::size_t index = 0;  ///< among the layers of its kind
+  std::size_t index = 0;  ///< of its mixer among those of its kind; of two mixers that of Mamba-2,
+  std::size_t attention_index = 0;  ///< and that of attention
 
   /// experts: of which there shall be places at most.
   LayerWeights(const Config& c, LayerKind kind,
@@ -49,6 +52,7 @@ struct LayerWeights {
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
     if (kind == LayerKind::moe) return MoeWeights(c, experts);
+    if (kind == LayerKind::parallel) return ParallelWeights(c);
     return Mamba2Weights(c);
   }
 };
@@ -60,6 +64,7 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* attention = std::get_if<AttentionWeights>(&mixer)) body(*attention);
   if (auto* mlp = std::get_if<MlpWeights>(&mixer)) body(*mlp);
   if (auto* moe = std::get_if<MoeWeights>(&mixer)) body(*moe);
+  if (auto* parallel = std::get_if<ParallelWeights>(&mixer)) body(*parallel);
 }
 
 /// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.
@@ -141,10 +146,15 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
   weights.config = c;
   weights.plan = &plan;
   weights.layers.reserve(c.n_layer);
-  std::array<std::size_t, std::variant_size_v<MixerWeights>> counts{};
+  std::array<std::size_t, 256> counts{};  // of mixers, by the characters of their kinds
+  const auto next = [&counts](LayerKind kind) {
+    return counts[static_cast<unsigned char>(kind)]++;
+  };
   for (std::size_t i = 0; i < c.n_layer; ++i) {
     LayerWeights& layer = weights.layers.emplace_back(c, c.kind(i));
-    layer.index = counts[layer.mixer.index()]++;
+    const bool has_two = c.kind(i) == LayerKind::parallel;
+    layer.index = next(has_two ? LayerKind::mamba2 : c.kind(i));
+    if (has_two) layer.attention_index = next(LayerKind::attention);
   }
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
     m = {&plan.format(slot.role, DType::F32), nullptr, slot.rows, slot.cols};
