@@ -35,6 +35,9 @@ inline void check_falcon(ExportCheck& check, const Config& c) {
   check.require("attention.rotary_emb_dim", a.rotary_emb_dim == a.head_dim,
                 concat("head_dim ", a.head_dim), a.rotary_emb_dim);
   check.require_flag("attention.out_proj_bias", a.qkv_proj_bias, a.out_proj_bias);
+  const float key = key_multiplier(a);
+  check.require("attention.softmax_scale", std::isnormal(key) && std::isnormal(a.softmax_scale),
+                "1 / sqrt(head_dim) times a factor", a.softmax_scale);
   check.require("residual_multiplier", c.residual_multiplier == 1.0F, "1", c.residual_multiplier);
 }
 
