@@ -171,7 +171,7 @@ TEST_CASE("hybrids: the same bits with any number of threads, in every precision
       const auto expected = logits_of(model, options(KvPrecision::fp16), hybrid.tokens, pieces);
       // Of random weights without structure, codes of 4 bits, and experts that are chosen
       // otherwise.
-      CHECK(deviation(expected, hybrid.logits) < (name == "int4" ? 3.0 : 1.0));
+      CHECK(deviation(expected, hybrid.logits) < (name == "int4" ? 4.0 : 1.0));
       for (const std::size_t threads : std::vector<std::size_t>{2, 3, 7}) {
         CHECK(logits_of(model, options(KvPrecision::fp16, threads), hybrid.tokens, pieces) ==
               expected);
