@@ -68,7 +68,10 @@ QuantizedModel quantized(const Config& config, DType blocks, std::size_t rotatio
           [=](std::string_view name, std::size_t cols) -> StoredFormat {
             if (!name.ends_with("_proj")) return {DType::INT8};
             const bool is_out = name.ends_with("out_proj");
-            return {blocks, is_out ? mamba2::kernels::hadamard_width(cols, rotation) : 1};
+            const bool is_whole = mamba2::kernels::hadamard_base(rotation) > 1;
+            const std::size_t width =
+                is_whole ? rotation : mamba2::kernels::hadamard_width(cols, rotation);
+            return {blocks, is_out ? width : 1};
           }};
 }
 
@@ -206,6 +209,29 @@ TEST_CASE("quantized checkpoints: every other policy has their values, rotated a
     CHECK(reference::max_abs_difference(quantized_logits<Mixed>(model), expected) < 0.1 * size);
     CHECK(reference::max_abs_difference(quantized_logits<mamba2::Int8>(model), expected) <
           0.1 * size);
+  }
+}
+
+TEST_CASE("quantized checkpoints: rows rotated over widths that are no power of two") {
+  for (const std::size_t d_inner : {std::size_t{384}, std::size_t{640}}) {
+    CAPTURE(d_inner);
+    Config config = wide_config();
+    config.d_inner = config.d_ssm = d_inner;
+    const auto original = tests::load<mamba2::Fp32>(config, reference::random_weights(config, 17));
+    auto session = original.session({.workers = {.threads = 1}}).value();
+    const auto tokens = reference::Random(12).tokens(30, config.vocab_size);
+    auto logits = tests::all_logits(session, tokens);
+    const auto more = session.decode(mamba2::Token{3}).value();
+    logits.insert(logits.end(), more.begin(), more.end());
+    const std::vector<double> expected(logits.begin(), logits.end());
+    const double size = reference::standard_deviation(expected);
+
+    const QuantizedModel model = quantized(config, DType::INT8, d_inner);
+    CHECK(weights_of<Mixed>(model).layers[0].mamba2().out_proj.rotation == d_inner);
+    CHECK(reference::max_abs_difference(quantized_logits<mamba2::Fp32>(model), expected) <
+          0.1 * size);
+    CHECK(reference::max_abs_difference(quantized_logits<Mixed>(model), expected) < 0.1 * size);
+    CHECK(quantized_logits<Mixed>(model, 3) == quantized_logits<Mixed>(model));
   }
 }
 

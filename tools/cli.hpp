@@ -30,9 +30,10 @@ namespace cli {
 /// What a model may be, for --help: to run it, and to look at it or make another of it.
 inline constexpr const char* kModelHelp =
     "Folder with config.json, *.safetensors and tokenizer.json, or a *.safetensors in it, or\n"
-    "GGUF file, or packed file of mamba2-quantize --pack";
+    "GGUF file, or model.bin of BitMamba-2, or packed file of mamba2-quantize --pack";
 inline constexpr const char* kCheckpointHelp =
-    "Folder with config.json and *.safetensors, or a *.safetensors in it, or GGUF file";
+    "Folder with config.json and *.safetensors, or a *.safetensors in it, or GGUF file, or\n"
+    "model.bin of BitMamba-2";
 
 /// What work() returns, or the exception that it throws (out of memory, say) as an error.
 template <class Work>

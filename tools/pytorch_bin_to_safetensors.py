@@ -17,17 +17,26 @@ HEAD = "lm_head.weight"
 EMBEDDINGS = ("backbone.embedding.weight", "backbone.embeddings.weight")
 
 
-def load(path):
-    """The tensors of a checkpoint, by name."""
-    import torch
+def read(path):
+    """What is in a checkpoint, by name: tensors, and in some also numbers."""
     try:
-        tensors = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
+        import torch
+    except ImportError as missing:
+        sys.exit(f"the package {missing.name} is missing: pip install torch safetensors")
+    try:
+        values = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever a broken file raises
         sys.exit(f"{path}: torch cannot read it: {str(error).splitlines()[0]}")
-    if not isinstance(tensors, dict) or not tensors:
-        sys.exit(f"{path}: expected tensors by name, found {type(tensors).__name__}")
+    if not isinstance(values, dict) or not values:
+        sys.exit(f"{path}: expected tensors by name, found {type(values).__name__}")
+    return values
+
+
+def load(path):
+    """The tensors of a checkpoint, by name."""
+    tensors = read(path)
     for name, tensor in tensors.items():
-        if not isinstance(tensor, torch.Tensor):
+        if not hasattr(tensor, "data_ptr"):
             sys.exit(f"{path}: {name}: expected a tensor, found {type(tensor).__name__}")
     return tensors
 

@@ -41,7 +41,7 @@ inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8"
 [[nodiscard]] inline bool has_own_precision(const std::string& model) {
   if (is_gguf_file(model)) return true;
   const auto files = mamba2::detail::locate_checkpoint(model);
-  if (!files || files->is_single) return false;
+  if (!files || !files->single.empty()) return false;
   const auto text = mamba2::read_text_file(files->config, mamba2::detail::kMaxConfigBytes);
   if (!text) return false;
   const auto quantization = mamba2::parse_quantization(*text);

@@ -80,7 +80,8 @@ TEST_CASE("checkpoint: files that are not there or not what they should be") {
   check_refused(Checkpoint::open(dir.path()), ErrorCode::io, {dir.path().native(), "found none"});
   check_refused(Checkpoint::open(dir.write("model.pt", "PK\x03\x04")), ErrorCode::unsupported,
                 {"model.pt: expected a folder with config.json and *.safetensors, one of these "
-                 "files, a GGUF file or a packed file of mamba2-quantize --pack, found a pickle, "
+                 "files, a GGUF file, a model.bin of BitMamba-2 or a packed file of "
+                 "mamba2-quantize --pack, found a pickle, "
                  "which must be converted to safetensors first"});
   std::filesystem::remove(dir.path() / "model.pt");
   dir.write("pytorch_model.bin", "pickle");

@@ -313,7 +313,7 @@ TEST_CASE("gguf checkpoint: files") {
               {"model.gguf, which must be given by its own path"});
   check_error(Checkpoint::open(dir.write("text.gguf", "{}")), ErrorCode::unsupported,
               {"text.gguf: expected a folder with config.json and *.safetensors, one of these "
-               "files, a GGUF file or a packed file"});
+               "files, a GGUF file, a model.bin of BitMamba-2 or a packed file"});
   check_error(Checkpoint::open(dir.write("cut.gguf", std::span(bytes).first(bytes.size() / 2))),
               ErrorCode::malformed, {"cut.gguf: "});
 }

@@ -200,9 +200,9 @@ TEST_CASE("quantization: formats that there are not are refused") {
   }
   CHECK(malformed(in_proj, 2) ==
         prefix + "rotation must be 1, as this matrix is not rotated, found 2");
-  const std::string rotation = "rotation must be a power of two up to 256, ";
-  CHECK(malformed(out_proj, 96).ends_with(rotation + "found 96"));
-  CHECK(malformed(out_proj, 512).ends_with(rotation + "found 512"));
+  const std::string rotation = "rotation must be a power of two, or 12 or 40 times one, ";
+  CHECK(malformed(out_proj, 36).ends_with(rotation + "found 36"));
+  CHECK(malformed(out_proj, 7168).ends_with(rotation + "found 7168"));
   CHECK(malformed(out_proj, 0).ends_with("must be an integer in 1..2147483647, found 0"));
   CHECK(malformed(out_proj, "x").ends_with("found \"x\""));
   CHECK(

@@ -35,7 +35,7 @@ expect 0 '^piqa ' mamba2-eval "$shard" piqa.jsonl --compare-model "$shard"
 last_logits "$model" last.safetensors
 last_logits "$shard" shard.safetensors
 cmp last.safetensors shard.safetensors || die "a shard: the logits"
-forms='a folder with config.json and \*.safetensors, one of these files, a GGUF file or a packed file'
+forms='a folder with config.json and \*.safetensors, one of these files, a GGUF file, a model.bin of BitMamba-2 or a packed file'
 expect 1 "text.txt: expected $forms" mamba2-inspect text.txt
 expect 1 "^generate: text.txt: expected $forms" generate text.txt "The sea"
 expect 1 "text.txt: expected $forms" mamba2-logits text.txt --ids 1 --out x

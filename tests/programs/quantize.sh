@@ -19,6 +19,12 @@ quantize 0 '^int4/model.safetensors: int4, search, ' "$model" int4/
 of_original int4 int4
 expect 0 'out_proj.weight .* INT4_G32 +int4 .* rotated by 256' mamba2-inspect int4
 expect 0 'weights  mixed, ' generate int4 "The sea" -n 2 --stats
+quantize 0 . "$model" full --rotation full
+expect 0 'out_proj.weight .* rotated by 768' mamba2-inspect full
+expect 0 . generate full "${greedy[@]:2}"
+quantize 0 . full full.packed --pack native
+expect 0 . generate full.packed "${greedy[@]:2}"
+expect 2 'must be usual or none' mamba2-quantize "$model" full.gguf --rotation full
 convert 0 '^int8.gguf: F16' int8 int8.gguf
 expect 0 house generate int8.gguf "${greedy[@]:2}"
 quantize 0 'int4, importance' "$model" kept --group 128 --calibrate "$source/README.md" --tokens 512 \

@@ -334,7 +334,8 @@ TEST_CASE("the tokenizer beside the files of a checkpoint") {
   CHECK(text.error().message ==
         dir.path().native() +
             "/text.txt: expected a tokenizer.json, a folder with config.json and *.safetensors, "
-            "one of these files, a GGUF file or a packed file of mamba2-quantize --pack");
+            "one of these files, a GGUF file, a model.bin of BitMamba-2 or a packed file of "
+            "mamba2-quantize --pack");
 }
 
 TEST_CASE("a truncated file is refused at every length") {

@@ -32,8 +32,9 @@ class Companions {
     const auto files = mamba2::detail::locate_checkpoint(path);
     if (!files) return files.error();
     Companions companions;
-    const auto read =
-        files->is_single ? companions.read_gguf(path) : companions.read_folder(files->config);
+    const auto read = !files->single.empty() && !mamba2::detail::is_bitmamba(files->single)
+                          ? companions.read_gguf(files->single)
+                          : companions.read_folder(files->config, files->single.empty());
     if (!read) return read.error();
     return companions;
   }
@@ -130,7 +131,12 @@ class Companions {
     return {};
   }
 
-  mamba2::Result<void> read_folder(const std::filesystem::path& config) {
+  /// config: of BitMamba-2 there need be none.
+  mamba2::Result<void> read_folder(const std::filesystem::path& config, bool is_needed) {
+    folder_ = config.parent_path().empty() ? "." : config.parent_path();
+    const auto tokenizer = mamba2::detail::tokenizer_in(folder_);
+    if (mamba2::detail::file_exists(tokenizer)) tokenizer_ = tokenizer;
+    if (!is_needed && !mamba2::detail::file_exists(config)) return {};
     const auto text = mamba2::read_text_file(config, mamba2::detail::kMaxConfigBytes);
     if (!text) return text.error();
     const auto json = mamba2::detail::parse_json(*text, config.native());
@@ -141,11 +147,8 @@ class Companions {
       const auto* id = value == nullptr ? nullptr : value->get_ptr<const std::uint64_t*>();
       return token_of(id != nullptr ? std::optional(*id) : std::nullopt);
     };
-    folder_ = config.parent_path().empty() ? "." : config.parent_path();
     config_text_ = *text;
     special_ = {token("bos_token_id"), token("pad_token_id"), std::nullopt};
-    const auto tokenizer = mamba2::detail::tokenizer_in(folder_);
-    if (mamba2::detail::file_exists(tokenizer)) tokenizer_ = tokenizer;
     return {};
   }
 

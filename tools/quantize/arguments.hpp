@@ -20,6 +20,7 @@ struct Arguments {
   std::string in, out, json_file, calibrate, gptq;
   std::string type = "int4";
   std::string method = "search";
+  std::string rotation = "usual";
   std::string pack;  ///< a target; empty: not packed
   std::vector<std::string> keep;
   std::size_t group = 32;
@@ -37,7 +38,10 @@ struct Arguments {
     const mamba2::DType int4 = group == 32   ? mamba2::DType::INT4_G32
                                : group == 64 ? mamba2::DType::INT4_G64
                                              : mamba2::DType::INT4_G128;
-    return {int4, to_gguf()};
+    return {int4, to_gguf(),
+            rotation == "full"   ? mamba2::kernels::widest_hadamard
+            : rotation == "none" ? no_rotation
+                                 : usual_rotation};
   }
   /// How INT4 codes are found, in a word.
   [[nodiscard]] std::string rounding() const {
@@ -70,6 +74,13 @@ inline void add_options(CLI::App& app, Arguments& a) {
                  "largest weight")
       ->capture_default_str()
       ->check(CLI::IsMember({"search", "nearest"}));
+  app.add_option(
+         "--rotation", a.rotation,
+         "Of matrices whose inputs have outliers (out_proj, down_proj), the rows are\n"
+         "multiplied by a Hadamard matrix: usual: in blocks of up to 256; full: in the widest\n"
+         "that the columns allow; none")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"usual", "full", "none"}));
   auto* calibrate = app.add_option(
       "--calibrate", a.calibrate,
       "A text: the search counts the errors of a column by the squares of its inputs when\n"
@@ -92,7 +103,8 @@ inline void add_options(CLI::App& app, Arguments& a) {
          "Write one file for programs on this CPU, which use its weights in place: native,\n"
          "cortex-a76, x86-64-v3 ... IN may be quantized, and keeps its precisions then\n"
          "unless --type says one")
-      ->excludes("--group", "--keep", "--method", "--calibrate", "--gptq", "--budget");
+      ->excludes("--group", "--keep", "--method", "--rotation", "--calibrate", "--gptq",
+                 "--budget");
   app.add_option("--json", a.json_file, "Write what became of each matrix to this file as JSON");
   app.add_flag("--no-tokenizer", a.no_tokenizer, "Leave the tokenizer out");
   app.add_flag("--force", a.force, "Replace what OUT is");
@@ -107,6 +119,10 @@ inline void check_arguments(Arguments& a) {
   }
   if (a.budget > 0.0 && (a.text().empty() || a.to_gguf())) {
     throw CLI::ValidationError("--budget", "needs --calibrate or --gptq, and a folder as OUT");
+  }
+  if (a.to_gguf() && a.rotation == "full") {
+    throw CLI::ValidationError("--rotation",
+                               "must be usual or none in a GGUF file, which has none");
   }
   if (a.to_gguf() && a.group != 32) {
     throw CLI::ValidationError("--group", "must be 32 in a GGUF file");

@@ -46,10 +46,18 @@ struct Target {
   return name;
 }
 
+/// The widths that --rotation names.
+[[nodiscard]] inline std::size_t usual_rotation(std::size_t cols) {
+  return mamba2::kernels::hadamard_width(cols, mamba2::Int8::kRotation);
+}
+[[nodiscard]] inline std::size_t no_rotation(std::size_t) { return 1; }
+
 /// Precisions as people write them.
 struct Precisions {
   DType int4;    ///< INT4 with the groups that were asked for
   bool to_gguf;  ///< then the types are those of GGUF
+  /// Of matrices that may be rotated: the width of the Hadamard blocks for so many columns.
+  std::size_t (*rotation)(std::size_t cols);
 
   [[nodiscard]] std::optional<DType> parse(std::string_view name) const {
     if (name == "int4") return to_gguf ? DType::Q4_0 : int4;
@@ -118,8 +126,7 @@ class Plan {
     if (!fits() && dtype == DType::Q6_K) dtype = DType::Q8_0;
     if (!fits()) dtype = precisions_.to_gguf ? DType::F16 : DType::INT8;
     const bool rotated = mamba2::has_scales(dtype) && target.may_rotate;
-    const std::size_t widest = rotated ? mamba2::Int8::kRotation : 0;
-    return {dtype, mamba2::kernels::hadamard_width(target.cols, widest)};
+    return {dtype, rotated ? precisions_.rotation(target.cols) : 1};
   }
 
   [[nodiscard]] std::vector<Target>& targets() { return targets_; }

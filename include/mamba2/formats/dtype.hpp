@@ -48,7 +48,8 @@ enum class DType : std::uint8_t {
   INT8,      ///< a scale for each row
   INT4_G32,  ///< a scale for each 32 columns
   INT4_G64,
-  INT4_G128
+  INT4_G128,
+  TERNARY  ///< -1, 0 and 1 in 2 bits, a scale for all
 };
 
 namespace detail {
@@ -60,7 +61,7 @@ struct DTypeTraits {
 };
 
 // In the order of DType.
-inline constexpr std::array<DTypeTraits, 32> kDTypes = {
+inline constexpr std::array<DTypeTraits, 33> kDTypes = {
     {{"F64", 1, 8},      {"F32", 1, 4},        {"F16", 1, 2},        {"BF16", 1, 2},
      {"F8_E4M3", 1, 1},  {"F8_E5M2", 1, 1},    {"I64", 1, 8},        {"U64", 1, 8},
      {"I32", 1, 4},      {"U32", 1, 4},        {"I16", 1, 2},        {"U16", 1, 2},
@@ -68,7 +69,8 @@ inline constexpr std::array<DTypeTraits, 32> kDTypes = {
      {"Q4_1", 32, 20},   {"Q5_0", 32, 22},     {"Q5_1", 32, 24},     {"Q8_0", 32, 34},
      {"IQ4_NL", 32, 18}, {"Q2_K", 256, 84},    {"Q3_K", 256, 110},   {"Q4_K", 256, 144},
      {"Q5_K", 256, 176}, {"Q6_K", 256, 210},   {"TQ1_0", 256, 54},   {"TQ2_0", 256, 66},
-     {"INT8", 1, 1},     {"INT4_G32", 32, 16}, {"INT4_G64", 64, 32}, {"INT4_G128", 128, 64}}};
+     {"INT8", 1, 1},     {"INT4_G32", 32, 16}, {"INT4_G64", 64, 32}, {"INT4_G128", 128, 64},
+     {"TERNARY", 4, 1}}};
 
 [[nodiscard]] constexpr const DTypeTraits& traits(DType dtype) noexcept {
   return kDTypes[static_cast<std::size_t>(dtype)];
@@ -81,7 +83,7 @@ inline constexpr std::array<DTypeTraits, 32> kDTypes = {
   return detail::traits(dtype).name;
 }
 
-/// Elements of a block: 1, but 32 to 256 in the quantized types, except INT8.
+/// Elements of a block: 1, but 4 to 256 in the quantized types, except INT8.
 [[nodiscard]] constexpr std::size_t dtype_block(DType dtype) noexcept {
   return detail::traits(dtype).block;
 }

@@ -93,12 +93,14 @@ inline void read_rows(const TensorView& stored, std::size_t first, std::size_t c
   const std::size_t cols = stored.shape.back();
   const std::span<const std::byte> scales = stored.scales_of(row, rows);
   if (const auto bad = find_bad_scale(stored.dtype, scales)) {
-    const std::size_t before = row * (scales.size() / rows / scale_bytes(stored.dtype));
-    return BadElement{before + *bad, read_scale(stored.dtype, scales.data(), *bad),
-                      "a finite value, and its products with codes", true};
+    const bool is_shared = stored.dtype == DType::TERNARY;
+    const std::size_t of_row = is_shared ? 0 : scales.size() / rows / scale_bytes(stored.dtype);
+    return BadElement{row * of_row + *bad, read_scale(stored.dtype, scales.data(), *bad),
+                      expected_scale(stored.dtype), true};
   }
   if (const auto bad = find_bad_code(stored.dtype, stored.part(row * cols, rows * cols))) {
-    return BadElement{row * cols + *bad, -128.0F, "in -127..127"};
+    return BadElement{row * cols + *bad, impossible_code(stored.dtype),
+                      expected_code(stored.dtype)};
   }
   return std::nullopt;
 }

@@ -20,6 +20,7 @@
 #include "mamba2/layers/config.hpp"
 
 #if MAMBA2_HAS_DEFINITIONS
+#include "mamba2/io/bitmamba_file.hpp"
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/config_json.hpp"
 #include "mamba2/io/generation_config.hpp"
@@ -38,8 +39,8 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// The weights of a Mamba-2 language model in safetensors or GGUF, and its Config. Once made, it
-/// holds exactly the tensors that the Config needs, under their canonical names
+/// The weights of a language model in safetensors, GGUF or a file of BitMamba-2, and its Config.
+/// Once made, it holds exactly the tensors that the Config needs, under their canonical names
 /// ("embedding.weight", "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each
 /// of the right shape and of a type that read_floats reads; quantized matrices (quantization.hpp)
 /// with their scales. A tied model has no lm_head.weight; it is tied if no head is stored, or the
@@ -50,12 +51,12 @@ class Checkpoint {
  public:
   /// Opens a directory (config.json or params.json, and model.safetensors, or the shards of
   /// model.safetensors.index.json, or one other .safetensors file), or one of these files, with the
-  /// others beside it (a shard stands for all), or a GGUF file. A generation_config.json beside the
-  /// config may name more tokens that end a text. The files stay mapped and must not change
-  /// meanwhile.
-  /// Errors: io (a file is missing or unreadable), malformed, unsupported (another kind of model or
-  /// of file), mismatch (tensors that do not fit the config), invalid_argument (the config).
-  /// dialects: those that a config.json may be in.
+  /// others beside it (a shard stands for all), or a GGUF file, or one of BitMamba-2 or a directory
+  /// with its model.bin; a config.json beside that may say what ends a text. A
+  /// generation_config.json beside the config may name more tokens that do. The files stay mapped
+  /// and must not change meanwhile. Errors: io (a file is missing or unreadable), malformed,
+  /// unsupported (another kind of model or of file), mismatch (tensors that do not fit the config),
+  /// invalid_argument (the config). dialects: those that a config.json may be in.
   [[nodiscard]] static Result<Checkpoint> open(
       const std::filesystem::path& path,
       std::span<const Dialect* const> dialects = known_dialects());
@@ -71,6 +72,10 @@ class Checkpoint {
   /// messages. Errors as open.
   [[nodiscard]] static Result<Checkpoint> from_gguf(std::span<const std::byte> gguf,
                                                     std::string_view name = "gguf");
+
+  /// A checkpoint in memory: a file of BitMamba-2, which must outlive it. Errors as open.
+  [[nodiscard]] static Result<Checkpoint> from_bitmamba(std::span<const std::byte> file,
+                                                        std::string_view name = "model.bin");
 
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
@@ -105,7 +110,7 @@ class Checkpoint {
  private:
   explicit Checkpoint(Config config) : config_(std::move(config)) {}
 
-  [[nodiscard]] static Result<Checkpoint> open_gguf(const std::filesystem::path& path);
+  [[nodiscard]] static Result<Checkpoint> open_single(const std::filesystem::path& path);
   [[nodiscard]] static Result<Checkpoint> assemble(Config config, const TensorTable& all,
                                                    std::string_view name,
                                                    std::vector<std::string> notes,
@@ -229,7 +234,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
                                                     std::span<const Dialect* const> dialects) {
   const Result<detail::CheckpointFiles> files = detail::locate_checkpoint(path);
   if (!files) return files.error();
-  if (files->is_single) return open_gguf(path);
+  if (!files->single.empty()) return open_single(files->single);
   const Result<std::string> text = read_text_file(files->config, detail::kMaxConfigBytes);
   if (!text) return text.error();
   std::vector<std::string> notes = files->notes;
@@ -289,7 +294,16 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const std::by
   return checkpoint;
 }
 
-MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::path& path) {
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bitmamba(std::span<const std::byte> file,
+                                                             std::string_view name) {
+  Result<BitMambaFile> parsed = BitMambaFile::parse(file, name);
+  if (!parsed) return std::move(parsed).error();
+  Result<Checkpoint> checkpoint = assemble(std::move(parsed->config), parsed->tensors, name, {});
+  if (checkpoint) checkpoint->file_bytes_ = file.size();
+  return checkpoint;
+}
+
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_single(const std::filesystem::path& path) {
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return file.error();
   if (is_packed(file->bytes())) {
@@ -298,9 +312,17 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_gguf(const std::filesystem::
                                 ": is a packed model, which runs but holds no tensors to look at "
                                 "or to convert; give the model that it was packed from")};
   }
-  if (!is_gguf(file->bytes())) return detail::no_model(path, file->bytes());
-  Result<Checkpoint> checkpoint = from_gguf(file->bytes(), path.native());
-  if (checkpoint) checkpoint->files_.push_back(*std::move(file));
+  const bool is_bitmamba = detail::is_bitmamba(file->bytes());
+  if (!is_bitmamba && !is_gguf(file->bytes())) return detail::no_model(path, file->bytes());
+  Result<Checkpoint> checkpoint = is_bitmamba ? from_bitmamba(file->bytes(), path.native())
+                                              : from_gguf(file->bytes(), path.native());
+  if (!checkpoint) return checkpoint;
+  if (is_bitmamba) {
+    const auto config = path.parent_path() / detail::kConfigFile;
+    detail::add_eos_tokens_of(config, checkpoint->config_, checkpoint->notes_);
+    detail::add_generation_config_beside(config, checkpoint->config_, checkpoint->notes_);
+  }
+  checkpoint->files_.push_back(*std::move(file));
   return checkpoint;
 }
 

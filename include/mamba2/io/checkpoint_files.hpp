@@ -30,8 +30,8 @@ inline constexpr std::size_t kMaxIndexBytes = std::size_t{1} << 23;
 
 /// The parts of a checkpoint; with an index, the shards are in its order.
 struct CheckpointFiles {
-  bool is_single = false;  // one file that must be all of it: GGUF
-  std::filesystem::path config;
+  std::filesystem::path single;  // one file that is all of it, GGUF or BitMamba-2's; else empty
+  std::filesystem::path config;  // beside a file of BitMamba-2 it may be missing
   std::vector<std::filesystem::path> shards;
   std::filesystem::path index_file;
   std::optional<ShardIndex> index;
@@ -115,6 +115,10 @@ struct CheckpointFiles {
   }
   for (const std::string_view extension : {".bin", ".pt", ".pth"}) {
     if (const auto pickle = has_extension(extension); pickle != entries.end()) {
+      if (is_bitmamba(*pickle)) {
+        return Error{ErrorCode::io, concat(expected, pickle->filename().native(),
+                                           ", which must be given by its own path")};
+      }
       return Error{ErrorCode::unsupported,
                    concat(expected, pickle->filename().native(),
                           ", a pickle, which must be converted to safetensors first")};
@@ -161,6 +165,12 @@ struct CheckpointFiles {
   return Error{ErrorCode::io, concat(expected, files.shards.size(), " without an index")};
 }
 
+/// Whether a folder has no weights but those of BitMamba-2.
+[[nodiscard]] inline bool has_bitmamba_only(const std::filesystem::path& folder) {
+  return is_bitmamba(folder / kBitMambaFile) && !file_exists(folder / kWholeFile) &&
+         !file_exists(folder / kIndexFile);
+}
+
 /// The weights of a .safetensors file: the shards of the index beside it that names it as one, else
 /// the file.
 [[nodiscard]] inline Result<void> add_weights_of_file(CheckpointFiles& files,
@@ -184,8 +194,15 @@ MAMBA2_FUNCTION Result<CheckpointFiles> locate_checkpoint(const std::filesystem:
   const bool is_directory = std::filesystem::is_directory(path, error);
   if (error) return Error{ErrorCode::io, concat(path.native(), ": ", errno_text(error.value()))};
   const std::optional<std::filesystem::path> folder = checkpoint_folder(path);
-  files.is_single = !folder;
-  if (!folder) return files;
+  if (!folder) {
+    files.single = path;
+    return files;
+  }
+  if (!is_directory ? is_bitmamba(path) : has_bitmamba_only(*folder)) {
+    files.single = is_directory ? *folder / kBitMambaFile : path;
+    files.config = *folder / kConfigFile;  // need not be there
+    return files;
+  }
   files.config = *folder / kConfigFile;
   const std::filesystem::path mistral = *folder / kMistralFile;
   if (!file_exists(files.config) && file_exists(mistral)) files.config = mistral;

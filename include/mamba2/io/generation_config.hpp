@@ -41,14 +41,19 @@ inline void add_generation_config(std::string_view json, std::string_view name, 
   notes.insert(notes.end(), tokens.notes().begin(), tokens.notes().end());
 }
 
-/// The same of the file beside a config.json, if there is one.
-inline void add_generation_config_beside(const std::filesystem::path& config_file, Config& config,
-                                         std::vector<std::string>& notes) {
-  const std::filesystem::path file = config_file.parent_path() / "generation_config.json";
+/// The same of a file, if it is there.
+inline void add_eos_tokens_of(const std::filesystem::path& file, Config& config,
+                              std::vector<std::string>& notes) {
   if (!file_exists(file)) return;
   const Result<std::string> text = read_text_file(file, kMaxConfigBytes);
   if (text) return add_generation_config(*text, file.native(), config, notes);
   notes.push_back(concat(text.error().message, ": passed over"));
+}
+
+/// The same of the file beside a config.json, if there is one.
+inline void add_generation_config_beside(const std::filesystem::path& config_file, Config& config,
+                                         std::vector<std::string>& notes) {
+  add_eos_tokens_of(config_file.parent_path() / "generation_config.json", config, notes);
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "mamba2/core/mapped_file.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/stand_in.hpp"
 
@@ -19,13 +21,14 @@ namespace detail {
 
 /// The list, for messages.
 inline constexpr std::string_view kModelForms =
-    "a folder with config.json and *.safetensors, one of these files, a GGUF file or a packed file "
-    "of mamba2-quantize --pack";
+    "a folder with config.json and *.safetensors, one of these files, a GGUF file, a model.bin of "
+    "BitMamba-2 or a packed file of mamba2-quantize --pack";
 
 inline constexpr std::string_view kWholeFile = "model.safetensors";
 inline constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 inline constexpr std::string_view kConfigFile = "config.json";
 inline constexpr std::string_view kMistralFile = "params.json";
+inline constexpr std::string_view kBitMambaFile = "model.bin";
 
 [[nodiscard]] inline bool is_config_file(const std::filesystem::path& path) {
   return path.filename() == kConfigFile || path.filename() == kMistralFile;
@@ -35,16 +38,27 @@ inline constexpr std::string_view kMistralFile = "params.json";
   return path.filename().native().ends_with(".safetensors.index.json");
 }
 
-/// The folder of safetensors, config and tokenizer that a path stands for: the folder itself, or
-/// that of its config, of its index or of one of its *.safetensors. Nothing for any other file, and
-/// for one that is not there.
+/// Whether a file is one of BitMamba-2, by its first bytes.
+[[nodiscard]] inline bool is_bitmamba(std::span<const std::byte> file) noexcept {
+  constexpr std::string_view kMagic = "2TIB";
+  return file.size() >= kMagic.size() && std::memcmp(file.data(), kMagic.data(), 4) == 0;
+}
+[[nodiscard]] inline bool is_bitmamba(const std::filesystem::path& path) {
+  const Result<MappedFile> file = MappedFile::open(path);
+  return file && is_bitmamba(file->bytes());
+}
+
+/// The folder of weights, config and tokenizer that a path stands for: the folder itself, or that
+/// of its config, of its index, of one of its *.safetensors or of a file of BitMamba-2. Nothing for
+/// any other file, and for one that is not there.
 [[nodiscard]] inline std::optional<std::filesystem::path> checkpoint_folder(
     const std::filesystem::path& path) {
   std::error_code ignored;
   const std::filesystem::file_status status = std::filesystem::status(path, ignored);
   if (std::filesystem::is_directory(status)) return path;
   if (!std::filesystem::exists(status) ||
-      (path.extension() != ".safetensors" && !is_index_file(path) && !is_config_file(path))) {
+      (path.extension() != ".safetensors" && !is_index_file(path) && !is_config_file(path) &&
+       !is_bitmamba(path))) {
     return std::nullopt;
   }
   const std::filesystem::path folder = path.parent_path();

@@ -18,12 +18,12 @@
 //                                                     in the low half of byte j, of 2 j + 1 in the
 //                                                     high half
 //            X.weight_scale  F16 (rows, cols / group) group: 32, 64 or 128
-// rotation: the rows of out_proj are those of the original times the block-diagonal, orthonormal
-// Hadamard matrix (kernels/hadamard.hpp) with blocks so wide, a power of two up to 256 that divides
-// cols; so must its inputs be. Matrices that are not named, and all else, are floats.
+// rotation: the rows of out_proj are those of the original times the transpose of the
+// block-diagonal, orthonormal Hadamard matrix (kernels/hadamard.hpp) with blocks so wide: a power of
+// two, or 12 or 40 times one, that divides cols. Its inputs are multiplied by that matrix. Matrices
+// that are not named, and all else, are floats.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -46,6 +46,7 @@
 #include "mamba2/io/json_fields.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/tensor_names.hpp"
+#include "mamba2/kernels/hadamard.hpp"
 #endif
 
 namespace mamba2 {
@@ -61,9 +62,6 @@ struct StoredFormat {
 
 /// The quantized matrices of a checkpoint, by canonical names without ".weight".
 using Quantization = std::map<std::string, StoredFormat, std::less<>>;
-
-/// The widest Hadamard blocks that a checkpoint may have.
-inline constexpr std::size_t kMaxRotation = 256;
 
 /// Reads quantization_config from the text of a config.json; empty if it has none. `name` is the
 /// file's, for messages. Errors: malformed, unsupported (another method or version).
@@ -105,8 +103,8 @@ inline constexpr std::size_t kQuantizationVersion = 1;
     fields.refuse("bits", "8, or 4 with a group of 32, 64 or 128",
                   concat(bits, " with a group of ", group), ErrorCode::unsupported);
   }
-  if (!std::has_single_bit(rotation) || rotation > kMaxRotation) {
-    fields.refuse("rotation", concat("a power of two up to ", kMaxRotation), concat(rotation));
+  if (kernels::hadamard_base(rotation) == 0) {
+    fields.refuse("rotation", "a power of two, or 12 or 40 times one", concat(rotation));
   }
   return {dtype.value_or(DType::INT8), rotation};
 }

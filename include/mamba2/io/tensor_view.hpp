@@ -46,9 +46,10 @@ struct TensorView {
     return data.subspan(first / block * size, count / block * size);
   }
 
-  /// The scales of the rows [first, first + count); nothing where the type has none.
+  /// The scales of the rows [first, first + count), of TERNARY the one of all; nothing where the
+  /// type has none.
   [[nodiscard]] std::span<const std::byte> scales_of(std::size_t first, std::size_t count) const {
-    if (scales.empty()) return {};
+    if (scales.empty() || dtype == DType::TERNARY) return scales;
     const std::size_t row = scales.size() / shape.front();
     return scales.subspan(first * row, count * row);
   }
@@ -78,7 +79,9 @@ inline void read_floats(const TensorView& tensor, std::size_t first,
   if (has_scales(tensor.dtype)) {
     detail::read_scaled_codes(tensor.dtype, tensor.data.data(), tensor.scales.data(),
                               tensor.shape.back(), first, out);
-    if (tensor.rotation > 1) kernels::hadamard_of_weights(out.data(), out.size(), tensor.rotation);
+    if (tensor.rotation > 1) {
+      kernels::hadamard_of_weights<true>(out.data(), out.size(), tensor.rotation);
+    }
     return;
   }
   if (is_quantized(tensor.dtype)) {

@@ -63,7 +63,7 @@ void for_each_tile_backwards(std::size_t rows, Body body) {
 
 /// Whether chunks are faster than the recurrence, and possible.
 [[nodiscard]] inline bool chunks_pay(const Ssm& ssm, std::size_t tokens) {
-  return tokens >= kTileRows && ssm.headdim % kLanes == 0;
+  return tokens >= kTileRows && ssm.headdim % kLanes == 0 && ssm.d_state > 1;
 }
 
 /// The products that all heads of a group share, for the tokens [first, end): C_i . B_j for all j

@@ -142,6 +142,15 @@ struct Config {
   bool norm_before_gate = false;  ///< norm(y) * silu(z) instead of norm(y * silu(z))
   bool tie_embeddings = true;     ///< the head is the embedding
 
+  // Of BitMamba-2, which is Mamba-2 with ngroups = nheads and d_state 1, and these.
+  bool conv_over_x_only = false;  ///< B and C are not convolved
+  bool norm_ungrouped = false;    ///< the gated norm is over all of d_ssm, whatever ngroups
+  bool head_norm = false;         ///< a second norm after norm_f, with weights of its own
+  /// in_proj, out_proj and head round what they read to 8 bits, as they were trained: see
+  /// kernels/bitlinear.hpp. Their weights are as a policy has them; the embedding is FP32 whatever
+  /// that is.
+  bool bitlinear = false;
+
   std::vector<Token> eos_token_ids = {0};  ///< tokens that end a text; may be empty
 
   /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H, and H; what others
@@ -156,6 +165,10 @@ struct Config {
   MoeConfig moe;
   Mamba2Multipliers ssm_multipliers;
 
+  /// Whether it is, at least in part, BitMamba-2 rather than Mamba-2.
+  [[nodiscard]] bool is_bitmamba() const noexcept {
+    return conv_over_x_only || norm_ungrouped || head_norm || bitlinear;
+  }
   /// Whether there are other layers than Mamba-2.
   [[nodiscard]] bool is_hybrid() const noexcept { return !pattern.empty(); }
   [[nodiscard]] LayerKind kind(std::size_t layer) const noexcept {
@@ -183,8 +196,12 @@ struct Config {
 
   [[nodiscard]] std::size_t nheads() const noexcept { return d_ssm / headdim; }
   [[nodiscard]] std::size_t d_mlp() const noexcept { return d_inner - d_ssm; }
-  /// Channels of the convolution: x, B and C side by side.
-  [[nodiscard]] std::size_t conv_dim() const noexcept { return d_ssm + 2 * ngroups * d_state; }
+  /// x, B and C side by side.
+  [[nodiscard]] std::size_t xBC_dim() const noexcept { return d_ssm + 2 * ngroups * d_state; }
+  /// Channels of the convolution.
+  [[nodiscard]] std::size_t conv_dim() const noexcept {
+    return conv_over_x_only ? d_ssm : xBC_dim();
+  }
   /// Rows of in_proj: z0 | x0 (both d_mlp wide) | z | x | B | C | dt.
   [[nodiscard]] std::size_t d_in_proj() const noexcept {
     return 2 * d_inner + 2 * ngroups * d_state + nheads();
@@ -277,6 +294,10 @@ void later_fields(AnyConfig& c, Visit&& visit) {
   visit("ssm_multipliers.C", c.ssm_multipliers.C);
   visit("ssm_multipliers.dt", c.ssm_multipliers.dt);
   visit("ssm_multipliers.out", c.ssm_multipliers.out);
+  visit("conv_over_x_only", c.conv_over_x_only);
+  visit("norm_ungrouped", c.norm_ungrouped);
+  visit("head_norm", c.head_norm);
+  visit("bitlinear", c.bitlinear);
 }
 
 /// Calls visit(name, member) for the members of later_fields() that are not at their defaults.

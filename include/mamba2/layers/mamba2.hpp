@@ -13,6 +13,7 @@
 #include "mamba2/kernels/conv1d.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/kernels/scan.hpp"
+#include "mamba2/kernels/scan_single.hpp"
 #include "mamba2/kernels/ssd.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/pass.hpp"
@@ -36,7 +37,8 @@ struct Mamba2Weights {
       : conv{nullptr, nullptr, c.conv_dim(), c.d_conv},
         ssm{c.nheads(), c.headdim, c.d_state, c.ngroups, nullptr,
             nullptr,    nullptr,   c.dt_min,  c.dt_max},
-        gated_norm{nullptr, c.nheads(), c.headdim, c.ngroups, c.norm_eps, c.norm_before_gate} {}
+        gated_norm{nullptr,    c.nheads(),        c.headdim, c.norm_ungrouped ? 1 : c.ngroups,
+                   c.norm_eps, c.norm_before_gate} {}
 };
 
 /// The tensors of the mixer, in the order in which a token meets them; see Slot. w: Mamba2Weights,
@@ -62,7 +64,7 @@ void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
              .role = Role::matrix,
              .rows = c.d_model,
              .cols = c.d_inner,
-             .may_rotate = true},
+             .may_rotate = !c.bitlinear},
         w.out_proj);
   if (c.bias) visit(Slot{"mixer.out_proj.bias", Role::bias, c.d_model}, w.out_proj_bias);
 }
@@ -77,7 +79,7 @@ struct Mamba2Scratch {
   MutableRows x0;       ///< (tokens, d_mlp): the MLP part
   MutableRows z;        ///< (tokens, d_ssm): the gate of the SSM part; later its gated output
   MutableRows gated;    ///< (tokens, d_inner): x0 and z side by side, out_proj's input
-  MutableRows xBC;      ///< (tokens, conv_dim): x, B and C side by side
+  MutableRows xBC;      ///< (tokens, xBC_dim): x, B and C side by side
   MutableRows x;        ///< (tokens, d_ssm): the SSM's input; later y, its output
   MutableRows B;        ///< (tokens, ngroups * d_state)
   MutableRows C;        ///< (tokens, ngroups * d_state)
@@ -92,14 +94,13 @@ struct Mamba2Scratch {
         x0(zxbcdt.columns(c.d_mlp(), c.d_mlp())),
         z(zxbcdt.columns(2 * c.d_mlp(), c.d_ssm)),
         gated(zxbcdt.columns(c.d_mlp(), c.d_inner)),
-        xBC(zxbcdt.columns(2 * c.d_mlp() + c.d_ssm, c.conv_dim())),
+        xBC(zxbcdt.columns(2 * c.d_mlp() + c.d_ssm, c.xBC_dim())),
         x(xBC.columns(0, c.d_ssm)),
         B(xBC.columns(c.d_ssm, c.ngroups * c.d_state)),
         C(xBC.columns(c.d_ssm + c.ngroups * c.d_state, c.ngroups * c.d_state)),
         dt(zxbcdt.columns(c.d_in_proj() - c.nheads(), c.nheads())),
         squares(carver.take<float>(tokens * c.nheads()), tokens, c.nheads()),
-        CB(carver.take<float>(tokens * c.ngroups * kernels::kChunk), tokens,
-           c.ngroups * kernels::kChunk) {}
+        CB(carver.take<float>(tokens * chunk_products(c)), tokens, chunk_products(c)) {}
 
   /// The same memory for fewer tokens.
   [[nodiscard]] Mamba2Scratch first(std::size_t tokens) const {
@@ -112,6 +113,10 @@ struct Mamba2Scratch {
   }
 
  private:
+  /// Numbers of CB to a token.
+  [[nodiscard]] static std::size_t chunk_products(const Config& c) {
+    return c.d_state == 1 ? 0 : c.ngroups * kernels::kChunk;
+  }
   /// Whole cache lines: a register's load would often need two of them otherwise.
   [[nodiscard]] static std::size_t zxbcdt_stride(const Config& c) {
     return detail::round_up(c.d_in_proj(), 64 / sizeof(float));
@@ -148,7 +153,7 @@ class Mamba2Mixer {
   }
   /// what follows for its rows [first, first + count);
   void projected(std::size_t first, std::size_t count) const {
-    const MutableRows BC = s_.xBC.columns(c_.d_ssm, c_.conv_dim() - c_.d_ssm);
+    const MutableRows BC = s_.xBC.columns(c_.d_ssm, c_.conv_dim() - c_.d_ssm);  // if convolved
     finish_projection(first, count);
     overlap(BC, first, count, [&](std::size_t channel, std::size_t channels) {
       for (const Part& part : pass_.parts) convolve(part, c_.d_ssm + channel, channels);
@@ -248,7 +253,9 @@ class Mamba2Mixer {
   template <class Element>
   void scan(const Part& part, std::size_t head, Element* state) const {
     Element* S = state + head * c_.headdim * c_.d_state;
-    if (kernels::chunks_pay(w_.ssm, part.count)) {
+    if (c_.d_state == 1) {
+      kernels::scan_single(w_.ssm, head, rows(part), S);
+    } else if (kernels::chunks_pay(w_.ssm, part.count)) {
       kernels::scan_head_in_chunks(w_.ssm, head, rows(part), s_.CB.middle(part.first, part.count),
                                    S);
     } else {

@@ -10,6 +10,7 @@
 #include "mamba2/core/arena.hpp"
 #include "mamba2/core/executor.hpp"
 #include "mamba2/core/views.hpp"
+#include "mamba2/kernels/bitlinear.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/state.hpp"
@@ -93,6 +94,14 @@ inline void add_bias(const float* bias, MutableRows y, std::size_t first, float 
   multiply_by(out, y);
 }
 
+/// Makes an input x (m.cols) of a product ready: rounds it where the model does that, and rotates
+/// it if m is.
+inline void make_ready(const Config& c, const Matrix& m, float* x, std::byte* to) {
+  if (c.bitlinear && !m.format->is_bitlinear) kernels::round_as_bitlinear(x, m.cols);
+  m.rotate(x);
+  m.prepare(x, to);
+}
+
 /// A batch: parts of one sequence or of several, which follow each other and cover the tokens. Each
 /// is computed as if it were alone, to the bit.
 struct Pass {
@@ -112,12 +121,11 @@ struct Pass {
     });
   }
 
-  /// Makes a token's input of a product ready, as the index'th. x (m.cols) is rotated if m is.
+  /// Makes a token's input of a product ready, as the index'th. x (m.cols) is changed.
   void prepare(const Matrix& m, float* x, std::size_t token, std::size_t index = 0) const {
-    m.rotate(x);
-    m.prepare(x, a.input + (index * a.tokens() + token) * a.input_bytes);
+    make_ready(config, m, x, a.input + (index * a.tokens() + token) * a.input_bytes);
   }
-  /// The same for matrices that share x and are not rotated.
+  /// The same for matrices that share x and are not rotated, in models without bitlinear.
   template <std::size_t kMatrices>
   void prepare(const std::array<const Matrix*, kMatrices>& matrices, const float* x,
                std::size_t token) const {

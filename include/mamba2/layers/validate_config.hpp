@@ -204,6 +204,10 @@ inline Result<void> Config::validate() const {
   if (result && has(LayerKind::mamba2)) result = detail::check_mamba2(*this);
   if (result) result = detail::check_multipliers(*this);
   if (!result) return result;
+  if (bitlinear && (is_hybrid() || tie_embeddings)) {
+    return detail::config_error("bitlinear", "false in hybrids and where the head is the embedding",
+                                "true");
+  }
   if (!(norm_eps >= 0.0F && norm_eps < 1.0F)) {
     return detail::config_error("norm_eps", "in [0, 1)", norm_eps);
   }

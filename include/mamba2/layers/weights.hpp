@@ -23,6 +23,7 @@
 #include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
+#include "mamba2/linear/rows_of_floats.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -88,9 +89,10 @@ struct Weights {
   std::vector<std::string> notes;  ///< those of the checkpoint
 
   std::vector<LayerWeights> layers;
-  const float* norm_f = nullptr;  ///< (d_model)
-  Matrix embedding;               ///< (vocab_size, d_model)
-  Matrix lm_head;                 ///< (vocab_size, d_model): the embedding itself where tied
+  const float* norm_f = nullptr;     ///< (d_model)
+  const float* head_norm = nullptr;  ///< (d_model), of the head's input, or nullptr
+  Matrix embedding;                  ///< (vocab_size, d_model)
+  Matrix lm_head;                    ///< (vocab_size, d_model): the embedding itself where tied
 
   /// The shapes of all matrices, in the plan's formats for F32, and no memory yet. The plan must
   /// outlive the weights.
@@ -114,10 +116,17 @@ struct Weights {
   [[nodiscard]] ExpertInputs expert_inputs() const;
 };
 
+/// The format of a matrix that a checkpoint stores in this type.
+[[nodiscard]] inline const Format& format_of(const Config& c, const Plan& plan, Role role,
+                                             DType stored) {
+  return c.bitlinear && role == Role::embedding ? kRowsOfFloats : plan.format(role, stored);
+}
+
 /// Lists the tensors of no layer; see Slot. w: Weights, const or not. A tied model has no head.
 template <class AnyWeights, class Visit>
 void outer_tensors(const Config& c, AnyWeights& w, Visit visit) {
   visit(Slot{"norm_f.weight", Role::norm, c.d_model}, w.norm_f);
+  if (c.head_norm) visit(Slot{"lm_head.norm.weight", Role::norm, c.d_model}, w.head_norm);
   visit(Slot{"embedding.weight", Role::embedding, c.vocab_size, c.d_model}, w.embedding);
   if (!c.tie_embeddings) {
     visit(Slot{"lm_head.weight", Role::head, c.vocab_size, c.d_model}, w.lm_head);
@@ -157,7 +166,7 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
     if (has_two) layer.attention_index = next(LayerKind::attention);
   }
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
-    m = {&plan.format(slot.role, DType::F32), nullptr, slot.rows, slot.cols};
+    m = {&format_of(c, plan, slot.role, DType::F32), nullptr, slot.rows, slot.cols};
     const bool rotated = slot.may_rotate && plan.rotation != kRotationAsStored;
     m.rotation = kernels::hadamard_width(m.cols, rotated ? plan.rotation : 0);
   });

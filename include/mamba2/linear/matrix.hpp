@@ -48,6 +48,8 @@ struct Format {
   std::size_t (*input_bytes)(std::size_t cols);
   /// Makes one input x (cols) ready.
   void (*prepare)(const float* x, std::size_t cols, std::byte* to);
+  /// Whether prepare() rounds inputs as kernels/bitlinear.hpp does.
+  bool is_bitlinear;
   /// The same value for numbers of tokens that multiply() works on in the same way, to the bit.
   std::size_t (*arithmetic)(std::size_t tokens);
   /// As Matrix::multiply(); nullptr where bands are only packed, for another CPU.
@@ -101,10 +103,10 @@ struct Matrix {
 };
 
 /// A class whose static members are those of a Format. Left out may be takes_codes and max_weight,
-/// by one that takes no codes or holds every float, and kWhole and kPacksOnly, which are 1 and
-/// false. kPacksOnly: the bands are another CPU's, and there is no kernel.
-/// Templates define multiply() outside of the class, where it is not inline: so that "extern
-/// template" keeps it, and the kernels that it calls, out of a source file.
+/// by one that takes no codes or holds every float, and kWhole, kBitlinear and kPacksOnly, which
+/// are 1 and false. kPacksOnly: the bands are another CPU's, and there is no kernel. Templates
+/// define multiply() outside of the class, where it is not inline: so that "extern template" keeps
+/// it, and the kernels that it calls, out of a source file.
 template <class W>
 concept MatrixFormat = requires(const Matrix& m, const BandRows& rows, const Inputs& x,
                                 MutableRows y, std::size_t n, const float* from, float* to,
@@ -141,6 +143,11 @@ template <class W>
 }
 
 template <class W>
+[[nodiscard]] constexpr bool is_bitlinear() {
+  return requires { requires W::kBitlinear; };
+}
+
+template <class W>
 [[nodiscard]] constexpr auto multiply_of() -> decltype(Format::multiply) {
   if constexpr (requires { requires W::kPacksOnly; }) {
     return nullptr;
@@ -162,6 +169,7 @@ inline constexpr Format kFormat = {W::name,
                                    &W::row,
                                    &W::input_bytes,
                                    &W::prepare,
+                                   detail::is_bitlinear<W>(),
                                    &W::arithmetic,
                                    detail::multiply_of<W>()};
 

@@ -199,7 +199,7 @@ class WeightsLoader {
   Weights weights = Weights::planned(checkpoint.config(), plan);
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
     const TensorView& stored = checkpoint.tensor(slot.full_name());
-    m.format = &plan.format(slot.role, stored.dtype);
+    m.format = &format_of(weights.config, plan, slot.role, stored.dtype);
     if (plan.rotation == kRotationAsStored) m.rotation = stored.rotation;
   });
   if (weights.config.tie_embeddings) weights.lm_head = weights.embedding;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -54,7 +53,7 @@ void for_each_packed_matrix(AnyWeights& weights, Body body) {
 
 /// False if there is no such format, or not for this matrix.
 [[nodiscard]] inline bool set_packed_format(const Plan& plan, Matrix& m, std::uint8_t format) {
-  if (plan.numbered.empty()) return format == 0;
+  if (plan.numbered.empty() || m.format == &kRowsOfFloats) return format == 0;
   if (format >= plan.numbered.size()) return false;
   m.format = plan.numbered[format];
   return m.cols % m.format->whole == 0;
@@ -88,7 +87,7 @@ void for_each_packed_matrix(AnyWeights& weights, Body body) {
     if (!slot.may_rotate || !result) return;
     const std::size_t rotation = header.rotations[i++];
     const bool possible =
-        std::has_single_bit(rotation) && kernels::hadamard_width(m.cols, rotation) == rotation;
+        rotation > 0 && kernels::hadamard_base(rotation) != 0 && m.cols % rotation == 0;
     if (!possible || (weights.plan->rotation != kRotationAsStored && rotation != m.rotation)) {
       result =
           Error{ErrorCode::malformed, concat(name, ": layer ", slot.layer, ": rotation must be ",

@@ -76,9 +76,11 @@ class Reader {
   void add(const Reading& reading, const Piece& piece);
   /// What enters the first layer.
   void embed(const Reading& reading, const Piece& piece);
+  /// What the head reads.
   void norm_f(const float* residual, float* to) const {
     const Config& c = weights_->config;
     kernels::rms_norm(residual, weights_->norm_f, c.d_model, c.norm_eps, to);
+    if (c.head_norm) kernels::rms_norm(to, weights_->head_norm, c.d_model, c.norm_eps, to);
   }
   /// Takes through the model what has been added.
   void pass(Executor& executor);
@@ -196,7 +198,8 @@ MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
 MAMBA2_FUNCTION void Reader::next_logits(std::span<const float> last, float* logits,
                                          Executor& executor) {
   const Activations a = scratch_.activations.first(1);
-  weights_->lm_head.prepare(last.data(), a.input);
+  std::copy(last.begin(), last.end(), a.u[0]);
+  make_ready(weights_->config, weights_->lm_head, a.u[0], a.input);
   outputs_[0] = {0, 1, 0, logits};
   output_count_ = wanted_ = 1;
   multiply_head(a, executor);
@@ -209,7 +212,8 @@ MAMBA2_FUNCTION void Reader::head(const Activations& a, Executor& executor) cons
     for (std::size_t t = 0; t < output.count; ++t) {
       float* u = a.u[output.first + t];
       norm_f(a.residual[output.from + t], u);
-      weights_->lm_head.prepare(u, a.input + (output.first + t) * a.input_bytes);
+      make_ready(weights_->config, weights_->lm_head, u,
+                 a.input + (output.first + t) * a.input_bytes);
     }
   });
   multiply_head(a, executor);

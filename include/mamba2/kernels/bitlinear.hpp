@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a BitLinear layer rounds its inputs: BitNet b1.58, arXiv 2402.17764, as BitMamba-2's engines
+// compute it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "mamba2/kernels/simd.hpp"
+
+namespace mamba2 {
+inline namespace MAMBA2_ISA {
+namespace kernels {
+
+/// Codes of an input x are round(s x) with s = 127 / (max|x| + 1e-5). x (n).
+[[nodiscard]] inline float bitlinear_scale(const float* x, std::size_t n) noexcept {
+  Floats most(0.0F);
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    most = xsimd::max(most, xsimd::abs(lanes.load(x + i)));
+  });
+  std::array<float, kLanes> lanes;
+  store(most, lanes.data());
+  return 127.0F / (*std::max_element(lanes.begin(), lanes.end()) + 1e-5F);
+}
+
+/// The whole numbers nearest to v, halves away from 0. |v| < 2^22.
+[[nodiscard]] inline Floats round_half_away(const Floats& v) noexcept {
+  const Floats whole = xsimd::trunc(v);
+  const Floats one = xsimd::select(v < Floats(0.0F), Floats(-1.0F), Floats(1.0F));
+  return xsimd::select(xsimd::abs(v - whole) < Floats(0.5F), whole, whole + one);
+}
+
+/// Replaces an input x (n) by what its codes stand for.
+[[gnu::flatten]] inline void round_as_bitlinear(float* x, std::size_t n) noexcept {
+  const Floats scale(bitlinear_scale(x, n));
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(round_half_away(lanes.load(x + i) * scale) / scale, x + i);
+  });
+}
+
+}  // namespace kernels
+}  // namespace MAMBA2_ISA
+}  // namespace mamba2
