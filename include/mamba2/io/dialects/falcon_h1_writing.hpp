@@ -48,6 +48,8 @@ inline void write_falcon_keys(JsonWriter& json, const Config& c) {
   json.member("intermediate_size", c.mlp.d_intermediate);
   json.member("mlp_bias", c.mlp.bias);
   write_attention_keys(json, c);
+  // transformers wants it, also where it is what it would be without.
+  if (c.attention.q_dim() == c.d_model) json.member("head_dim", c.attention.head_dim);
   write_mamba_keys(json, c);
   json.member("mamba_d_ssm", c.d_ssm);
   json.member("mamba_rms_norm", c.rmsnorm);
