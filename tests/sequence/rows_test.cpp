@@ -20,7 +20,7 @@ using mamba2::Token;
 
 namespace {
 
-std::vector<float> copy(std::span<const float> values) { return {values.begin(), values.end()}; }
+std::vector<float> kept(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// A hybrid with an embedding multiplier, and what enters its first layer for each token of a
 /// prompt.
@@ -58,14 +58,14 @@ TEST_CASE("rows of the embedding give the bits of their tokens, alone and among 
   for (const std::size_t prefill_batch : {std::size_t{192}, std::size_t{7}}) {
     CAPTURE(prefill_batch);
     auto session = embedded.session(prefill_batch);
-    const auto expected = copy(session.prefill(tokens).value());
+    const auto expected = kept(session.prefill(tokens).value());
     CHECK(reference::max_abs_difference(
               expected, std::span(embedded.files.logits).last(expected.size())) < 1e-3);
 
     // All rows; every third; one at the end, in a sequence that goes on.
     session.reset();
     const std::vector<Token> all(tokens.size(), kRow);
-    CHECK(copy(session.prefill({all, embedded.rows}).value()) == expected);
+    CHECK(kept(session.prefill({all, embedded.rows}).value()) == expected);
     CHECK(session.state().tokens() == tokens.size());
 
     std::vector<Token> some(tokens.begin(), tokens.end());
@@ -76,15 +76,15 @@ TEST_CASE("rows of the embedding give the bits of their tokens, alone and among 
       rows.insert(rows.end(), row.begin(), row.end());
     }
     session.reset();
-    CHECK(copy(session.prefill({some, rows}).value()) == expected);
+    CHECK(kept(session.prefill({some, rows}).value()) == expected);
 
     session.reset();
     (void)session.prefill(tokens.first(tokens.size() - 1)).value();
     const auto by_token = session.state().copy().value();
-    const auto last = copy(session.decode(tokens.back()).value());
+    const auto last = kept(session.decode(tokens.back()).value());
     session.set_state(by_token).value();
     const auto row = std::span(embedded.rows).last(embedded.d_model);
-    CHECK(copy(session.prefill({std::span(&kRow, 1), row}).value()) == last);
+    CHECK(kept(session.prefill({std::span(&kRow, 1), row}).value()) == last);
   }
 }
 
@@ -93,9 +93,9 @@ TEST_CASE("hidden rows are those of which the head makes logits") {
   const std::span<const Token> tokens(embedded.files.tokens);
   auto session = embedded.session(7);
   std::vector<float> hidden(tokens.size() * embedded.d_model);
-  const auto logits = copy(session.prefill({.tokens = tokens, .hidden = hidden}).value());
-  CHECK(copy(session.state().last()) == copy(std::span(hidden).last(embedded.d_model)));
-  CHECK(copy(session.logits()) == logits);
+  const auto logits = kept(session.prefill({.tokens = tokens, .hidden = hidden}).value());
+  CHECK(kept(session.state().last()) == kept(std::span(hidden).last(embedded.d_model)));
+  CHECK(kept(session.logits()) == logits);
 
   // Each is what is last where the text ends there; fewer are the last ones.
   for (const std::size_t count : {std::size_t{1}, std::size_t{9}, tokens.size() - 1}) {
@@ -108,7 +108,7 @@ TEST_CASE("hidden rows are those of which the head makes logits") {
   session.reset();
   std::vector<float> few(3 * embedded.d_model);
   (void)session.prefill({.tokens = tokens, .hidden = few}).value();
-  CHECK(few == copy(std::span(hidden).last(few.size())));
+  CHECK(few == kept(std::span(hidden).last(few.size())));
 }
 
 TEST_CASE("a batch reads rows and gives hidden rows, with the bits of a session") {
@@ -118,7 +118,7 @@ TEST_CASE("a batch reads rows and gives hidden rows, with the bits of a session"
   const std::vector<Token> all(tokens.size(), kRow);
   auto session = embedded.session();
   std::vector<float> hidden(tokens.size() * embedded.d_model);
-  const auto logits = copy(session.prefill({.tokens = tokens, .hidden = hidden}).value());
+  const auto logits = kept(session.prefill({.tokens = tokens, .hidden = hidden}).value());
 
   auto batch = embedded.model.batch({.tokens = 64}).value();
   std::vector<mamba2::State> states(2, mamba2::State::create(embedded.model.config()).value());
