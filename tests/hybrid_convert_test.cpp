@@ -210,7 +210,7 @@ TEST_CASE("hybrid convert: Falcon-H1's factors are in the weights of a GGUF file
     nlohmann::json json = reference::random_hybrid_config(reference::Writer::falcon, 3);
     json["tie_word_embeddings"] = ties;
     json["mamba_norm_before_gate"] = false;
-    json["mamba_rms_norm"] = true;
+    json["mamba_rms_norm"] = ties;
     json["mamba_conv_bias"] = true;
     for (const char* bias : {"mamba_proj_bias", "projectors_bias", "attention_bias", "mlp_bias"}) {
       json[bias] = false;
