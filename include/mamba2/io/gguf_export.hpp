@@ -96,8 +96,8 @@ inline constexpr std::array<const GgufWriting*, 5> kGgufWritings = {
   } else if (spec.role == Role::grouped_norm) {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
-  set_qk_order(tensor, config, true);
   const GgufWriting& writing = gguf_writing(config);
+  set_qk_order(tensor, config, writing.interleaves_qk);
   auto named = gguf_name(*writing.dialect, config, tensor.canonical);
   if (!named) return tensor;
   if (named->canonical.front() != tensor.canonical) return std::nullopt;

@@ -53,6 +53,8 @@ struct GgufWriting {
   void (*scale)(ExportedTensor& tensor, const Config& config) = nullptr;
   /// Whether a tied model gets a head of its own.
   bool (*needs_head)(const Config& config) = nullptr;
+  /// Whether rows of queries and keys are interleaved where RoPE turns them: see AttentionConfig.
+  bool interleaves_qk = false;
 };
 
 }  // namespace MAMBA2_ISA
