@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   bench::add_int8_products();
   bench::add_int4_products();
   bench::add_gguf_products();
+  bench::add_ternary_products();
   bench::add_float_products();
   bench::add_scans();
   bench::add_attention();

@@ -144,6 +144,7 @@ void complete(Arguments& a) {
   }
   if (std::ranges::find(a.weights, "all") != a.weights.end()) {
     a.weights = cli::kWeights;
+    std::erase(a.weights, "ternary");  // for few models
     if (a.request.random) std::erase(a.weights, "mixed");
   }
   if (a.request.threads.empty()) a.request.threads = {0};

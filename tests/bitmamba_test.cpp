@@ -8,6 +8,7 @@
 
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/linear/int8.hpp"
+#include "mamba2/linear/ternary.hpp"
 #include "mamba2/model/model.hpp"
 #include "tests/bitmamba_models.hpp"
 #include "tests/hybrid_models.hpp"
@@ -50,5 +51,22 @@ TEST_CASE("INT8 has ternary weights and rounded inputs as they are") {
     const BitMambaGolden golden = bitmamba_golden(name);
     const auto int8 = logits_of(golden, mamba2::kPlan<mamba2::Int8>, {1000});
     CHECK(reference::max_abs_difference(int8, golden.logits) < 1e-5);
+  }
+}
+
+TEST_CASE("Ternary weights of 2 bits give the golden logits") {
+  for (const std::string name : tests::kBitMambaGoldens) {
+    CAPTURE(name);
+    const BitMambaGolden golden = bitmamba_golden(name);
+    const mamba2::Plan& plan = mamba2::kPlan<mamba2::Ternary>;
+    const auto whole = logits_of(golden, plan, {1000});
+    CHECK(reference::max_abs_difference(whole, golden.logits) < 1e-5);
+    CHECK(reference::max_abs_difference(logits_of(golden, plan, {5, 1, 1, 7}), golden.logits) <
+          1e-5);
+    CHECK(logits_of(golden, plan, {1000}, 3) == whole);
+    CHECK(logits_of(golden, mamba2::kPlan<mamba2::Mixed>, {1000}) == whole);
+    const auto weights = mamba2::AnyModel::load(golden.file, plan).value().weight_bytes();
+    CHECK(weights <
+          mamba2::AnyModel::load(golden.file, mamba2::kPlan<mamba2::Int8>).value().weight_bytes());
   }
 }

@@ -71,7 +71,7 @@ MATRICES = {"token_embd.weight": "embedding.weight", "ssm_in.weight": "in_proj.w
 MIXED_FORMATS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16",
                  "Q8_0": "q8_0", "Q2_K": "q8_0", "Q5_0": "q5_0", "IQ4_NL": "iq4_nl",
                  "Q4_1": "q4_1", "Q5_1": "q5_1", "Q5_K": "q5_k",
-                 "Q4_0": "q4_0", "TQ1_0": "q4_0", "TQ2_0": "q4_0",
+                 "Q4_0": "q4_0", "TQ1_0": "q2_0", "TQ2_0": "q2_0",
                  "Q4_K": "q4_k", "Q3_K": "q6_k", "Q6_K": "q6_k"}
 
 

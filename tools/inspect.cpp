@@ -28,8 +28,9 @@ struct Memory {
 std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
   std::vector<Memory> memory;
   for (const mamba2::Plan* plan : cli::kPlans) {
-    memory.push_back(
-        {plan->name, mamba2::memory_required(mamba2::plan_weights(checkpoint, *plan), {})});
+    const mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
+    if (!mamba2::check_stored_types(checkpoint, planned)) continue;
+    memory.push_back({plan->name, mamba2::memory_required(planned, {})});
   }
   return memory;
 }

@@ -26,6 +26,7 @@ TOY_TOKENS = 512
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "IQ4_NL": [0],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
           "TQ1_0": [52], "TQ2_0": [64]}
+FLOATS_OF_4_BITS = "MXFP4", "NVFP4"  # whose scales are bytes
 
 NAMES = {"backbone.embeddings.weight": "token_embd.weight",
          "backbone.norm_f.weight": "output_norm.weight",
@@ -183,9 +184,14 @@ def main():
         tensors[f"{name}.blocks"] = blocks
         tensors[f"{name}.floats"] = gguf.dequantize(blocks, gguf.GGMLQuantizationType[name])
     out.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, out / "blocks.safetensors")
     write_toy(out / "toy.gguf", rng)
     write_encoded(out / "encoded.safetensors", rng)
+    for name in FLOATS_OF_4_BITS:
+        dtype = gguf.GGMLQuantizationType[name]
+        blocks = rng.integers(0, 256, (BLOCKS, gguf.GGML_QUANT_SIZES[dtype][1]), dtype=numpy.uint8)
+        tensors[f"{name}.blocks"] = blocks
+        tensors[f"{name}.floats"] = gguf.dequantize(blocks, dtype).astype(numpy.float32)
+    save_file(tensors, out / "blocks.safetensors")
 
 
 if __name__ == "__main__":

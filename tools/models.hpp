@@ -9,6 +9,7 @@
 #include <mamba2/linear/int4.hpp>
 #include <mamba2/linear/int8.hpp>
 #include <mamba2/linear/super_blocks.hpp>
+#include <mamba2/linear/ternary_rows.hpp>
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -42,6 +43,8 @@ MAMBA2_PRODUCT_OF(IQ4_NL)
 MAMBA2_PRODUCT_OF(Q4_K)
 MAMBA2_PRODUCT_OF(Q5_K)
 MAMBA2_PRODUCT_OF(Q6_K)
+MAMBA2_PRODUCT_OF(Q2_0)
+MAMBA2_PRODUCT_OF(TernaryRows)
 #undef MAMBA2_PRODUCT_OF
 #undef MAMBA2_PRODUCT
 

@@ -23,10 +23,12 @@
 namespace cli {
 
 /// The policies that programs offer, and their names.
-inline constexpr std::array<const mamba2::Plan*, 6> kPlans = {
-    &mamba2::kPlan<mamba2::Fp32>, &mamba2::kPlan<mamba2::Fp16>, &mamba2::kPlan<mamba2::Bf16>,
-    &mamba2::kPlan<mamba2::Int8>, &mamba2::kPlan<mamba2::Int4>, &mamba2::kPlan<mamba2::Mixed>};
-inline const std::vector<std::string> kWeights = {"fp32", "fp16", "bf16", "int8", "int4", "mixed"};
+inline constexpr std::array<const mamba2::Plan*, 7> kPlans = {
+    &mamba2::kPlan<mamba2::Fp32>,   &mamba2::kPlan<mamba2::Fp16>, &mamba2::kPlan<mamba2::Bf16>,
+    &mamba2::kPlan<mamba2::Int8>,   &mamba2::kPlan<mamba2::Int4>, &mamba2::kPlan<mamba2::Mixed>,
+    &mamba2::kPlan<mamba2::Ternary>};
+inline const std::vector<std::string> kWeights = {"fp32", "fp16",  "bf16",   "int8",
+                                                  "int4", "mixed", "ternary"};
 
 /// Whether a model is a GGUF file.
 [[nodiscard]] inline bool is_gguf_file(const std::string& model) {
@@ -63,7 +65,8 @@ struct WeightsOption {
 
   void add(CLI::App& app) {
     app.add_option("-w,--weights", given,
-                   "Precision of the weights, converted while loading; mixed: as the file has them")
+                   "Precision of the weights, converted while loading; mixed, ternary: as the file "
+                   "has them")
         ->default_str(usual + ", mixed for GGUF files and quantized models, a packed file's own")
         ->check(CLI::IsMember(kWeights));
   }

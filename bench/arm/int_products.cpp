@@ -6,6 +6,7 @@
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/super_blocks.hpp"
+#include "mamba2/linear/ternary_rows.hpp"
 
 namespace bench {
 
@@ -22,7 +23,10 @@ std::span<const Loop> int_products() {
       {"q4_k", product<mamba2::Q4_K>, weight_bytes<mamba2::Q4_K>},
       {"q5_k", product<mamba2::Q5_K>, weight_bytes<mamba2::Q5_K>},
       {"q6_k", product<mamba2::Q6_K>, weight_bytes<mamba2::Q6_K>},
+      {"ternary", product<mamba2::TernaryRows>, weight_bytes<mamba2::TernaryRows>},
+      {"q2_0", product<mamba2::Q2_0>, weight_bytes<mamba2::Q2_0>},
       {"quantize_token", prepare<mamba2::Int8>, nullptr},
+      {"quantize_bitlinear", prepare<mamba2::TernaryRows>, nullptr},
       {"quantize_groups", prepare<mamba2::Q8_0>, nullptr},
       {"quantize_groups_sums", prepare<mamba2::Q4_K>, nullptr},
   };

@@ -22,6 +22,7 @@ namespace bench {
 void add_int8_products();
 void add_int4_products();
 void add_gguf_products();
+void add_ternary_products();
 void add_float_products();
 void add_scans();
 void add_attention();

@@ -49,7 +49,7 @@ mamba2::Matrix random_matrix(std::span<std::byte> memory) {
   std::mt19937 random(7);
   const std::size_t bands = memory.size() / W::band_bytes(kCols);
   const mamba2::Matrix m{&mamba2::kFormat<W>, memory.data(), bands * W::kBandRows, kCols};
-  if constexpr (requires { W::kWhole; }) {
+  if constexpr (mamba2::detail::whole_columns<W>() > 1) {
     std::memset(memory.data(), 0x21, m.bytes());
   } else {
     RandomBands(*m.format, kCols, random).fill(memory.data(), bands);

@@ -14,6 +14,7 @@
 #include "mamba2/linear/int4.hpp"
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/linear/mixed.hpp"
+#include "mamba2/linear/ternary.hpp"
 #include "mamba2/model/model.hpp"
 #include "mamba2/sequence/batch.hpp"
 #include "mamba2/sequence/prefix_cache.hpp"

@@ -22,9 +22,10 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-constexpr DType kQuantized[] = {DType::Q4_0,   DType::Q4_1,  DType::Q5_0, DType::Q5_1, DType::Q8_0,
-                                DType::IQ4_NL, DType::Q2_K,  DType::Q3_K, DType::Q4_K, DType::Q5_K,
-                                DType::Q6_K,   DType::TQ1_0, DType::TQ2_0};
+constexpr DType kQuantized[] = {DType::Q4_0,  DType::Q4_1,   DType::Q5_0, DType::Q5_1,
+                                DType::Q8_0,  DType::IQ4_NL, DType::Q2_K, DType::Q3_K,
+                                DType::Q4_K,  DType::Q5_K,   DType::Q6_K, DType::TQ1_0,
+                                DType::TQ2_0, DType::MXFP4,  DType::NVFP4};
 
 /// A block of zeros with some bytes set.
 class Block {
@@ -89,6 +90,34 @@ TEST_CASE("quantized: blocks of 32, by hand") {
   CHECK(x[16] == 226.0F);
   CHECK(x[1] == -20.0F);
   CHECK(x[17] == 2.0F);
+}
+
+TEST_CASE("quantized: codes of 1 and 2 bits and floats of 4, by hand") {
+  // Element 21: bit 5 of byte 2.
+  auto x = Block(DType::Q1_0).half(0, 0.5F).set(2 + 2, 0x20).floats();
+  CHECK(x[21] == 0.5F);
+  CHECK(x[20] == -0.5F);
+  CHECK(x[127] == -0.5F);
+  // Elements 20 to 23: byte 5, the lowest bits first.
+  x = Block(DType::Q2_0).half(0, 0.5F).set(2 + 5, 0xE4).floats();
+  CHECK(x[20] == -0.5F);
+  CHECK(x[21] == 0.0F);
+  CHECK(x[22] == 0.5F);
+  CHECK(x[23] == 1.0F);
+  CHECK(x[63] == -0.5F);
+  // Byte 3: elements 3 and 19. 2^-2 times 6 and -1.5.
+  x = Block(DType::MXFP4).set(0, 125).set(1 + 3, 0xB7).floats();
+  CHECK(x[3] == 0.25F * 6.0F);
+  CHECK(x[19] == 0.25F * -1.5F);
+  CHECK(x[0] == 0.0F);
+  CHECK(Block(DType::MXFP4).set(0, 0).set(1, 0x02).floats()[0] == 0x1p-127F);
+  CHECK(Block(DType::MXFP4).set(0, 254).set(1, 0x01).floats()[0] == 0x1p126F);
+  // Part 2, its byte 3: elements 35 and 43. Scales 1.75 * 2^3 and 3 * 2^-9.
+  x = Block(DType::NVFP4).set(2, 0x56).set(3, 0x03).set(4 + 19, 0xB7).set(4 + 24, 0x02).floats();
+  CHECK(x[35] == 14.0F * 6.0F);
+  CHECK(x[43] == 14.0F * -1.5F);
+  CHECK(x[48] == 3.0F * 0x1p-9F);
+  CHECK(Block(DType::NVFP4).set(0, 0x7F).set(4, 0x07).floats()[0] == 0.0F);
 }
 
 TEST_CASE("quantized: blocks of 256, by hand") {

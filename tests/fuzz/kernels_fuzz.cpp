@@ -19,6 +19,7 @@
 
 namespace {
 
+using mamba2::DType;
 using mamba2::kernels::GroupLayout;
 using mamba2::kernels::Int8Layout;
 using mamba2::kernels::KLayout;
@@ -55,7 +56,7 @@ class Input {
     return values;
   }
   /// (rows, 256) in blocks of this type.
-  tests::StoredMatrix blocks(mamba2::DType type, std::size_t rows) {
+  tests::StoredMatrix blocks(DType type, std::size_t rows) {
     const std::size_t size = mamba2::dtype_size(type);
     const std::size_t count = rows * (256 / mamba2::dtype_block(type));
     tests::StoredMatrix m{std::vector<float>(rows * 256), type,
@@ -103,6 +104,27 @@ Variant q8_0(std::size_t cols) {
   tests::for_each_kernel([&]<class Kernels>() {
     using Kernel = typename Kernels::Q8_0;
     using W = mamba2::BasicGroups<Kernel, 8>;
+    all.push_back(tests::policy<W, Kernel, &GroupLayout::input_group>("", cols));
+  });
+  return all;
+}
+
+Variant ternary(std::size_t cols) {
+  Variant all;
+  tests::for_each_kernel([&]<class Kernels>() {
+    using Kernel = typename Kernels::Ternary;
+    all.push_back(
+        tests::policy<mamba2::BasicTernaryRows<Kernel>, Kernel, &Int8Layout::group>("", cols));
+  });
+  return all;
+}
+
+/// The kernels of GGUF's types of 2 bits. cols: a multiple of 64.
+Variant q2_0(std::size_t cols) {
+  Variant all;
+  tests::for_each_kernel([&]<class Kernels>() {
+    using Kernel = typename Kernels::Q2_0;
+    using W = mamba2::BasicGroups<Kernel, 2>;
     all.push_back(tests::policy<W, Kernel, &GroupLayout::input_group>("", cols));
   });
   return all;
@@ -205,7 +227,7 @@ void check(const Variant& variant, const tests::StoredMatrix& w, const std::vect
   for (const Policy& policy : variant) {
     Product product(policy, w, x, cols);
     Product::Expected expected = product.expected();
-    if (!w.data.empty()) bound_parts(w, product, x, expected.bounds);
+    if (!w.data.empty() && w.type != DType::Q2_0) bound_parts(w, product, x, expected.bounds);
     for (double& bound : expected.bounds) {
       // Sums of products below the smallest normal number may lose all their digits.
       if (bound > 0.0) {
@@ -230,21 +252,21 @@ void check(const Variant& variant, const tests::StoredMatrix& w, const std::vect
 
 constexpr auto kVariants = std::to_array<Variant (*)(std::size_t cols)>(
     {int8<0>, int8<32>, int4<32, true>, int4<128, false>, q8_0, floats<mamba2::Fp32>,
-     floats<mamba2::Fp16>, floats<mamba2::Bf16>, floats<mamba2::Int8A32>});
+     floats<mamba2::Fp16>, floats<mamba2::Bf16>, floats<mamba2::Int8A32>, ternary});
 
 struct OfBlocks {
-  mamba2::DType type;
+  DType type;
   Variant (*variant)(std::size_t cols);
 };
 /// Weights that are blocks of a file.
-constexpr auto kOfBlocks =
-    std::to_array<OfBlocks>({{mamba2::DType::Q4_K, super_blocks<4>},
-                             {mamba2::DType::Q6_K, super_blocks<6>},
-                             {mamba2::DType::Q5_K, super_blocks<5>},
-                             {mamba2::DType::Q4_1, coded_blocks<mamba2::DType::Q4_1>},
-                             {mamba2::DType::Q5_0, coded_blocks<mamba2::DType::Q5_0>},
-                             {mamba2::DType::Q5_1, coded_blocks<mamba2::DType::Q5_1>},
-                             {mamba2::DType::IQ4_NL, coded_blocks<mamba2::DType::IQ4_NL>}});
+constexpr auto kOfBlocks = std::to_array<OfBlocks>({{DType::Q4_K, super_blocks<4>},
+                                                    {DType::Q6_K, super_blocks<6>},
+                                                    {DType::Q5_K, super_blocks<5>},
+                                                    {DType::Q4_1, coded_blocks<DType::Q4_1>},
+                                                    {DType::Q5_0, coded_blocks<DType::Q5_0>},
+                                                    {DType::Q5_1, coded_blocks<DType::Q5_1>},
+                                                    {DType::IQ4_NL, coded_blocks<DType::IQ4_NL>},
+                                                    {DType::Q2_0, q2_0}});
 
 }  // namespace
 

@@ -26,16 +26,19 @@ template <std::size_t kBits>
 Variant groups_variant(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
-    using Kernel = std::conditional_t<kBits == 8, typename Kernels::Q8_0, typename Kernels::Int4>;
-    all.push_back(tests::policy<BasicGroups<Kernel, kBits>, Kernel, &GroupLayout::input_group>(
-        "groups", cols));
+    using Kernel = std::conditional_t<
+        kBits == 8, typename Kernels::Q8_0,
+        std::conditional_t<kBits == 4, typename Kernels::Int4, typename Kernels::Q2_0>>;
+    using W = BasicGroups<Kernel, kBits>;
+    all.push_back(tests::policy<W, Kernel, &GroupLayout::input_group>("groups", cols));
   });
   return all;
 }
 
-/// The types whose own codes Q8_0 and Q4_0 take.
+/// The types whose own codes Q8_0, Q4_0 and Q2_0 take.
 constexpr DType kEightBits[] = {DType::Q8_0, DType::Q5_0, DType::IQ4_NL};
 constexpr DType kFourBits[] = {DType::Q4_0, DType::TQ1_0, DType::TQ2_0};
+constexpr DType kTwoBits[] = {DType::Q1_0, DType::Q2_0, DType::TQ1_0, DType::TQ2_0};
 
 }  // namespace
 
@@ -62,13 +65,30 @@ TEST_CASE("Q8_0 and Q4_0 products agree with the oracle at any size") {
   }
 }
 
-TEST_CASE("Q8_0 and Q4_0 products of a part are the same bits as those of the whole") {
+TEST_CASE("Q2_0 products agree with the oracle at any size") {
+  const std::vector<std::size_t> row_counts = {1, 3, 16, 17, 33};
+  std::size_t sizes = 0;
+  for (const std::size_t cols : std::vector<std::size_t>{64, 192, 256, 512}) {
+    for (const std::size_t tokens : std::vector<std::size_t>{1, 2, 3, 4, 5, 11, 12, 13, 25}) {
+      const std::size_t rows = row_counts[++sizes % row_counts.size()];
+      CAPTURE(rows);
+      CAPTURE(cols);
+      CAPTURE(tokens);
+      tests::check_products(groups_variant<2>(cols),
+                            tests::random_blocks(DType::Q2_0, rows, cols, sizes),
+                            normals(tokens * cols, sizes + 1000), cols);
+    }
+  }
+}
+
+TEST_CASE("products of a part are the same bits as those of the whole") {
   const std::size_t cols = 160;
   tests::check_parts(groups_variant<8>(cols), cols);
   tests::check_parts(groups_variant<4>(cols), cols);
+  tests::check_parts(groups_variant<2>(192), tests::random_blocks(DType::Q2_0, 33, 192, 1), 192);
 }
 
-TEST_CASE("Q8_0 and Q4_0 keep the blocks of a file, to the bit") {
+TEST_CASE("the blocks of a file are kept, to the bit") {
   const std::size_t rows = 35;
   const auto check = [&](const Variant& v, DType type, std::size_t cols) {
     CAPTURE(mamba2::dtype_name(type));
@@ -96,6 +116,31 @@ TEST_CASE("Q8_0 and Q4_0 keep the blocks of a file, to the bit") {
     }
   }
   check(groups_variant<4>(96), DType::Q4_0, 96);
+  for (const DType type : kTwoBits) check(groups_variant<2>(512), type, 512);
+  check(groups_variant<2>(192), DType::Q2_0, 192);
+}
+
+TEST_CASE("Q2_0 products are exact where all codes are the largest, 2 among them") {
+  const std::size_t cols = 512;
+  const std::size_t rows = 17;
+  const std::size_t tokens = 13;
+  std::vector<float> x(tokens * cols);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = i / cols % 3 != i % 2 ? 127.0F : -127.0F;
+  StoredMatrix w = tests::random_blocks(DType::Q2_0, rows, cols, 1);
+  for (std::size_t i = 0; i < w.data.size(); ++i) {
+    const std::size_t row = i / (w.data.size() / rows);
+    const int codes = row % 3 == 0 ? 0xFF : row % 3 == 1 ? 0x33 : 0xCC;
+    const std::size_t at = i % mamba2::dtype_size(w.type);
+    w.data[i] = static_cast<std::byte>(at == 0 ? 0x00 : at == 1 ? 0x3C : codes);  // a scale of 1
+  }
+  const mamba2::TensorView view{"w", w.type, {rows, cols}, w.data, "test"};
+  mamba2::read_floats(view, 0, w.values);
+  for (const Policy& policy : groups_variant<2>(cols)) {
+    INFO(policy.name);
+    Product product(policy, w, x, cols);
+    CHECK(tests::worst_error(product.multiply(), product.expected().y,
+                             std::vector<double>(tokens * product.stride())) == 0.0);
+  }
 }
 
 TEST_CASE("Q8_0 products are exact where all codes are the largest, -128 among them") {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mamba2/core/half.hpp"
+#include "mamba2/linear/ternary.hpp"
 #include "tests/io/gguf_model.hpp"
 #include "tests/linear/random_blocks.hpp"
 #include "tests/model_helpers.hpp"
@@ -147,13 +148,18 @@ TEST_CASE("Mixed says what it makes of each type") {
   CHECK(format(DType::F64) == "fp32");
   CHECK(format(DType::F16) == "fp16");
   CHECK(format(DType::BF16) == "bf16");
-  for (const DType type : {DType::Q8_0, DType::Q2_K}) CHECK(format(type) == "q8_0");
+  for (const DType type : {DType::Q8_0, DType::Q2_K, DType::MXFP4, DType::NVFP4}) {
+    CHECK(format(type) == "q8_0");
+  }
   CHECK(format(DType::Q4_1) == "q4_1");
   CHECK(format(DType::Q5_0) == "q5_0");
   CHECK(format(DType::Q5_1) == "q5_1");
   CHECK(format(DType::IQ4_NL) == "iq4_nl");
   CHECK(format(DType::Q5_K) == "q5_k");
-  for (const DType type : {DType::Q4_0, DType::TQ1_0, DType::TQ2_0}) CHECK(format(type) == "q4_0");
+  CHECK(format(DType::Q4_0) == "q4_0");
+  for (const DType type : {DType::Q1_0, DType::Q2_0, DType::TQ1_0, DType::TQ2_0}) {
+    CHECK(format(type) == "q2_0");
+  }
   CHECK(format(DType::Q4_K) == "q4_k");
   for (const DType type : {DType::Q6_K, DType::Q3_K}) CHECK(format(type) == "q6_k");
 }
@@ -200,6 +206,29 @@ TEST_CASE("Mixed models of F32, F16 and BF16 are those of the policies, to the b
   CHECK(mamba2::Mamba2Model<Mixed>::load(safetensors).value().weight_bytes() ==
         mamba2::Mamba2Model<mamba2::Bf16>::load(safetensors).value().weight_bytes());
   CHECK(logits_of<Mixed>(safetensors) == logits_of<mamba2::Bf16>(safetensors));
+}
+
+TEST_CASE("Ternary models are Mixed ones whose matrices all have 2 bits or less") {
+  for (const DType type : {DType::TQ1_0, DType::TQ2_0, DType::Q1_0, DType::Q2_0}) {
+    CAPTURE(mamba2::dtype_name(type));
+    const StoredModel model(type, DType::Q6_K, type);
+    CHECK(logits_of<mamba2::Ternary>(model.checkpoint()) == logits_of<Mixed>(model.checkpoint()));
+  }
+  const StoredModel head(DType::Q2_0, DType::Q6_K, DType::Q6_K);
+  const auto refused = mamba2::Mamba2Model<mamba2::Ternary>::load(head.checkpoint());
+  REQUIRE(!refused);
+  CHECK(refused.error().code == mamba2::ErrorCode::unsupported);
+  CHECK(
+      refused.error().message.ends_with("tensor lm_head.weight: is stored as Q6_K, which ternary "
+                                        "weights cannot hold; mixed ones can"));
+  CHECK(!mamba2::Mamba2Model<mamba2::Ternary>::load(StoredModel(DType::F32).checkpoint()));
+}
+
+TEST_CASE("Ternary models of a shape have 2 bits a weight, and an embedding of FP32") {
+  const auto weights = mamba2::Weights::planned(mixed_config(), mamba2::kPlan<mamba2::Ternary>);
+  CHECK(weights.embedding.format == &mamba2::kFormat<mamba2::Fp32>);
+  CHECK(weights.lm_head.format == &mamba2::kFormat<mamba2::TernaryRows>);
+  CHECK(weights.layers[0].mamba2().in_proj.format == &mamba2::kFormat<mamba2::TernaryRows>);
 }
 
 TEST_CASE("Mixed models have a format for each matrix, the same bits with any number of threads") {

@@ -187,13 +187,15 @@ inline std::vector<float> normals(std::size_t size, std::uint64_t seed, double d
 /// The kernels of one kind: for Int8, Int4 and so on.
 template <class Int8Kernel, class Int4Kernel, class Q8_0Kernel, class Q4_KKernel, class Q6_KKernel,
           class Q4_1Kernel, class Q5_0Kernel, class Q5_1Kernel, class Q5_KKernel,
-          class IQ4_NLKernel>
+          class IQ4_NLKernel, class TernaryKernel, class Q2_0Kernel>
 struct Kernels {
   using Int8 = Int8Kernel;
   using Int4 = Int4Kernel;
   using Q8_0 = Q8_0Kernel;
   using Q4_K = Q4_KKernel;
   using Q6_K = Q6_KKernel;
+  using Ternary = TernaryKernel;
+  using Q2_0 = Q2_0Kernel;
   using Q4_1 = Q4_1Kernel;
   using Q5_0 = Q5_0Kernel;
   using Q5_1 = Q5_1Kernel;
@@ -209,12 +211,12 @@ using BlockKernel = std::conditional_t<
                        std::conditional_t<kType == mamba2::DType::Q5_1, typename Kernels::Q5_1,
                                           typename Kernels::IQ4_NL>>>;
 
-#define KERNELS_OF(kind)                                                   \
-  tests::Kernels<mamba2::kernels::kind::Int8, mamba2::kernels::kind::Int4, \
-                 mamba2::kernels::kind::Q8_0, mamba2::kernels::kind::Q4_K, \
-                 mamba2::kernels::kind::Q6_K, mamba2::kernels::kind::Q4_1, \
-                 mamba2::kernels::kind::Q5_0, mamba2::kernels::kind::Q5_1, \
-                 mamba2::kernels::kind::Q5_K, mamba2::kernels::kind::IQ4_NL>
+#define KERNELS_OF(kind)                                                                     \
+  tests::Kernels<                                                                            \
+      mamba2::kernels::kind::Int8, mamba2::kernels::kind::Int4, mamba2::kernels::kind::Q8_0, \
+      mamba2::kernels::kind::Q4_K, mamba2::kernels::kind::Q6_K, mamba2::kernels::kind::Q4_1, \
+      mamba2::kernels::kind::Q5_0, mamba2::kernels::kind::Q5_1, mamba2::kernels::kind::Q5_K, \
+      mamba2::kernels::kind::IQ4_NL, mamba2::kernels::kind::Ternary, mamba2::kernels::kind::Q2_0>
 
 /// Calls body.operator()<Kernels<...>>() for every kind in this build, scalar first.
 template <class Body>

@@ -24,12 +24,15 @@ struct CodedGroup {
 };
 
 /// Whether the elements of a type are a scale for at least 32 of them times codes of so many bits
-/// at most.
+/// at most: of 2 bits -1..2, of more -2^(bits-1) and up.
 [[nodiscard]] constexpr bool has_coded_groups(DType dtype, std::size_t bits) {
   switch (dtype) {
-    case DType::Q4_0:
     case DType::TQ1_0:
     case DType::TQ2_0:
+    case DType::Q1_0:
+    case DType::Q2_0:
+      return true;
+    case DType::Q4_0:
       return bits >= 4;
     case DType::Q5_0:
     case DType::Q8_0:
@@ -47,7 +50,7 @@ struct CodedGroup {
   const std::size_t block = dtype_block(dtype);
   const std::size_t size = dtype_size(dtype);
   // The scale comes first; in the blocks of 256 last.
-  const std::size_t at = block == 32 ? 0 : size - sizeof kOne;
+  const std::size_t at = block < 256 ? 0 : size - sizeof kOne;
   std::array<std::byte, 66> bytes;
   std::memcpy(bytes.data(), row + index * 32 / block * size, size);
   CodedGroup group;

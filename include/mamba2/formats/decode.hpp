@@ -13,6 +13,7 @@
 #include <array>
 
 #include "mamba2/formats/blocks.hpp"
+#include "mamba2/formats/small_blocks.hpp"
 #include "mamba2/formats/super_blocks.hpp"
 #endif
 
@@ -76,6 +77,14 @@ MAMBA2_FUNCTION void read_quantized(DType dtype, const std::byte* data, std::siz
       return read_blocks<DType::TQ1_0, decode_tq1_0>(data, first, out);
     case DType::TQ2_0:
       return read_blocks<DType::TQ2_0, decode_tq2_0>(data, first, out);
+    case DType::Q1_0:
+      return read_blocks<DType::Q1_0, decode_q1_0>(data, first, out);
+    case DType::Q2_0:
+      return read_blocks<DType::Q2_0, decode_q2_0>(data, first, out);
+    case DType::MXFP4:
+      return read_blocks<DType::MXFP4, decode_mxfp4>(data, first, out);
+    case DType::NVFP4:
+      return read_blocks<DType::NVFP4, decode_nvfp4>(data, first, out);
     default:
       return;
   }

@@ -45,6 +45,10 @@ enum class DType : std::uint8_t {
   Q6_K,
   TQ1_0,
   TQ2_0,
+  Q1_0,
+  Q2_0,
+  MXFP4,
+  NVFP4,
   INT8,      ///< a scale for each row
   INT4_G32,  ///< a scale for each 32 columns
   INT4_G64,
@@ -61,7 +65,7 @@ struct DTypeTraits {
 };
 
 // In the order of DType.
-inline constexpr std::array<DTypeTraits, 33> kDTypes = {
+inline constexpr std::array<DTypeTraits, 37> kDTypes = {
     {{"F64", 1, 8},      {"F32", 1, 4},        {"F16", 1, 2},        {"BF16", 1, 2},
      {"F8_E4M3", 1, 1},  {"F8_E5M2", 1, 1},    {"I64", 1, 8},        {"U64", 1, 8},
      {"I32", 1, 4},      {"U32", 1, 4},        {"I16", 1, 2},        {"U16", 1, 2},
@@ -69,6 +73,7 @@ inline constexpr std::array<DTypeTraits, 33> kDTypes = {
      {"Q4_1", 32, 20},   {"Q5_0", 32, 22},     {"Q5_1", 32, 24},     {"Q8_0", 32, 34},
      {"IQ4_NL", 32, 18}, {"Q2_K", 256, 84},    {"Q3_K", 256, 110},   {"Q4_K", 256, 144},
      {"Q5_K", 256, 176}, {"Q6_K", 256, 210},   {"TQ1_0", 256, 54},   {"TQ2_0", 256, 66},
+     {"Q1_0", 128, 18},  {"Q2_0", 64, 18},     {"MXFP4", 32, 17},    {"NVFP4", 64, 36},
      {"INT8", 1, 1},     {"INT4_G32", 32, 16}, {"INT4_G64", 64, 32}, {"INT4_G128", 128, 64},
      {"TERNARY", 4, 1}}};
 
@@ -103,6 +108,12 @@ inline constexpr std::array<DTypeTraits, 33> kDTypes = {
 
 /// Whether a type is one that loses precision: of GGUF, or of codes and scales apart.
 [[nodiscard]] constexpr bool is_quantized(DType dtype) noexcept { return dtype > DType::BOOL; }
+
+/// Whether a type has codes of 2 bits or less: -1, 0 and 1, in Q2_0 2 as well.
+[[nodiscard]] constexpr bool is_ternary(DType dtype) noexcept {
+  return dtype == DType::TQ1_0 || dtype == DType::TQ2_0 || dtype == DType::Q1_0 ||
+         dtype == DType::Q2_0 || dtype == DType::TERNARY;
+}
 
 /// Whether a type is one of codes whose scales are a tensor of their own.
 [[nodiscard]] constexpr bool has_scales(DType dtype) noexcept { return dtype >= DType::INT8; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights of 4, 5 or 8 bits with a scale for each group of columns, in memory.
+// Weights of 2, 4, 5 or 8 bits with a scale for each group of columns, in memory.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@ namespace kernels {
 /// A band of kRows rows is a sequence of chunks of columns. A chunk: quad after quad
 /// (packed_codes.hpp; of 8 bits one is 4 codes), each row by row, the codes. Then for every group
 /// of columns the rows' scales, kRows FP16 numbers, and if there are any their minima. A code is
-/// round(w / scale), signed, plus the kernel's kBias, modulo 16, 32 or 256; with minima, and where
-/// it is the index of a value, it is that of the file.
+/// round(w / scale), signed, plus the kernel's kBias, modulo 16, 32 or 256; of 2 bits w / scale in
+/// -1..2, plus 1; with minima, and where it is the index of a value, it is that of the file.
 struct GroupLayout : CodedInputs {
-  std::size_t bits;        ///< of a code: 4, 5 or 8
+  std::size_t bits;        ///< of a code: 2, 4, 5 or 8
   std::size_t halves = 1;  ///< FP16 numbers for a group of a row: 2 if there are minima
 
   [[nodiscard]] static constexpr std::size_t chunk_of(std::size_t group) {

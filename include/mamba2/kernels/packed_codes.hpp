@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How codes of 4, 5 and 6 bits share bytes.
+// How codes of 2, 4, 5 and 6 bits share bytes.
 #pragma once
 
 #include <array>
@@ -14,6 +14,8 @@ namespace kernels {
 
 // Kernels load 4 bytes of every row at a time, a quad, and take codes of 4 neighbouring columns
 // from the same bits of all its bytes. Codes of
+//   2 bits, 16 columns to a quad: byte j has those of the columns j, j + 4, j + 8 and j + 12, the
+//           first in its low bits.
 //   4 bits, 8 columns to a quad: the low halves of the bytes have columns 0 to 3, the high ones 4
 //   to
 //           7.

@@ -78,12 +78,14 @@ struct Int8Scale {
   return {most / 127.0F, 127.0F / most};
 }
 
-/// codes = x * inverse, rounded half to even. Returns their sum.
-inline std::int32_t int8_codes(const float* x, std::size_t n, float inverse, std::int8_t* codes) {
+/// codes = round(x * inverse), in -128..127. Returns their sum.
+template <class Round>
+std::int32_t rounded_codes(const float* x, std::size_t n, float inverse, std::int8_t* codes,
+                           Round round) {
   // Exact: whole numbers, far from 2^24 in each lane.
   Floats sums(0.0F);
   const auto quantize = [&](const Floats& v) {
-    const Floats code = xsimd::nearbyint(v * Floats(inverse));
+    const Floats code = round(v * Floats(inverse));
     return xsimd::select(code == code, code, Floats(0.0F));  // the scale is NaN, that is enough
   };
   std::size_t i = 0;
@@ -100,6 +102,11 @@ inline std::int32_t int8_codes(const float* x, std::size_t n, float inverse, std
     std::copy_n(rest.begin(), n % kLanes, codes + i);
   }
   return static_cast<std::int32_t>(sum(sums));
+}
+
+/// codes = x * inverse, rounded half to even. Returns their sum.
+inline std::int32_t int8_codes(const float* x, std::size_t n, float inverse, std::int8_t* codes) {
+  return rounded_codes(x, n, inverse, codes, [](const Floats& v) { return xsimd::nearbyint(v); });
 }
 
 /// Quantizes n values to codes, gives their sum and returns their scale.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Q8_0 and Q4_0: weights with a scale for each 32 columns, as GGUF files have them, times
-// activations of 8 bits.
+// activations of 8 bits. Q2_0: of 2 bits, with a scale for each 64.
 #pragma once
 
 #include <algorithm>
@@ -23,19 +23,21 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Weights with an FP16 scale for each 32 columns of a row; of a type in GGUF that has such, with
-/// the file's own codes and scales. Other weights are quantized: scale = max|w| / 127 (or / 7),
-/// rounded half to even. Activations are quantized to INT8 as they come, a scale for each 32
-/// columns, too: there are outliers among them, and files cannot be rotated.
+/// Weights with an FP16 scale for each 32 columns of a row (of 2 bits: 64); of a type in GGUF that
+/// has such, with the file's own codes and scales. Other weights are quantized: scale = max|w| /
+/// 127 (or / 7), rounded half to even; but none to 2 bits, of which codes are -1..2. Activations
+/// are quantized to INT8 as they come, a scale for each group of columns, too: there are outliers
+/// among them, and files cannot be rotated.
 template <class Kernel, std::size_t kBits>
 struct BasicGroups {
-  static_assert(kBits == 4 || kBits == 8);
-  static constexpr std::string_view name = kBits == 4 ? "q4_0" : "q8_0";
+  static_assert(kBits == 2 || kBits == 4 || kBits == 8);
+  static constexpr std::string_view name = kBits == 2 ? "q2_0" : kBits == 4 ? "q4_0" : "q8_0";
   using Head = BasicGroups;
   static constexpr std::size_t kRotation = 0;
   static constexpr std::size_t kBandRows = Kernel::kRows;
   static constexpr bool kPacksOnly = requires { Kernel::kPacksOnly; };
-  static constexpr std::size_t kGroup = 32;
+  static constexpr std::size_t kGroup = kBits == 2 ? 64 : 32;
+  static constexpr std::size_t kWhole = kBits == 2 ? kGroup : 1;
 
   [[nodiscard]] static constexpr kernels::GroupLayout layout(std::size_t cols) {
     return kernels::GroupLayout::of(cols, kGroup, true, kBits);
@@ -57,17 +59,19 @@ struct BasicGroups {
     for (std::size_t r = 0; r < kBandRows; ++r) {
       const bool stored = keep && r * row_bytes < from.data.size();
       for (std::size_t g = 0; g < sizes.groups(); ++g) {
-        const std::size_t first = std::min(cols, g * kGroup);
-        const std::size_t count = std::min(kGroup, cols - first);
-        const detail::CodedGroup group =
-            stored && count > 0
-                ? detail::read_coded_group(from.stored, from.data.data() + r * row_bytes, g)
-                : quantized(from.values + r * cols + first, count);
         const Place place(sizes, r, g * kGroup);
-        reinterpret_cast<std::uint16_t*>(band + place.scale)[0] = group.scale;
-        for (std::size_t i = 0; i < kGroup; i += Place::kColumns) {
-          const auto bytes = joined(&group.codes[i]);
-          std::memcpy(band + place.byte(i), bytes.data(), bytes.size());
+        for (std::size_t begin = 0; begin < kGroup; begin += 32) {
+          const std::size_t first = std::min(cols, g * kGroup + begin);
+          const std::size_t count = std::min<std::size_t>(32, cols - first);
+          const detail::CodedGroup group =
+              stored && count > 0 ? detail::read_coded_group(
+                                        from.stored, from.data.data() + r * row_bytes, first / 32)
+                                  : quantized(from.values + r * cols + first, count);
+          reinterpret_cast<std::uint16_t*>(band + place.scale)[0] = group.scale;
+          for (std::size_t i = 0; i < 32; i += Place::kColumns) {
+            const auto bytes = joined(&group.codes[i]);
+            std::memcpy(band + place.byte(begin + i), bytes.data(), bytes.size());
+          }
         }
       }
     }
@@ -82,8 +86,9 @@ struct BasicGroups {
           fp16_to_float(reinterpret_cast<const std::uint16_t*>(band + place.scale)[0]);
       for (std::size_t i = 0; i < std::min(kGroup, m.cols - first); ++i) {
         constexpr int kRange = 1 << kBits;
+        constexpr int kLeast = kBits == 2 ? -1 : -kRange / 2;
         const int bits = static_cast<int>(band[place.byte(i)]) >> Place::shift(i);
-        const int code = ((bits - Kernel::kBias + kRange / 2) & (kRange - 1)) - kRange / 2;
+        const int code = ((bits - Kernel::kBias - kLeast) & (kRange - 1)) + kLeast;
         to[first + i] = scale * static_cast<float>(code);
       }
     }
@@ -138,6 +143,7 @@ struct BasicGroups {
 
   /// A group of `count` weights that the checkpoint does not have in this form.
   static detail::CodedGroup quantized(const float* w, std::size_t count) {
+    if constexpr (kBits == 2) return {};  // of rows that fill up a band
     constexpr float kLargest = kBits == 4 ? 7.0F : 127.0F;
     float most = 0.0F;
     for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::abs(w[i]));
@@ -161,8 +167,9 @@ void BasicGroups<Kernel, kBits>::multiply(const Matrix& m, std::size_t first, st
 
 using Q8_0 = BasicGroups<kernels::Q8_0Native, 8>;
 using Q4_0 = BasicGroups<kernels::Int4Native, 4>;
+using Q2_0 = BasicGroups<kernels::Q2_0Native, 2>;
 
-static_assert(MatrixFormat<Q8_0> && MatrixFormat<Q4_0>);
+static_assert(MatrixFormat<Q8_0> && MatrixFormat<Q4_0> && MatrixFormat<Q2_0>);
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -15,16 +15,18 @@
 #include "mamba2/linear/matrix.hpp"
 #include "mamba2/linear/plan.hpp"
 #include "mamba2/linear/super_blocks.hpp"
+#include "mamba2/linear/ternary_rows.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// Weights as the checkpoint stores them, a format for each matrix. F32, F16 and BF16 are as in the
 /// policies of these names; the types of GGUF keep the codes and scales of the file, those for
-/// which a larger one holds all values in that: TQ1_0 and TQ2_0 as Q4_0, Q3_K as Q6_K. Q2_K, which
-/// has minima, is rounded to Q8_0: an error of max|w| / 254 in each group of 32 weights, far below
-/// its own. Codes and scales apart (quantization.hpp) are as in Int8 and Int4Groups, rotated or not
-/// as they are stored. Nothing else is rotated. Policies names the policies that it is made of, as
+/// which a larger one holds all values in that: Q1_0, TQ1_0 and TQ2_0 as Q2_0, Q3_K as Q6_K. Q2_K,
+/// which has minima, and MXFP4 and NVFP4, whose codes are floats, are rounded to Q8_0: an error of
+/// max|w| / 254 in each group of 32 weights, far below their own. Codes and scales apart
+/// (quantization.hpp) are as in Int8, Int4Groups and TernaryRows, rotated or not as they are
+/// stored. Nothing else is rotated. Policies names the policies that it is made of, as
 /// NativePolicies does.
 template <class Policies>
 struct BasicMixed {
@@ -33,7 +35,7 @@ struct BasicMixed {
   static constexpr std::size_t kRotation = kRotationAsStored;
 
   /// In the order of their numbers in packed files.
-  static constexpr std::array<const Format*, 16> kFormats = {
+  static constexpr std::array<const Format*, 18> kFormats = {
       &kFormat<typename Policies::Fp32>,
       &kFormat<typename Policies::Fp16>,
       &kFormat<typename Policies::Bf16>,
@@ -49,7 +51,9 @@ struct BasicMixed {
       &kFormat<typename Policies::Q5_0>,
       &kFormat<typename Policies::Q5_1>,
       &kFormat<typename Policies::IQ4_NL>,
-      &kFormat<typename Policies::Q5_K>};
+      &kFormat<typename Policies::Q5_K>,
+      &kFormat<typename Policies::TernaryRows>,
+      &kFormat<typename Policies::Q2_0>};
 
   /// The format for a type of a checkpoint.
   [[nodiscard]] static constexpr const Format& format_for(DType stored) {
@@ -59,9 +63,12 @@ struct BasicMixed {
       case DType::BF16:
         return kFormat<typename Policies::Bf16>;
       case DType::Q4_0:
+        return kFormat<typename Policies::Q4_0>;
+      case DType::Q1_0:
+      case DType::Q2_0:
       case DType::TQ1_0:
       case DType::TQ2_0:
-        return kFormat<typename Policies::Q4_0>;
+        return kFormat<typename Policies::Q2_0>;
       case DType::Q4_1:
         return kFormat<typename Policies::Q4_1>;
       case DType::Q5_0:
@@ -77,6 +84,8 @@ struct BasicMixed {
       case DType::Q3_K:
       case DType::Q6_K:
         return kFormat<typename Policies::Q6_K>;
+      case DType::TERNARY:
+        return kFormat<typename Policies::TernaryRows>;
       case DType::INT8:
         return kFormat<typename Policies::Int8>;
       case DType::INT4_G32:
@@ -114,6 +123,8 @@ struct NativePolicies {
   using Q4_K = mamba2::Q4_K;
   using Q5_K = mamba2::Q5_K;
   using Q6_K = mamba2::Q6_K;
+  using Q2_0 = mamba2::Q2_0;
+  using TernaryRows = mamba2::TernaryRows;
   using Int8 = mamba2::Int8;
   template <std::size_t kGroup>
   using Int4Groups = mamba2::Int4Groups<kGroup>;

@@ -47,6 +47,8 @@ struct Plan {
   const Format& (*format)(Role role, DType stored);
   /// Where the stored type matters: all formats, by their numbers in packed files.
   std::span<const Format* const> numbered;
+  /// Whether a matrix may be stored in this type; nullptr: in every type.
+  bool (*takes)(Role role, DType stored) = nullptr;
 };
 
 /// A weight policy: a class without state that users name.

@@ -206,7 +206,24 @@ class WeightsLoader {
   return weights;
 }
 
-/// Packs a checkpoint's weights. Errors: out_of_memory; invalid_argument, for memory that is too
+/// Error unsupported: a matrix that a checkpoint stores in a type which the plan does not take.
+[[nodiscard]] inline Result<void> check_stored_types(const Checkpoint& checkpoint,
+                                                     const Weights& planned) {
+  Result<void> result;
+  const Plan& plan = *planned.plan;
+  all_matrices(planned, [&](const Slot& slot, const Matrix&) {
+    const TensorView& stored = checkpoint.tensor(slot.full_name());
+    if (!result || plan.takes == nullptr || plan.takes(slot.role, stored.dtype)) return;
+    result = Error{ErrorCode::unsupported,
+                   detail::concat(stored.file, ": tensor ", stored.name, ": is stored as ",
+                                  dtype_name(stored.dtype), ", which ", plan.name,
+                                  " weights cannot hold; mixed ones can")};
+  });
+  return result;
+}
+
+/// Packs a checkpoint's weights. Errors: out_of_memory; unsupported, for a type that the plan does
+/// not take; invalid_argument, for memory that is too
 /// small or not aligned; malformed, for a NaN, an infinity or a weight that is too large for its
 /// format; those of Workers::get.
 [[nodiscard]] Result<Weights> load_weights(const Checkpoint& checkpoint, const Plan& plan,
@@ -219,6 +236,9 @@ MAMBA2_FUNCTION Result<Weights> load_weights(const Checkpoint& checkpoint, const
   const Result<std::shared_ptr<Executor>> executor = options.workers.get();
   if (!executor) return executor.error();
   Weights weights = plan_weights(checkpoint, plan);
+  if (auto checked = check_stored_types(checkpoint, weights); !checked) {
+    return checked.error();
+  }
   Result<Arena> arena = Arena::create(weights.carve(nullptr), options.memory, "weights");
   if (!arena) return std::move(arena).error();
   weights.arena = *std::move(arena);

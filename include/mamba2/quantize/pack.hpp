@@ -89,7 +89,7 @@ namespace detail {
 template <class Policies>
 [[nodiscard]] const Plan* plan_to_pack(std::string_view policy) {
   for (const Plan* plan : {&kPlan<typename Policies::Int8>, &kPlan<typename Policies::Int4>,
-                           &kPlan<typename Policies::Mixed>}) {
+                           &kPlan<typename Policies::Mixed>, &kPlan<BasicTernary<Policies>>}) {
     if (plan->name == policy) return plan;
   }
   return nullptr;
@@ -97,8 +97,8 @@ template <class Policies>
 
 }  // namespace detail
 
-/// Writes a packed file, of weights as the policy of that name has them ("int8", "int4", "mixed"),
-/// for a CPU or layout; see layout_of(). Takes as much memory as the weights. Errors:
+/// Writes a packed file, of weights as the policy of that name has them ("int8", "int4", "mixed",
+/// "ternary"), for a CPU or layout; see layout_of(). Takes as much memory as the weights. Errors:
 /// invalid_argument, for names; those of load_weights() and AtomicFile; io (interrupted).
 [[nodiscard]] inline Result<void> pack(const Checkpoint& checkpoint, std::string_view policy,
                                        std::string_view target, const std::filesystem::path& out,
@@ -109,7 +109,7 @@ template <class Policies>
     const Plan* plan = detail::plan_to_pack<Policies>(policy);
     if (plan != nullptr) return detail::write_packed(checkpoint, *plan, layout, out, options);
     return Error{ErrorCode::invalid_argument,
-                 detail::concat("pack: policy must be int8, int4 or mixed, found ",
+                 detail::concat("pack: policy must be int8, int4, mixed or ternary, found ",
                                 detail::in_quotes(policy))};
   };
   if (layout == Native::name) return as(NativePolicies());

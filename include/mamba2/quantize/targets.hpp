@@ -14,6 +14,8 @@
 #include "mamba2/linear/layouts.hpp"
 #include "mamba2/linear/mixed.hpp"
 #include "mamba2/linear/super_blocks.hpp"
+#include "mamba2/linear/ternary.hpp"
+#include "mamba2/linear/ternary_rows.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -35,6 +37,7 @@ struct PoliciesFor {
   using Int8Kernel = LayoutOnly<Layout::kRows, Layout::kInt8Bias>;
   using Int4Kernel = LayoutOnly<Layout::kRows, Layout::kInt4Bias>;
   using Int5Kernel = LayoutOnly<Layout::kRows, 2 * Layout::kInt4Bias>;
+  using TwoBitKernel = LayoutOnly<Layout::kRows, 1>;
 
   using Fp32 = BasicFloat<Fp32Numbers, Layout::kRows>;
   using Fp16 = BasicFloat<Fp16Numbers, Layout::kRows>;
@@ -48,6 +51,8 @@ struct PoliciesFor {
   using Q4_K = BasicSuperBlocks<Int8Kernel, 4>;
   using Q5_K = BasicSuperBlocks<Int8Kernel, 5>;
   using Q6_K = BasicSuperBlocks<Int8Kernel, 6>;
+  using Q2_0 = BasicGroups<TwoBitKernel, 2>;
+  using TernaryRows = BasicTernaryRows<TwoBitKernel>;
   using Int8 = BasicInt8<Int8Kernel, 0, 256>;
   template <std::size_t kGroup>
   using Int4Groups = BasicInt4<Int4Kernel, kGroup, false, 256, Int8>;
@@ -57,6 +62,7 @@ struct PoliciesFor {
 
 static_assert(layouts::Native::kRows == kernels::kLanes &&
               layouts::Native::kRows == kernels::Int8Native::kRows &&
+              layouts::Native::kRows == kernels::TernaryNative::kRows &&
               layouts::Native::kInt8Bias == kernels::Int8Native::kBias &&
               layouts::Native::kInt8Bias == kernels::Q8_0Native::kBias &&
               layouts::Native::kInt4Bias == kernels::Int4Native::kBias &&

@@ -74,8 +74,10 @@ struct Vectors {
   static Floats to_float(Sums v) { return _mm256_cvtepi32_ps(reinterpret_cast<__m256i>(v)); }
   /// a * b + c
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-  static Floats load_floats(const std::byte* from) {
-    return _mm256_loadu_ps(reinterpret_cast<const float*>(from));
+  /// Floats, among the weights.
+  static Floats load_row_scales(const std::byte* scales) {
+    prefetch(scales);
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(scales));
   }
   /// c - a * b
   static Floats subtract_product(Floats c, Floats a, Floats b) { return _mm256_fnmadd_ps(a, b, c); }

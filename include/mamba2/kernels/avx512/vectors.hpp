@@ -73,7 +73,11 @@ struct Vectors {
   }
   /// a * b + c
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-  static Floats load_floats(const std::byte* from) { return _mm512_loadu_ps(from); }
+  /// Floats, among the weights.
+  static Floats load_row_scales(const std::byte* scales) {
+    prefetch(scales);
+    return _mm512_loadu_ps(scales);
+  }
   /// c - a * b
   static Floats subtract_product(Floats c, Floats a, Floats b) { return _mm512_fnmadd_ps(a, b, c); }
   static void prefetch(const std::byte* weights) { avx512::prefetch(weights); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with weights of 4, 5 or 8 bits that have a scale for each group of columns, on ARM: all
-// but the instructions that multiply.
+// Products with weights of 2, 4, 5 or 8 bits that have a scale for each group of columns, on ARM:
+// all but the instructions that multiply.
 #pragma once
 
 #include <arm_neon.h>
@@ -21,7 +21,9 @@ namespace kernels::neon {
 ///   Sums<tokens, columns>   the sums of 4 rows times so many tokens, for groups of so many
 ///   columns,
 ///                  or of more than 32 (0)
-///   clear          makes sums zero
+///   kBias          what codes are above what they stand for; sums start with -kBias times the
+///                  inputs
+///   clear, start   makes sums zero, or a number for each token: start where kBias is not 0
 ///   add            sums += the weights of 32 columns times x
 ///   to_float       the sums of a token as floats, kUnit times too large
 ///   kMins          whether there are minima; kUnit is 1 then
@@ -79,7 +81,7 @@ struct GroupTiles {
       const std::byte* scales = band + layout.code_bytes(kRows, chunk);
       for (std::size_t i = 0; i < chunk; i += group) {
         typename Products::template Sums<kTokens, kGroup> sums;
-        Products::clear(sums);
+        start_group<kTokens>(layout, x, x_stride, g, sums);
         std::size_t k = 0;
         do {  // at least once: a loop that might not run costs copies of all the sums
           Products::add(band, codes, x_stride, sums);
@@ -98,6 +100,21 @@ struct GroupTiles {
       float32x4_t total = vmulq_n_f32(totals[t], 1.0F / Products::kUnit);
       if constexpr (!kGroupedInputs) total = vmulq_n_f32(total, *layout.scales(x + t * x_stride));
       store(total, y[t], y.cols);
+    }
+  }
+
+  template <std::size_t kTokens, class Sums>
+  static void start_group(const GroupLayout& layout, const std::byte* x, std::size_t x_stride,
+                          std::size_t g, Sums& sums) {
+    if constexpr (Products::kBias == 0) {
+      Products::clear(sums);
+    } else {
+      std::int32_t starts[kTokens];
+#pragma GCC unroll 8
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        starts[t] = -Products::kBias * layout.sums(x + t * x_stride)[g];
+      }
+      Products::start(starts, sums);
     }
   }
 

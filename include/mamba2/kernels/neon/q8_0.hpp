@@ -19,6 +19,7 @@ namespace kernels::neon {
 struct Q8_0Products {
   static constexpr std::size_t kTokens = 4;
   static constexpr float kUnit = 1.0F;
+  static constexpr std::int32_t kBias = 0;
   static constexpr bool kMins = false;
   template <std::size_t kTokens, std::size_t kGroup>
   using Sums = Int8::Sums[1][kTokens];

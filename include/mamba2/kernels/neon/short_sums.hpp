@@ -5,6 +5,7 @@
 #include <arm_neon.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "mamba2/kernels/neon/tile.hpp"
 
@@ -29,8 +30,8 @@ struct ShortSums {
     add(w[2], broadcast<2>(v));
     add(w[3], broadcast<3>(v));
   }
-  [[nodiscard]] float32x4_t to_float() const {
-    return vcvtq_f32_s32(vpaddq_s32(vpaddlq_s16(rows_0), vpaddlq_s16(rows_2)));
+  [[nodiscard]] int32x4_t total() const {
+    return vpaddq_s32(vpaddlq_s16(rows_0), vpaddlq_s16(rows_2));
   }
 };
 
@@ -38,6 +39,7 @@ struct ShortSums {
 struct ShortProducts {
   static constexpr std::size_t kTokens = 4;
   static constexpr float kUnit = 1.0F;
+  static constexpr std::int32_t kBias = 0;
   static constexpr bool kMins = false;
   template <std::size_t kTokens, std::size_t kGroup>
   using Sums = ShortSums[kTokens];
@@ -54,7 +56,7 @@ struct ShortProducts {
   }
   template <std::size_t kTokens>
   static float32x4_t to_float(const ShortSums (&sums)[kTokens], std::size_t t) {
-    return sums[t].to_float();
+    return vcvtq_f32_s32(sums[t].total());
   }
 };
 

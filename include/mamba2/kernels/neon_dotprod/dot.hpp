@@ -20,6 +20,7 @@ namespace kernels::neon_dotprod {
 struct DotProducts {
   static constexpr std::size_t kTokens = 8;
   static constexpr float kUnit = 1.0F;
+  static constexpr std::int32_t kBias = 0;
   static constexpr bool kMins = false;
   template <std::size_t kTokens, std::size_t kGroup>
   using Sums = int32x4_t[kTokens][kTokens < 3 && kGroup == 0 ? 2 : 1];
@@ -55,9 +56,17 @@ struct DotProducts {
       sums[t][0] = vdupq_n_s32(bits);
     }
   }
+  /// The sums of a token.
+  template <std::size_t kTokens, std::size_t kChains>
+  static int32x4_t total(const int32x4_t (&sums)[kTokens][kChains], std::size_t t) {
+    return neon::sum_of(sums[t]);
+  }
+  static float32x4_t to_float(int32x4_t total) {
+    return vsubq_f32(vreinterpretq_f32_s32(total), vdupq_n_f32(kFloatZero));
+  }
   template <std::size_t kTokens, std::size_t kChains>
   static float32x4_t to_float(const int32x4_t (&sums)[kTokens][kChains], std::size_t t) {
-    return vsubq_f32(vreinterpretq_f32_s32(neon::sum_of(sums[t])), vdupq_n_f32(kFloatZero));
+    return to_float(total(sums, t));
   }
 
   /// sums += 16 columns of 4 rows times the codes of tokens.

@@ -77,14 +77,18 @@ struct MatrixProducts : neon_dotprod::DotProducts {
   }
 
   template <std::size_t kTokens, std::size_t kChains>
-  static float32x4_t to_float(const int32x4_t (&sums)[kTokens][kChains], std::size_t t) {
+  static int32x4_t total(const int32x4_t (&sums)[kTokens][kChains], std::size_t t) {
     if constexpr (kTokens < kManyTokens) {
-      return DotProducts::to_float(sums, t);
+      return DotProducts::total(sums, t);
     } else {
       const std::size_t i = t / 2 * 2;
-      const int32x4_t sum = of_token(t % 2, sums[i][0], sums[i + 1][0]);
-      return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(kFloatZero));
+      return of_token(t % 2, sums[i][0], sums[i + 1][0]);
     }
+  }
+  using DotProducts::to_float;
+  template <std::size_t kTokens, std::size_t kChains>
+  static float32x4_t to_float(const int32x4_t (&sums)[kTokens][kChains], std::size_t t) {
+    return to_float(total(sums, t));
   }
 
   /// sums += 16 columns of 4 rows times the codes of tokens.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// INT8 products on x86: all but the instructions that multiply.
+// Products with weights that have a scale for each row, INT8 or ternary, on x86: all but the
+// instructions that multiply.
 #pragma once
 
 #include <algorithm>
@@ -55,7 +56,8 @@ struct Int8Tiles {
       });
       const std::size_t first = g * layout.group;
       const std::size_t columns = std::min(layout.group, layout.cols - first);
-      Products::add_products(bands + first * kRows, bytes, x.data + first, x.stride, columns, sums);
+      Products::add_products(bands + layout.code_bytes(kRows, first), bytes, x.data + first,
+                             x.stride, columns, sums);
       unroll<kBands, kTokens>([&](auto b, auto t) MAMBA2_INLINE {
         unroll<kChains - 1>([&](auto c) MAMBA2_INLINE { sums[0][b][t] += sums[c + 1][b][t]; });
         const Floats scale = Products::fill(layout.scales(x[t])[g]);
@@ -64,7 +66,8 @@ struct Int8Tiles {
       });
     }
     unroll<kBands>([&](auto b) MAMBA2_INLINE {
-      const Floats scales = Products::load_floats(bands + b * bytes + kRows * layout.cols);
+      const Floats scales =
+          Products::load_row_scales(bands + b * bytes + layout.code_bytes(kRows, layout.cols));
       unroll<kTokens>([&](auto t) MAMBA2_INLINE {
         Products::store(totals[b][t] * scales, y[t] + b * kRows, y.cols - b * kRows);
       });
