@@ -224,7 +224,8 @@ int main(int argc, char** argv) {
     cli::show_notes(checkpoint->notes());
     const auto parameters = json["parameters"].get<double>();
     const auto active = json["active_parameters"].get<double>();
-    std::printf("%s: Mamba-2, %.2f M parameters", model.c_str(), parameters / 1e6);
+    std::printf("%s: %s, %.2f M parameters", model.c_str(),
+                checkpoint->config().is_bitmamba() ? "BitMamba-2" : "Mamba-2", parameters / 1e6);
     if (active < parameters) std::printf(", %.2f M of them for a token", active / 1e6);
     std::printf(", %.1f MB on disk\n", static_cast<double>(checkpoint->file_bytes()) / 1e6);
     print_config(json["config"]);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <mamba2/io/bitmamba_file.hpp>
 #include <mamba2/layers/config.hpp>
 #include <string>
 #include <string_view>
@@ -114,6 +115,19 @@ inline constexpr std::array<HybridShape, 6> kHybridShapes = {
       768},
      {"bamba-9b", 4096, 32, {9, 18, 27, 9}, 32, 8, 128, 128, 64, 14336, 128256, false}}};
 
+/// A published BitMamba-2.
+struct BitMambaShape {
+  std::string_view name;
+  std::size_t d_model, n_layer, nheads;
+
+  [[nodiscard]] mamba2::Config config() const {
+    return mamba2::detail::bitmamba_config(50257, d_model, n_layer, nheads);
+  }
+};
+
+inline constexpr std::array<BitMambaShape, 2> kBitMambaShapes = {
+    {{"bitmamba-255m", 1024, 24, 16}, {"bitmamba-1b", 2048, 32, 32}}};
+
 /// Nemotron-3-Nano-30B-A3B: one mixer to a layer.
 [[nodiscard]] inline mamba2::Config nemotron_3_nano() {
   mamba2::Config config;
@@ -153,6 +167,7 @@ inline constexpr std::array<OtherShape, 1> kOtherShapes = {
   std::vector<std::string> names;
   for (const Shape& shape : kShapes) names.emplace_back(shape.name);
   for (const HybridShape& shape : kHybridShapes) names.emplace_back(shape.name);
+  for (const BitMambaShape& shape : kBitMambaShapes) names.emplace_back(shape.name);
   for (const OtherShape& shape : kOtherShapes) names.emplace_back(shape.name);
   return names;
 }
@@ -160,6 +175,9 @@ inline constexpr std::array<OtherShape, 1> kOtherShapes = {
 /// The Config of the shape of that name, one of shape_names().
 [[nodiscard]] inline mamba2::Config config_of_shape(std::string_view name) {
   for (const HybridShape& shape : kHybridShapes) {
+    if (shape.name == name) return shape.config();
+  }
+  for (const BitMambaShape& shape : kBitMambaShapes) {
     if (shape.name == name) return shape.config();
   }
   for (const OtherShape& shape : kOtherShapes) {
