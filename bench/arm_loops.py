@@ -67,7 +67,7 @@ LOOPS = [
     gemv("q4_0", 6),
     gemv("q4_k", 4.8),
     gemv("q6_k", 5.8),
-    gemv("ternary", 3.5, True),
+    gemv("ternary", 3.5, True),  # 14 weights a cycle
     gemv("q2_0", 2.5),
     gemm("fp32", 7.1),
     gemm("fp16", 4.1),
