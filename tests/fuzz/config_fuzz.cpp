@@ -35,7 +35,13 @@ void expect_same(const mamba2::Config& a, const mamba2::Config& b) {
   expect(x.num_heads == y.num_heads && x.num_heads_kv == y.num_heads_kv);
   expect(x.head_dim == y.head_dim && x.rotary_emb_dim == y.rotary_emb_dim);
   expect(x.rotary_emb_dim == 0 || x.rotary_emb_base == y.rotary_emb_base);
-  expect(x.softmax_scale == y.softmax_scale && x.qkv_proj_bias == y.qkv_proj_bias);
+  // Of Falcon-H1, it is written as a factor of the usual one.
+  expect(x.softmax_scale == y.softmax_scale ||
+         std::fabs(x.softmax_scale / y.softmax_scale - 1.0F) < 1e-6F);
+  expect(x.qkv_proj_bias == y.qkv_proj_bias);
+  expect(x.in_multiplier == y.in_multiplier && x.out_multiplier == y.out_multiplier);
+  expect(a.ssm_multipliers == b.ssm_multipliers);
+  expect(a.rmsnorm == b.rmsnorm && a.norm_before_gate == b.norm_before_gate);
 }
 
 }  // namespace

@@ -6,9 +6,9 @@
 goldens=$source/tests/golden/hybrids
 
 logits() { expect 0 '' mamba2-logits "$1" --ids 5,1,9,2,7 --all -w "$2" --out "$3.safetensors" "${@:4}"; }
-for name in granite_dense granite_moe bamba nemotron_moe mamba2attn_mlp; do
+for name in granite_dense granite_moe bamba nemotron_dense nemotron_moe falcon_h1 mamba2attn_mlp; do
   hybrid=$goldens/$name
-  expect 0 'pattern +"[M*][-E]' mamba2-inspect "$hybrid"
+  expect 0 'pattern +"[MH*][-E]' mamba2-inspect "$hybrid"
   expect 0 'context +4096' mamba2-inspect "$hybrid"
   for type in int8 int4; do
     # What is loaded as it is is what loading would have made of the original.
@@ -42,11 +42,17 @@ quantize 0 '^from-gguf.gguf: int4' turning.gguf from-gguf.gguf --type int4
 logits from-folder.gguf mixed from-folder
 logits from-gguf.gguf mixed from-gguf
 cmp from-folder.safetensors from-gguf.safetensors || die "rows of queries and keys"
+# Falcon-H1's factors are in the scales of the codes there.
+quantize 0 '^falcon.gguf: int4' "$goldens/falcon_h1" falcon.gguf --type int4
+expect 0 'pattern +"H-' mamba2-inspect falcon.gguf
+logits falcon.gguf mixed falcon
+convert 0 '^falcon-f32.gguf: F32' "$goldens/falcon_h1" falcon-f32.gguf --type f32
+logits falcon-f32.gguf fp32 falcon
 convert 0 '^random.gguf: Q4_0, 2[0-9][0-9]' --random granite-4.0-h-350m random.gguf -t q4_0
 logits random.gguf mixed random
 # Experts are one tensor in GGUF.
 for name in granite_moe nemotron_moe; do
-  expect 0 'parameters, 0.0[0-9] M of them for a token' mamba2-inspect "$goldens/$name"
+  expect 0 'parameters, 0.[0-9][0-9] M of them for a token' mamba2-inspect "$goldens/$name"
   expect 0 'layers.\*.moe.experts.\*.up_proj.weight' mamba2-inspect "$goldens/$name"
   convert 0 "^$name.gguf: F32" "$goldens/$name" "$name.gguf" --type f32
   logits "$goldens/$name" fp32 original

@@ -87,6 +87,11 @@ class StoredList {
     if (a.o_has_bias) vector(prefix + "o_proj.bias", {{&a.o_bias, a.d_model}});
   }
 
+  void add(const std::string& layer, Parallel& both) {
+    add(layer, both.mamba);
+    add(layer, both.attention);
+  }
+
   void add(const std::string& layer, Mlp& m) {
     switch (writer_) {
       case Writer::granite:  // the gate first
@@ -107,6 +112,7 @@ class StoredList {
         }
         break;
       case Writer::bamba:
+      case Writer::falcon:
         const std::string prefix = layer + "feed_forward.";
         linear(prefix + "gate_proj", {{&m.gate, m.width}}, m.d_model);
         linear(prefix + "up_proj", {{&m.up, m.width}}, m.d_model);
@@ -182,6 +188,7 @@ inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
       case Writer::granite:
         return {"model.", "embed_tokens", {"input_layernorm", "post_attention_layernorm"}, "norm"};
       case Writer::bamba:
+      case Writer::falcon:
         return {
             "model.", "embed_tokens", {"input_layernorm", "pre_ff_layernorm"}, "final_layernorm"};
       case Writer::nemotron:

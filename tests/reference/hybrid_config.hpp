@@ -20,6 +20,7 @@ namespace reference {
 enum class Writer {
   granite,       ///< transformers, model_type granitemoehybrid
   bamba,         ///< transformers, model_type bamba
+  falcon,        ///< transformers, model_type falcon_h1
   nemotron,      ///< transformers, model_type nemotron_h
   state_spaces,  ///< the original implementation, with attention layers or MLPs
 };
@@ -77,7 +78,7 @@ inline Attention transformers_attention(const nlohmann::json& json) {
   attention.d_model = size_at(json, "hidden_size");
   attention.heads = size_at(json, "num_attention_heads");
   attention.kv_heads = value_or(json, "num_key_value_heads", attention.heads);
-  attention.head_dim = attention.d_model / attention.heads;
+  attention.head_dim = value_or(json, "head_dim", attention.d_model / attention.heads);
   attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
   attention.rope.base = rope_theta(json);
   attention.qkv_has_bias = attention.o_has_bias = json.at("attention_bias").get<bool>();
@@ -137,6 +138,42 @@ inline Hybrid bamba_config(const nlohmann::json& json) {
     const bool here = std::find(attends.begin(), attends.end(), i) != attends.end();
     const Mixer first = here ? Mixer(attention) : Mixer(transformers_mamba(json));
     model.layers.push_back({{{}, 1.0, first}, {{}, 1.0, mlp}});
+  }
+  return model;
+}
+
+/// Two mixers side by side and an MLP, and factors everywhere.
+inline Hybrid falcon_config(const nlohmann::json& json) {
+  Hybrid model = transformers_model(json);
+  model.embedding_scale = json.at("embedding_multiplier").get<double>();
+  model.logits_scale = 1.0 / json.at("lm_head_multiplier").get<double>();
+  Parallel both{transformers_mamba(json), transformers_attention(json)};
+  Config& config = both.mamba.config;
+  config.d_inner = config.d_ssm = size_at(json, "mamba_d_ssm");
+  config.headdim = config.d_ssm / size_at(json, "mamba_n_heads");
+  config.rmsnorm = json.at("mamba_rms_norm").get<bool>();
+  config.norm_before_gate = json.at("mamba_norm_before_gate").get<bool>();
+  both.mamba.in_scale = json.at("ssm_in_multiplier").get<double>();
+  both.mamba.out_scale = json.at("ssm_out_multiplier").get<double>();
+  const auto scales = json.at("ssm_multipliers").get<std::vector<double>>();
+  const std::size_t shared = config.ngroups * config.d_state;
+  const std::size_t widths[] = {config.d_ssm, config.d_ssm, shared, shared, config.nheads()};
+  for (std::size_t i = 0; i < 5; ++i) {
+    both.mamba.weights.in_proj_scale.insert(both.mamba.weights.in_proj_scale.end(), widths[i],
+                                            scales[i]);
+  }
+  both.attention.rope.width = both.attention.head_dim;
+  both.attention.in_scale = json.at("attention_in_multiplier").get<double>();
+  both.attention.key_scale = json.at("key_multiplier").get<double>();
+  both.attention.out_scale = json.at("attention_out_multiplier").get<double>();
+  Mlp mlp;
+  mlp.d_model = model.d_model;
+  mlp.width = size_at(json, "intermediate_size");
+  mlp.has_bias = json.at("mlp_bias").get<bool>();
+  mlp.gate_scale = json.at("mlp_multipliers")[0].get<double>();
+  mlp.out_scale = json.at("mlp_multipliers")[1].get<double>();
+  for (std::size_t i = 0; i < size_at(json, "num_hidden_layers"); ++i) {
+    model.layers.push_back({{{}, 1.0, both}, {{}, 1.0, mlp}});
   }
   return model;
 }
@@ -297,6 +334,7 @@ inline Writer writer_of(const nlohmann::json& json) {
   const auto type = detail::value_or<std::string>(json, "model_type", "");
   if (type == "granitemoehybrid") return Writer::granite;
   if (type == "bamba") return Writer::bamba;
+  if (type == "falcon_h1") return Writer::falcon;
   if (type == "nemotron_h") return Writer::nemotron;
   return Writer::state_spaces;
 }
@@ -308,6 +346,8 @@ inline Hybrid read_hybrid_config(const nlohmann::json& json) {
       return detail::granite_config(json);
     case Writer::bamba:
       return detail::bamba_config(json);
+    case Writer::falcon:
+      return detail::falcon_config(json);
     case Writer::nemotron:
       return detail::nemotron_config(json);
     case Writer::state_spaces:

@@ -63,6 +63,32 @@ class RandomConfig {
     return json;
   }
 
+  nlohmann::json falcon() {
+    nlohmann::json json = transformers(2 * between(2, 6));
+    const std::size_t heads = 2 * between(1, 3), headdim = between(3, 9);
+    json["model_type"] = "falcon_h1";
+    json["mamba_n_heads"] = heads;
+    json["mamba_d_ssm"] = heads * headdim;
+    json["mamba_d_head"] = headdim;
+    if (coin()) json["mamba_d_head"] = "auto";
+    json["mamba_n_groups"] = coin() ? heads : heads / 2;
+    json["mamba_rms_norm"] = coin();
+    json["mamba_norm_before_gate"] = coin();
+    json["projectors_bias"] = json["mamba_proj_bias"];
+    if (coin()) json["head_dim"] = 2 * between(2, 8);
+    json["num_hidden_layers"] = between(2, 3);
+    json["intermediate_size"] = between(17, 60);
+    json["mlp_bias"] = coin();
+    for (const char* key : {"embedding_multiplier", "lm_head_multiplier", "attention_in_multiplier",
+                            "attention_out_multiplier", "key_multiplier", "ssm_in_multiplier",
+                            "ssm_out_multiplier"}) {
+      json[key] = factor();
+    }
+    json["mlp_multipliers"] = {factor(), factor()};
+    json["ssm_multipliers"] = {factor(), factor(), factor(), factor(), factor()};
+    return json;
+  }
+
   /// Sizes that do not follow from each other; attention and MLPs follow each other in any way.
   nlohmann::json nemotron() {
     newer_ = coin();
@@ -143,6 +169,7 @@ class RandomConfig {
   std::size_t between(std::size_t low, std::size_t high) {
     return low + random_.next() % (high - low + 1);
   }
+  double factor() { return random_.uniform(0.5, 1.7); }
   bool coin() { return random_.next() % 2 == 0; }
 
   /// In place of MLPs, of all or of the last.
@@ -230,8 +257,10 @@ inline std::vector<double> random_rows(Random& random, std::size_t rows, std::si
 }
 
 inline void randomize(Random& random, MambaMixer& m) {
+  const std::vector<double> scale = m.weights.in_proj_scale;
   m.weights = random_weights(m.config, random.next()).blocks[0];
   m.weights.norm.clear();
+  m.weights.in_proj_scale = scale;
 }
 
 inline void randomize(Random& random, Attention& a) {
@@ -251,6 +280,11 @@ inline void randomize(Random& random, Attention& a) {
     a.conv = random_rows(random, a.qkv_dim(), a.d_conv);
     a.conv_bias = random.normals(a.qkv_dim(), 0.0, 0.2);
   }
+}
+
+inline void randomize(Random& random, Parallel& both) {
+  randomize(random, both.mamba);
+  randomize(random, both.attention);
 }
 
 inline void randomize(Random& random, Mlp& m) {
@@ -282,6 +316,7 @@ inline void randomize(Random& random, Moe& m) {
 inline nlohmann::json random_hybrid_config(Writer writer, std::uint64_t seed) {
   detail::RandomConfig random(seed);
   if (writer == Writer::granite) return random.granite();
+  if (writer == Writer::falcon) return random.falcon();
   if (writer == Writer::nemotron) return random.nemotron();
   return writer == Writer::bamba ? random.bamba() : random.state_spaces();
 }

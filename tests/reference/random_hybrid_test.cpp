@@ -21,7 +21,7 @@ namespace {
 
 using namespace reference;
 
-constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::nemotron,
+constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::falcon, Writer::nemotron,
                                Writer::state_spaces};
 
 /// Calls check(config, model) for every writer and seed.
@@ -104,14 +104,17 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
     const Writer writer = writer_of(config);
     const std::string who = writer == Writer::granite    ? "granite "
                             : writer == Writer::bamba    ? "bamba "
+                            : writer == Writer::falcon   ? "falcon "
                             : writer == Writer::nemotron ? "nemotron "
                                                          : "state-spaces ";
     const bool may_turn = writer == Writer::granite || writer == Writer::state_spaces;
     const auto note = [&](const char* what, bool is) { ++seen[is ? 1 : 0][who + what]; };
     note("tied", model.tie_embeddings);
-    note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
+    if (writer != Writer::falcon) {
+      note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
+    }
     if (writer == Writer::nemotron) note("newer", config.contains("layers_block_type"));
-    if (writer == Writer::granite || writer == Writer::bamba) {
+    if (writer != Writer::nemotron && writer != Writer::state_spaces) {
       note("newer", config.contains("rope_parameters"));
     }
     if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
@@ -120,25 +123,34 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
     }
     for (const std::vector<Branch>& layer : model.layers) {
       for (const Branch& branch : layer) {
-        if (const auto* m = std::get_if<MambaMixer>(&branch.mixer)) {
+        const auto* both = std::get_if<Parallel>(&branch.mixer);
+        const auto* m = both != nullptr ? &both->mamba : std::get_if<MambaMixer>(&branch.mixer);
+        const auto* a = both != nullptr ? &both->attention : std::get_if<Attention>(&branch.mixer);
+        const auto* mlp = std::get_if<Mlp>(&branch.mixer);
+        if (m != nullptr) {
           REQUIRE(m->config.validate());
           note("groups", m->config.ngroups > 1);
           note("a group a head", m->config.ngroups == m->config.nheads());
           note("Mamba-2's bias", m->config.bias);
           note("convolution's bias", m->config.conv_bias);
           note("dt_limit", m->config.dt_min > 0.0F);
-        } else if (const auto* a = std::get_if<Attention>(&branch.mixer)) {
+          if (writer == Writer::falcon) note("gated norm", m->config.rmsnorm);
+          if (writer == Writer::falcon) note("norm first", m->config.norm_before_gate);
+        }
+        if (a != nullptr) {
           note("one key head", a->kv_heads == 1);
           note("a key head a head", a->kv_heads == a->heads);
           if (writer != Writer::nemotron) note("biases of q, k, v", a->qkv_has_bias);
           if (writer != Writer::nemotron) note("bias of o", a->o_has_bias);
-          if (writer != Writer::bamba) note("odd heads", a->head_dim % 2 == 1);
+          if (writer != Writer::bamba && writer != Writer::falcon)
+            note("odd heads", a->head_dim % 2 == 1);
           if (may_turn) note("RoPE", a->rope.width > 0);
           if (writer == Writer::state_spaces) {
             note("whole head turns", a->rope.width == a->head_dim);
             note("convolution", a->d_conv > 0);
           }
-        } else if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
+        }
+        if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
           if (writer == Writer::granite) note("shared expert", e->shared.width > 0);
           if (writer == Writer::nemotron) {
             note("latent space", e->latent > 0);
@@ -147,8 +159,9 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
             note("factor", e->factor != 1.0);
           }
           note("one expert", e->chosen == 1);
-        } else if (writer == Writer::bamba || writer == Writer::nemotron) {
-          note("MLP's bias", std::get<Mlp>(branch.mixer).has_bias);
+        }
+        if (mlp != nullptr && writer != Writer::granite && writer != Writer::state_spaces) {
+          note("MLP's bias", mlp->has_bias);
         }
       }
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <mamba2/export.hpp>
 #include <mamba2/io/dialects/dialect.hpp>
@@ -81,6 +82,22 @@ inline void to_q4_0(const QuantizedRows& rows, std::vector<std::byte>& blocks) {
       return codes[j / 2] >> (j % 2 * 4) & std::byte{15};
     };
     for (std::size_t j = 0; j < kHalf; ++j) block[2 + j] = code(j) | code(j + kHalf) << 4;
+  }
+}
+
+/// Multiplies the scales of rows of a tensor, from the first'th on, by the factors that it is
+/// written with: its codes stay.
+inline void scale_q4_0(const mamba2::ExportedTensor& tensor, std::size_t first, std::size_t rows,
+                       std::vector<std::byte>& blocks) {
+  constexpr std::size_t kBlock = 18;
+  if (tensor.factors.empty()) return;
+  const std::size_t row_bytes = blocks.size() / rows;
+  for (std::size_t at = 0; at < blocks.size(); at += kBlock) {
+    std::uint16_t scale = 0;
+    std::memcpy(&scale, &blocks[at], sizeof scale);
+    const float factor = tensor.factor_of(first + at / row_bytes);
+    scale = mamba2::float_to_fp16(factor * mamba2::fp16_to_float(scale));
+    std::memcpy(&blocks[at], &scale, sizeof scale);
   }
 }
 
@@ -196,6 +213,7 @@ class ModelWriter {
         return writer_.write(rows.codes);
       }
       to_q4_0(rows, blocks_);
+      scale_q4_0(tensor, rows.first, rows.count, blocks_);
       if (tensor.is_in_order()) return writer_.write(blocks_);
       whole_.insert(whole_.end(), blocks_.begin(), blocks_.end());
       return {};

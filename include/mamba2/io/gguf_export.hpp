@@ -21,23 +21,25 @@
 #include <algorithm>
 #include <array>
 
+#include "mamba2/io/dialects/gguf_falcon_h1_writing.hpp"
 #include "mamba2/io/dialects/gguf_granite_writing.hpp"
 #include "mamba2/io/dialects/gguf_mamba2_writing.hpp"
 #include "mamba2/io/dialects/gguf_nemotron_h_writing.hpp"
 #include "mamba2/io/dialects/gguf_writing.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/tensor_names.hpp"
+#include "mamba2/io/tied_head.hpp"
 #endif
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// Whether the format, as llama.cpp reads it, can say what a model with this Config is: one of
-/// Mamba-2 layers alone, or a hybrid like Granite 4.0-H. Error unsupported, naming
-/// the option: biases of Mamba-2's projections, a convolution without bias, limits of the step
-/// size, a gated MLP part, D per channel, norm before gate or none, more than three end-of-text
-/// tokens; of hybrids: RoPE of a part of a head, other orders of layers, other widths than
-/// llama.cpp takes for granted.
+/// Mamba-2 layers alone, or a hybrid like Granite 4.0-H, Nemotron-H without experts, or
+/// Falcon-H1. Error unsupported, naming the option: biases of Mamba-2's projections, a convolution
+/// without bias, limits of the step size, a gated MLP part, D per channel, norm before gate, or
+/// none where that is usual, more than three end-of-text tokens; of hybrids: RoPE of a part of a
+/// head, other orders of layers, other widths than llama.cpp takes for granted.
 [[nodiscard]] Result<void> check_gguf_export(const Config& config);
 
 /// Sets the keys of the architecture, and the special tokens. Comes after all other keys:
@@ -48,17 +50,18 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 /// All tensors, in the order of the network. `matrices` is the type of in_proj, out_proj, embedding
 /// and head: F32, F16, BF16, Q8_0 or Q4_0; all else is F32. With Q4_0 the head, or the embedding
-/// that serves as such, is Q6_K. Where rows are not whole blocks the type is Q8_0 in place of Q6_K,
-/// else F16.
+/// that serves as such, is Q6_K. A tied model has a head of its own where the file would not tell
+/// the factors of embedding and head apart. Where rows are not whole blocks the type is Q8_0 in
+/// place of Q6_K, else F16.
 [[nodiscard]] std::vector<ExportedTensor> gguf_export(const Config& config, DType matrices);
 
 #if MAMBA2_HAS_DEFINITIONS
 
 namespace detail {
 
-inline constexpr std::array<const GgufWriting*, 5> kGgufWritings = {
-    &kGgufMamba2Writing, &kGgufNemotronHMoeWriting, &kGgufNemotronHWriting,
-    &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
+inline constexpr std::array<const GgufWriting*, 6> kGgufWritings = {
+    &kGgufMamba2Writing,    &kGgufFalconH1Writing,     &kGgufNemotronHMoeWriting,
+    &kGgufNemotronHWriting, &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
 
 /// How a model is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {
@@ -93,14 +96,16 @@ inline constexpr std::array<const GgufWriting*, 5> kGgufWritings = {
   } else if (spec.role == Role::grouped_norm) {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
-  set_qk_order(tensor, config, true);
-  auto named = gguf_name(*gguf_writing(config).dialect, config, tensor.canonical);
+  const GgufWriting& writing = gguf_writing(config);
+  set_qk_order(tensor, config, writing.interleaves_qk);
+  auto named = gguf_name(*writing.dialect, config, tensor.canonical);
   if (!named) return tensor;
   if (named->canonical.front() != tensor.canonical) return std::nullopt;
   tensor.name = std::move(named->name);
   tensor.shape.front() *= named->canonical.size();
   tensor.below.assign(named->canonical.begin() + 1, named->canonical.end());
   tensor.stack(named->experts);
+  if (writing.scale != nullptr) writing.scale(tensor, config);
   return tensor;
 }
 
@@ -175,9 +180,15 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
 }
 
 MAMBA2_FUNCTION std::vector<ExportedTensor> gguf_export(const Config& config, DType matrices) {
+  const GgufWriting& writing = detail::gguf_writing(config);
+  Config written = config;
+  const bool gets_head =
+      config.tie_embeddings && writing.needs_head != nullptr && writing.needs_head(config);
+  if (gets_head) written.tie_embeddings = false;
   std::vector<ExportedTensor> tensors;
-  (void)expected_tensors(config, [&](const TensorSpec& spec) {
-    if (auto tensor = detail::gguf_tensor(spec, config, matrices)) {
+  (void)expected_tensors(written, [&](const TensorSpec& spec) {
+    if (auto tensor = detail::gguf_tensor(spec, written, matrices)) {
+      if (gets_head && spec.role == Role::head) tensor->canonical = detail::kEmbeddingName;
       tensors.push_back(*std::move(tensor));
     }
     return Result<void>();

@@ -54,7 +54,7 @@ class MoeMixer {
     const Matrix& last = c_.d_latent > 0 ? w_.latent_out_proj : w_.experts.front().down_proj;
     each_panel(last, [&](std::size_t first, std::size_t count) {
       write_out(first, count);
-      then(first, count);
+      then(first, count, 1.0F);
     });
   }
 

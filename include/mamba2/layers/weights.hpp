@@ -20,6 +20,7 @@
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/moe.hpp"
+#include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
 #include "mamba2/linear/rows_of_floats.hpp"
@@ -28,7 +29,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What a layer may compute: one file a kind.
-using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights>;
+using MixerWeights =
+    std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights, ParallelWeights>;
 
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
@@ -49,6 +51,7 @@ struct LayerWeights {
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
     if (kind == LayerKind::moe) return MoeWeights(c, experts);
+    if (kind == LayerKind::parallel) return ParallelWeights(c);
     return Mamba2Weights(c);
   }
 };
@@ -60,6 +63,7 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* attention = std::get_if<AttentionWeights>(&mixer)) body(*attention);
   if (auto* mlp = std::get_if<MlpWeights>(&mixer)) body(*mlp);
   if (auto* moe = std::get_if<MoeWeights>(&mixer)) body(*moe);
+  if (auto* parallel = std::get_if<ParallelWeights>(&mixer)) body(*parallel);
 }
 
 /// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.
@@ -83,10 +87,11 @@ struct Weights {
   std::vector<std::string> notes;  ///< those of the checkpoint
 
   std::vector<LayerWeights> layers;
-  /// What runs, in its order: a layer, and which state of those that layers of its kind have.
+  /// What runs, in its order: a layer, and which state of those that mixers of its kind have.
   struct Step {
-    std::size_t layer;
-    std::size_t index;
+    std::size_t layer = 0;
+    std::size_t index = 0;            ///< of two mixers that of Mamba-2,
+    std::size_t attention_index = 0;  ///< and that of attention
   };
   std::vector<Step> steps;
   const float* norm_f = nullptr;     ///< (d_model)
@@ -159,12 +164,19 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
   weights.config = c;
   weights.plan = &plan;
   weights.layers.reserve(c.n_layer);
-  std::array<std::size_t, std::variant_size_v<MixerWeights>> counts{};
+  std::array<std::size_t, 256> counts{};  // of mixers, by the characters of their kinds
+  const auto next = [&counts](LayerKind kind) {
+    return counts[static_cast<unsigned char>(kind)]++;
+  };
   for (std::size_t i = 0; i < c.n_layer; ++i) weights.layers.emplace_back(c, c.kind(i));
   weights.steps.reserve(c.n_step());
   for (std::size_t i = 0; i < c.n_step(); ++i) {
     const std::size_t layer = c.layer_of(i);
-    weights.steps.push_back({layer, counts[weights.layers[layer].mixer.index()]++});
+    const bool has_two = c.kind(layer) == LayerKind::parallel;
+    Step& step = weights.steps.emplace_back();
+    step.layer = layer;
+    step.index = next(has_two ? LayerKind::mamba2 : c.kind(layer));
+    if (has_two) step.attention_index = next(LayerKind::attention);
   }
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
     m = {&format_of(c, plan, slot.role, DType::F32), nullptr, slot.rows, slot.cols};

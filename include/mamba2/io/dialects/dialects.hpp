@@ -12,6 +12,7 @@
 
 #include "mamba2/io/dialects/bamba.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
+#include "mamba2/io/dialects/falcon_h1.hpp"
 #include "mamba2/io/dialects/granite.hpp"
 #include "mamba2/io/dialects/mistral.hpp"
 #include "mamba2/io/dialects/nemotron_h.hpp"
@@ -32,8 +33,8 @@ struct Dialect;
 
 namespace detail {
 
-inline constexpr std::array<const Dialect*, 6> kDialects = {
-    &kGranite, &kBamba, &kNemotronH, &kStateSpaces, &kMistral, &kTransformersMamba2};
+inline constexpr std::array<const Dialect*, 7> kDialects = {
+    &kGranite, &kBamba, &kNemotronH, &kFalconH1, &kStateSpaces, &kMistral, &kTransformersMamba2};
 
 }  // namespace detail
 

@@ -52,24 +52,23 @@ template <std::size_t... kCounts>
   return all;
 }
 
-/// The tensors of a Mamba-2 layer but for its norm.
+/// The tensors of a Mamba-2 mixer.
 inline constexpr auto kGgufMamba2Layers =
-    std::to_array<TensorRename>({{"ssm_in.", "mixer.in_proj.", 0, LayerKind::mamba2},
-                                 {"ssm_conv1d.", "mixer.conv1d.", 0, LayerKind::mamba2},
-                                 {"ssm_dt.bias", "mixer.dt_bias", 0, LayerKind::mamba2},
-                                 {"ssm_a", "mixer.A", 0, LayerKind::mamba2},
-                                 {"ssm_d", "mixer.D", 0, LayerKind::mamba2},
-                                 {"ssm_norm.", "mixer.norm.", 0, LayerKind::mamba2},
-                                 {"ssm_out.", "mixer.out_proj.", 0, LayerKind::mamba2}});
+    std::to_array<TensorRename>({{"ssm_in.", "mixer.in_proj."},
+                                 {"ssm_conv1d.", "mixer.conv1d."},
+                                 {"ssm_dt.bias", "mixer.dt_bias"},
+                                 {"ssm_a", "mixer.A"},
+                                 {"ssm_d", "mixer.D"},
+                                 {"ssm_norm.", "mixer.norm."},
+                                 {"ssm_out.", "mixer.out_proj."}});
 
 /// The same of attention.
 inline constexpr auto kGgufAttentionLayers = std::to_array<TensorRename>(
-    {{"attn_qkv.", "attention.q_proj.|attention.k_proj.|attention.v_proj.", 0,
-      LayerKind::attention},
-     {"attn_q.", "attention.q_proj.", 0, LayerKind::attention},
-     {"attn_k.", "attention.k_proj.", 0, LayerKind::attention},
-     {"attn_v.", "attention.v_proj.", 0, LayerKind::attention},
-     {"attn_output.", "attention.o_proj.", 0, LayerKind::attention}});
+    {{"attn_qkv.", "attention.q_proj.|attention.k_proj.|attention.v_proj."},
+     {"attn_q.", "attention.q_proj."},
+     {"attn_k.", "attention.k_proj."},
+     {"attn_v.", "attention.v_proj."},
+     {"attn_output.", "attention.o_proj."}});
 
 /// An MLP behind another mixer, with its norm.
 inline constexpr auto kGgufMlpLayers =

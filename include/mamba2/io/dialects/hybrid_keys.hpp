@@ -63,10 +63,9 @@ inline void require_silu(JsonFields& fields, std::string_view key) {
 }
 
 /// The base of RoPE: in rope_parameters (5.x) or beside the other keys (4.x). Refuses scaled kinds.
-[[nodiscard]] inline float read_rope_theta(JsonFields& fields) {
-  constexpr double kUsual = 10000.0;
+[[nodiscard]] inline float read_rope_theta(JsonFields& fields, double usual = 10000.0) {
   double theta =
-      fields.find_value("rope_theta") == nullptr ? kUsual : fields.number("rope_theta", kUsual);
+      fields.find_value("rope_theta") == nullptr ? usual : fields.number("rope_theta", usual);
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     const Json* value = fields.find_value(key);
     if (value == nullptr) continue;
@@ -86,10 +85,12 @@ inline void require_silu(JsonFields& fields, std::string_view key) {
   return static_cast<float>(theta);
 }
 
-/// The mamba_* keys that Granite and Bamba share.
-inline void read_mamba_keys(JsonFields& fields, Config& config) {
+/// The mamba_* keys that Granite, Bamba and Falcon-H1 share. d_inner: where it is not
+/// mamba_expand * hidden_size.
+inline void read_mamba_keys(JsonFields& fields, Config& config,
+                            std::optional<std::size_t> d_inner = {}) {
   const std::size_t expand = fields.integer("mamba_expand", 2);
-  config.d_inner = config.d_ssm = expand * config.d_model;
+  config.d_inner = config.d_ssm = d_inner.value_or(expand * config.d_model);
   const std::size_t heads = fields.integer("mamba_n_heads", 128);
   const Json* headdim = fields.find_value("mamba_d_head");
   config.headdim = headdim == nullptr || is_text(*headdim, "auto")
@@ -102,10 +103,10 @@ inline void read_mamba_keys(JsonFields& fields, Config& config) {
   config.bias = fields.flag("mamba_proj_bias", false);
   read_dt_limit(fields, "time_step_limit", config);
   if (heads * config.headdim != config.d_inner) {
-    fields.refuse(
-        "mamba_n_heads",
-        concat("mamba_expand * hidden_size / mamba_d_head = ", config.d_inner, "/", config.headdim),
-        concat(heads));
+    fields.refuse("mamba_n_heads",
+                  concat(d_inner ? "mamba_d_ssm" : "mamba_expand * hidden_size",
+                         " / mamba_d_head = ", config.d_inner, "/", config.headdim),
+                  concat(heads));
   }
 }
 
