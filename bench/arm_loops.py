@@ -67,6 +67,8 @@ LOOPS = [
     gemv("q4_0", 6),
     gemv("q4_k", 4.8),
     gemv("q6_k", 5.8),
+    gemv("ternary", 3.5, True),  # 14 weights a cycle
+    gemv("q2_0", 2.7),
     gemm("fp32", 7.1),
     gemm("fp16", 4.1),
     gemm("bf16", 5.7),
@@ -76,6 +78,8 @@ LOOPS = [
     gemm("q4_0", 18),
     gemm("q4_k", 13.9),
     gemm("q6_k", 12.7),
+    gemm("ternary", 22),
+    gemm("q2_0", 18.5),
     Loop("scan_fp32", 128, 64, 1, "4 states", 2.7, True),
     Loop("scan_fp16", 128, 64, 1, "4 states", 5.3, True),
     Loop("ssd_fp32", 128, 16, 12, "MAC", 4.5),
@@ -89,6 +93,7 @@ LOOPS = [
     Loop("add", 1, 768, 1, "value", 0.6),
     Loop("step_sizes", 1, 80, 1, "value", 14),
     Loop("quantize_token", 1, 768, 1, "value", 3.7),
+    Loop("quantize_bitlinear", 1, 768, 1, "value", 5.6),
     Loop("quantize_groups", 1, 768, 1, "value", 3.8),
     Loop("quantize_groups_sums", 1, 768, 1, "value", 3.8),
 ]

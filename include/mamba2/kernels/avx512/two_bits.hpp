@@ -14,6 +14,7 @@ namespace kernels::avx512 {
 
 /// The codes of 16 columns, 4 to a register: as they are, and 4, 16 and 64 times what they are.
 MAMBA2_INLINE inline void mask_two_bits(__m512i bytes, __m512i (&w)[4]) {
+  asm("" : "+v"(bytes));  // GCC would load them for each
   w[0] = _mm512_and_si512(bytes, _mm512_set1_epi8(0x03));
   w[1] = _mm512_and_si512(bytes, _mm512_set1_epi8(0x0C));
   w[2] = _mm512_and_si512(bytes, _mm512_set1_epi8(0x30));

@@ -20,9 +20,9 @@ inline namespace MAMBA2_ISA {
 namespace kernels::neon_dotprod {
 
 /// Few tokens do not move codes to the low bits of their bytes, but for the highest, which no mask
-/// could leave positive: a core has one pipe that shifts and two that mask. They have sums of codes
-/// that count 1, 4 and 16 times, which is taken off at the end. Many tokens move the codes once for
-/// all of them.
+/// could leave positive: a core has one pipe that shifts and two that mask. Each of the four codes
+/// of a byte has a sum, in which it counts 1, 4, 16 and 1 times: that is taken off at the end, and
+/// SDOTs do not wait for each other. Many tokens move the codes once for all of them.
 template <class Dot = DotProducts>
 struct TernaryProducts : Dot {
   static constexpr std::int32_t kBias = 1;
@@ -30,13 +30,13 @@ struct TernaryProducts : Dot {
   static constexpr std::size_t kShort = std::numeric_limits<std::int32_t>::max() / 32 * 32;
   static constexpr bool few(std::size_t tokens) { return tokens < 4; }
   template <std::size_t kTokens, std::size_t kGroup>
-  using Sums = int32x4_t[kTokens][few(kTokens) ? 3 : 1];
+  using Sums = int32x4_t[kTokens][few(kTokens) ? 4 : 1];
 
   template <std::size_t kTokens, std::size_t kChains>
   static void zero(int32x4_t (&sums)[kTokens][kChains]) {
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
-#pragma GCC unroll 3
+#pragma GCC unroll 4
       for (std::size_t c = 0; c < kChains; ++c) sums[t][c] = vdupq_n_s32(0);
     }
   }
@@ -77,7 +77,8 @@ struct TernaryProducts : Dot {
     if constexpr (kChains == 1) {
       return Dot::total(sums, t);
     } else {
-      return vsraq_n_s32(vsraq_n_s32(sums[t][0], sums[t][1], 2), sums[t][2], 4);
+      const int32x4_t ones = vaddq_s32(sums[t][0], sums[t][3]);
+      return vsraq_n_s32(vsraq_n_s32(ones, sums[t][1], 2), sums[t][2], 4);
     }
   }
   template <std::size_t kTokens, std::size_t kChains>
@@ -97,14 +98,14 @@ struct TernaryProducts : Dot {
 
   template <std::size_t kTokens>
   static void add_masked(const int8x16_t (&w)[4], const std::int8_t* codes, std::size_t x_stride,
-                         int32x4_t (&sums)[kTokens][3]) {
+                         int32x4_t (&sums)[kTokens][4]) {
 #pragma GCC unroll 3
     for (std::size_t t = 0; t < kTokens; ++t) {
       const int8x16_t v = vld1q_s8(codes + t * x_stride);
       sums[t][0] = vdotq_laneq_s32(sums[t][0], w[0], v, 0);
       sums[t][1] = vdotq_laneq_s32(sums[t][1], w[1], v, 1);
       sums[t][2] = vdotq_laneq_s32(sums[t][2], w[2], v, 2);
-      sums[t][0] = vdotq_laneq_s32(sums[t][0], w[3], v, 3);
+      sums[t][3] = vdotq_laneq_s32(sums[t][3], w[3], v, 3);
     }
   }
 };
