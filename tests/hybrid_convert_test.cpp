@@ -112,8 +112,8 @@ void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
 
 TEST_CASE("hybrid convert: a folder of transformers is the same model") {
   for (const std::string name :
-       {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense",
-        "nemotron_small_dt", "falcon_h1", "falcon_h1_norm", "mamba2attn_mlp"}) {
+       {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense", "nemotron_moe",
+        "nemotron_latent", "nemotron_small_dt", "falcon_h1", "falcon_h1_norm", "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();
@@ -129,8 +129,9 @@ TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of t
   // The second has RoPE, and rows in llama.cpp's order.
   for (const std::string name :
        {"hybrids/granite_dense", "hybrids/granite_moe", "hybrids_gguf/granite-moe/model.gguf",
-        "hybrids_gguf/bamba-q8_0/model.gguf", "hybrids/nemotron_dense", "hybrids/nemotron_small_dt",
-        "hybrids_gguf/nemotron-q8_0/model.gguf"}) {
+        "hybrids_gguf/bamba-q8_0/model.gguf", "hybrids/nemotron_dense", "hybrids/nemotron_moe",
+        "hybrids/nemotron_latent", "hybrids_gguf/nemotron-moe/model.gguf",
+        "hybrids/nemotron_small_dt", "hybrids_gguf/nemotron-q8_0/model.gguf"}) {
     CAPTURE(name);
     const mamba2_tests::TempDir dir;
     const auto source =

@@ -71,14 +71,14 @@ TEST_CASE("hybrids give the golden logits, in both spellings of the config") {
       }
     }
   }
-  CHECK(compared == 18);  // the original implementation has one spelling
+  CHECK(compared == 22);  // the original implementation has one spelling
 }
 
 TEST_CASE("hybrids in GGUF give the golden logits") {
   // Of llama.cpp's converter; the logits are llama.cpp's of the same weights in F32, and where half
   // of a head's channels turn, which llama.cpp computes otherwise, transformers'.
   for (const std::string name : {"granite-q8_0", "granite-moe", "bamba-q8_0", "bamba-half",
-                                 "nemotron-q8_0", "falcon-norm-q8_0"}) {
+                                 "nemotron-q8_0", "nemotron-moe", "falcon-norm-q8_0"}) {
     CAPTURE(name);
     const std::string folder = MAMBA2_SOURCE_DIR "/tests/golden/hybrids_gguf/" + name + "/";
     auto expected = reference::load_safetensors(folder + "expected.safetensors").value();
@@ -189,7 +189,7 @@ TEST_CASE("hybrids: the same bits with any number of threads, in every precision
       const auto expected = logits_of(model, options(KvPrecision::fp16), hybrid.tokens, pieces);
       // Of random weights without structure, codes of 4 bits, and experts that are chosen
       // otherwise.
-      CHECK(deviation(expected, hybrid.logits) < (name == "int4" ? 4.0 : 1.0));
+      CHECK(deviation(expected, hybrid.logits) < (name == "int4" ? 4.0 : 1.5));
       for (const std::size_t threads : std::vector<std::size_t>{2, 3, 7}) {
         CHECK(logits_of(model, options(KvPrecision::fp16, threads), hybrid.tokens, pieces) ==
               expected);
@@ -253,7 +253,9 @@ void check_batch(const HybridModel& hybrid, const mamba2::Plan& plan) {
   std::vector<mamba2::AnySession> users;
   std::vector<std::vector<float>> expected;
   for (const std::size_t count : counts) {
-    auto alone = model.session(options(KvPrecision::fp16)).value();
+    SessionOptions how = options(KvPrecision::fp16);
+    how.prefill_batch = 50;
+    auto alone = model.session(how).value();
     logits_in_pieces(alone, tokens.first(count), {1000});
     alone.decode(3).value();
     expected.emplace_back(alone.logits().begin(), alone.logits().end());
@@ -285,14 +287,11 @@ void check_batch(const HybridModel& hybrid, const mamba2::Plan& plan) {
 
 TEST_CASE("hybrids: sequences of a batch get the bits that they get alone") {
   for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Int8>, &kFloats}) {
-    bool has_experts[2] = {};
-    for (std::uint64_t seed = 1; seed < 5; ++seed) {
-      CAPTURE(seed);
-      const HybridModel hybrid = tests::random_hybrid(reference::Writer::granite, seed, 90);
-      has_experts[hybrid.load(*plan).config().has(mamba2::LayerKind::moe) ? 1 : 0] = true;
-      check_batch(hybrid, *plan);
+    check_batch(tests::random_hybrid(reference::Writer::granite, 1, 90), *plan);
+    for (const reference::Writer writer : tests::kWritersOfExperts) {
+      CAPTURE(static_cast<int>(writer));
+      check_batch(tests::random_hybrid_with_experts(writer, 90), *plan);
     }
-    CHECK((has_experts[0] && has_experts[1]));
   }
 }
 

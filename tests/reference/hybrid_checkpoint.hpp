@@ -128,6 +128,7 @@ class StoredList {
 
   /// The shared expert has the names of an MLP.
   void add(const std::string& layer, Moe& m) {
+    if (writer_ == Writer::nemotron) return add_nemotron(layer + "mixer.", m);
     const std::string prefix = layer + "block_sparse_moe.";
     const std::size_t count = m.experts.size();
     linear(prefix + "router.layer", {{&m.router, count}}, m.d_model);
@@ -153,6 +154,23 @@ class StoredList {
   std::vector<Stored> list;
 
  private:
+  void add_nemotron(const std::string& prefix, Moe& m) {
+    linear(prefix + "gate", {{&m.router, m.experts.size()}}, m.d_model);
+    vector(prefix + "gate.e_score_correction_bias", {{&m.router_bias, m.experts.size()}});
+    if (m.latent > 0) {
+      linear(prefix + "fc1_latent_proj", {{&m.latent_in, m.latent}}, m.d_model);
+      linear(prefix + "fc2_latent_proj", {{&m.latent_out, m.d_model}}, m.latent);
+    }
+    const auto mlp = [&](const std::string& name, Mlp& e) {
+      linear(name + ".up_proj", {{&e.up, e.width}}, e.d_model);
+      linear(name + ".down_proj", {{&e.down, e.d_model}}, e.width);
+    };
+    for (std::size_t e = 0; e < m.experts.size(); ++e) {
+      mlp(prefix + "experts." + std::to_string(e), m.experts[e]);
+    }
+    mlp(prefix + "shared_experts", m.shared);
+  }
+
   Writer writer_;
 };
 

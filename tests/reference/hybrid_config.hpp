@@ -198,6 +198,29 @@ inline MambaMixer nemotron_mamba(const nlohmann::json& json) {
   return mamba;
 }
 
+inline Moe nemotron_moe(const nlohmann::json& json) {
+  Moe moe;
+  moe.d_model = size_at(json, "hidden_size");
+  moe.chosen = size_at(json, "num_experts_per_tok");
+  moe.latent = value_or<std::size_t>(json, "moe_latent_size", 0);
+  moe.groups = size_at(json, "n_group");
+  moe.groups_left = size_at(json, "topk_group");
+  moe.sigmoid = true;
+  moe.has_bias = true;
+  moe.normalized = json.at("norm_topk_prob").get<bool>();
+  moe.eps = 1e-20;
+  moe.factor = json.at("routed_scaling_factor").get<double>();
+  Mlp expert;
+  expert.kind = Mlp::Kind::relu2;
+  expert.d_model = moe.latent > 0 ? moe.latent : moe.d_model;
+  expert.width = size_at(json, "moe_intermediate_size");
+  moe.experts.assign(size_at(json, "n_routed_experts"), expert);
+  moe.shared = expert;
+  moe.shared.d_model = moe.d_model;
+  moe.shared.width = size_at(json, "moe_shared_expert_intermediate_size");
+  return moe;
+}
+
 /// One mixer to a layer, whatever it is.
 inline Hybrid nemotron_config(const nlohmann::json& json) {
   Hybrid model;
@@ -220,13 +243,17 @@ inline Hybrid nemotron_config(const nlohmann::json& json) {
   if (json.contains("layers_block_type")) {
     pattern.clear();
     for (const auto& type : json["layers_block_type"].get<std::vector<std::string>>()) {
-      pattern += type == "mlp" ? '-' : type.ends_with("attention") && type[0] != 'l' ? '*' : 'M';
+      pattern += type == "mlp"                                   ? '-'
+                 : type == "moe"                                 ? 'E'
+                 : type.ends_with("attention") && type[0] != 'l' ? '*'
+                                                                 : 'M';
     }
   }
   for (const char kind : pattern) {
     Mixer mixer = mlp;
     if (kind == 'M') mixer = nemotron_mamba(json);
     if (kind == '*') mixer = attention;
+    if (kind == 'E') mixer = nemotron_moe(json);
     model.layers.push_back({{{}, 1.0, mixer}});
   }
   return model;

@@ -29,9 +29,10 @@ constexpr double kHybridBound = 1e-12;  // logits up to 47
 
 const std::string kHybrids = MAMBA2_SOURCE_DIR "/tests/golden/hybrids/";
 
-constexpr const char* kHybridNames[] = {
-    "granite_dense",     "granite_rope", "granite_moe",    "bamba",      "nemotron_dense",
-    "nemotron_small_dt", "falcon_h1",    "falcon_h1_norm", "mamba2attn", "mamba2attn_mlp"};
+constexpr const char* kHybridNames[] = {"granite_dense",   "granite_rope",      "granite_moe",
+                                        "bamba",           "nemotron_dense",    "nemotron_moe",
+                                        "nemotron_latent", "nemotron_small_dt", "falcon_h1",
+                                        "falcon_h1_norm",  "mamba2attn",        "mamba2attn_mlp"};
 
 struct HybridGolden {
   Hybrid model;
@@ -71,7 +72,7 @@ TEST_CASE("hybrids: the oracle gives the golden logits in both spellings of the 
       ++compared;
     }
   }
-  CHECK(compared == 18);  // the original implementation has one spelling
+  CHECK(compared == 22);  // the original implementation has one spelling
 }
 
 TEST_CASE("hybrids: a prompt may be read in parts") {
@@ -107,7 +108,7 @@ TEST_CASE("hybrids: the residual stream after every layer") {
     CHECK(max_abs_difference(all, golden.hidden) < 1e-7 * max_abs(golden.hidden));  // floats
     ++compared;
   }
-  CHECK(compared == 7);
+  CHECK(compared == 9);
 }
 
 /// Calls change(mixer) for each mixer of the kind.
@@ -296,6 +297,15 @@ std::vector<Mistake> mistakes() {
          for (Mlp& expert : m.experts) std::swap(expert.gate, expert.up);
        }),
        {{"granite_moe", 0.199}}},
+      {"weights of experts not normalised",
+       in_each<Moe>([](Moe& m) { m.normalized = false; }),
+       {{"nemotron_moe", 2.52}, {"nemotron_latent", 1.35}}},
+      {"routed_scaling_factor 1",
+       in_each<Moe>([](Moe& m) { m.factor = 1.0; }),
+       {{"nemotron_moe", 3.13}, {"nemotron_latent", 3.02}}},
+      {"no correction bias",
+       in_each<Moe>([](Moe& m) { m.router_bias.assign(m.router_bias.size(), 0.0); }),
+       {{"nemotron_moe", 3.73}, {"nemotron_latent", 4.18}}},
   };
 }
 

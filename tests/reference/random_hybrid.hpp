@@ -117,11 +117,13 @@ class RandomConfig {
                            {"vocab_size", between(33, 60)}};
     if (coin()) json["time_step_limit"] = {0.01, 0.1};
     constexpr const char* kPatterns[] = {"M-*-M", "*M-M", "-M*M-", "MM**-", "M*-", "*-M"};
-    const std::string pattern = kPatterns[between(0, 5)];
+    std::string pattern = kPatterns[between(0, 5)];
+    if (coin()) add_nemotron_experts(json, pattern);
     if (!newer_) json["hybrid_override_pattern"] = pattern;
     for (std::size_t i = 0; newer_ && i < pattern.size(); ++i) {
       json["layers_block_type"].push_back(pattern[i] == 'M'   ? "linear_attention"
                                           : pattern[i] == '*' ? "full_attention"
+                                          : pattern[i] == 'E' ? "moe"
                                                               : "mlp");
     }
     return json;
@@ -169,6 +171,26 @@ class RandomConfig {
   }
   double factor() { return random_.uniform(0.5, 1.7); }
   bool coin() { return random_.next() % 2 == 0; }
+
+  /// In place of MLPs, of all or of the last.
+  void add_nemotron_experts(nlohmann::json& json, std::string& pattern) {
+    const bool all = coin();
+    for (std::size_t i = 0; i < pattern.size(); ++i) {
+      const bool is_last = pattern.find('-', i + 1) == std::string::npos;
+      if (pattern[i] == '-' && (all || is_last)) pattern[i] = 'E';
+    }
+    const bool grouped = coin();
+    json["mlp_bias"] = false;
+    json["n_routed_experts"] = grouped ? 3 * between(2, 3) : between(4, 9);
+    json["n_group"] = grouped ? 3 : 1;
+    json["topk_group"] = grouped ? between(1, 2) : 1;
+    json["num_experts_per_tok"] = between(1, 2);
+    json["moe_intermediate_size"] = between(9, 30);
+    json["moe_shared_expert_intermediate_size"] = between(9, 30);
+    if (coin()) json["moe_latent_size"] = between(9, 25);
+    json["norm_topk_prob"] = coin();
+    json["routed_scaling_factor"] = coin() ? 1.0 : 2.5;
+  }
 
   /// Which of three to five layers are attention: one at least, and not all.
   std::vector<bool> layers() {
@@ -279,6 +301,11 @@ inline void randomize(Random& random, Mlp& m) {
 inline void randomize(Random& random, Moe& m) {
   // Choices that rounding does not change.
   m.router = random_rows(random, m.experts.size(), m.d_model, 2.0);
+  if (m.has_bias) m.router_bias = random.normals(m.experts.size(), 0.0, 0.2);
+  if (m.latent > 0) {
+    m.latent_in = random_rows(random, m.latent, m.d_model);
+    m.latent_out = random_rows(random, m.d_model, m.latent);
+  }
   for (Mlp& expert : m.experts) randomize(random, expert);
   if (m.shared.width > 0) randomize(random, m.shared);
 }

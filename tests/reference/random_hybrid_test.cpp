@@ -92,7 +92,10 @@ TEST_CASE("random hybrids: a sequence may be cut anywhere") {
 }
 
 bool has_experts(const Hybrid& model) {
-  return std::holds_alternative<Moe>(model.layers[0].back().mixer);
+  for (const std::vector<Branch>& layer : model.layers) {
+    if (std::holds_alternative<Moe>(layer.back().mixer)) return true;
+  }
+  return false;
 }
 
 TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
@@ -115,7 +118,9 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
       note("newer", config.contains("rope_parameters"));
     }
     if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
-    if (writer == Writer::granite) note("experts", has_experts(model));
+    if (writer == Writer::granite || writer == Writer::nemotron) {
+      note("experts", has_experts(model));
+    }
     for (const std::vector<Branch>& layer : model.layers) {
       for (const Branch& branch : layer) {
         const auto* both = std::get_if<Parallel>(&branch.mixer);
@@ -146,7 +151,13 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
           }
         }
         if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
-          note("shared expert", e->shared.width > 0);
+          if (writer == Writer::granite) note("shared expert", e->shared.width > 0);
+          if (writer == Writer::nemotron) {
+            note("latent space", e->latent > 0);
+            note("groups of experts", e->groups > 1);
+            note("normalized", e->normalized);
+            note("factor", e->factor != 1.0);
+          }
           note("one expert", e->chosen == 1);
         }
         if (mlp != nullptr && writer != Writer::granite && writer != Writer::state_spaces) {

@@ -35,6 +35,7 @@ struct Method {
 struct MatrixRounding {
   std::vector<float> importance;
   std::unique_ptr<mamba2::GptqFactor> gptq;
+  bool unseen = false;  ///< of an expert that no token of the text chose: as without a text
 
   [[nodiscard]] mamba2::Rounding rounding(const Method& method) const {
     return {method.search, importance, gptq.get()};
@@ -48,6 +49,8 @@ struct MatrixRounding {
     const auto found = method.statistics->of(index);
     if (!found) return found.error();
     const InputStatistics& statistics = **found;
+    made.unseen = statistics.tokens == 0;
+    if (made.unseen) return made;
     if (!statistics.hessian.empty()) {
       auto factor = mamba2::GptqFactor::create(statistics.hessian, statistics.squares.size());
       if (!factor) return factor.error();
@@ -62,6 +65,7 @@ struct MatrixRounding {
 struct Outcome {
   const Target* target;
   std::optional<double> relative_error;  ///< nothing where this program did not quantize it
+  bool unseen = false;                   ///< see MatrixRounding
 };
 
 /// Turns codes and scales of INT4_G32 into blocks of Q4_0.
@@ -216,7 +220,7 @@ class ModelWriter {
     };
     const auto sums = quantizer_.quantize(target, format, rounding->rounding(method_), {}, take);
     if (!sums) return sums.error();
-    outcomes_.push_back({&target, sums->relative()});
+    outcomes_.push_back({&target, sums->relative(), rounding->unseen});
     return tensor.is_in_order() ? writer_.write(scales_) : write_in_order(tensor, target.rows);
   }
 

@@ -142,6 +142,8 @@ class ExportCheck {
   /// What neither llama.cpp nor transformers has.
   void require_plain_block(const Config& c) {
     require("the model", !c.is_bitmamba(), "Mamba-2 as published", "BitMamba-2");
+    require("lora_rank", c.lora_rank == 0, "0", c.lora_rank);
+    require("repeat_count", c.repeat_count == 0, "0", c.repeat_count);
     require_flag("norm_before_gate", false, c.norm_before_gate);
     require_flag("rmsnorm", true, c.rmsnorm);
     require_flag("D_has_hdim", false, c.D_has_hdim);
@@ -164,6 +166,19 @@ class ExportCheck {
     require("mlp.activation", is_gated, "SwiGLU", "another");
   }
 
+  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
+  /// count by the softmax over those that are chosen.
+  void require_granite_pairs(const Config& c) {
+    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
+    if (!c.has(LayerKind::moe)) return;
+    const MoeConfig& m = c.moe;
+    require("moe.activation", m.has_gate(), "swiglu", "relu2");
+    require_flag("moe.sigmoid", false, m.sigmoid);
+    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
+    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
+            m.routed_scaling_factor);
+  }
+
   /// Factors of one.
   void require_no_multipliers(const Config& c) {
     for (const auto& [key, factor] : {std::pair("embedding_multiplier", c.embedding_multiplier),
@@ -176,19 +191,6 @@ class ExportCheck {
     const float usual = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
     require("attention.softmax_scale", a.softmax_scale == usual,
             concat("1 / sqrt(head_dim ", a.head_dim, ")"), a.softmax_scale);
-  }
-
-  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
-  /// count by the softmax over those that are chosen.
-  void require_granite_pairs(const Config& c) {
-    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
-    if (!c.has(LayerKind::moe)) return;
-    const MoeConfig& m = c.moe;
-    require("moe.activation", m.has_gate(), "swiglu", "relu2");
-    require_flag("moe.sigmoid", false, m.sigmoid);
-    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
-    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
-            m.routed_scaling_factor);
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }

@@ -59,9 +59,9 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 namespace detail {
 
-inline constexpr std::array<const GgufWriting*, 5> kGgufWritings = {
-    &kGgufMamba2Writing, &kGgufFalconH1Writing, &kGgufNemotronHWriting, &kGgufGraniteDenseWriting,
-    &kGgufGraniteHybridWriting};
+inline constexpr std::array<const GgufWriting*, 6> kGgufWritings = {
+    &kGgufMamba2Writing,    &kGgufFalconH1Writing,     &kGgufNemotronHMoeWriting,
+    &kGgufNemotronHWriting, &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
 
 /// How a model is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {

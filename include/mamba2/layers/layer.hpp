@@ -11,7 +11,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
-#include "mamba2/layers/moe.hpp"
+#include "mamba2/layers/moe_mixer.hpp"
 #include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/weights.hpp"
@@ -81,34 +81,35 @@ struct Scratch {
   }
 };
 
-inline Mamba2Mixer mixer_of(const Mamba2Weights& w, const LayerWeights& layer,
+inline Mamba2Mixer mixer_of(const Mamba2Weights& w, const Weights::Step& step,
                             const Scratch& scratch, const Pass& pass) {
-  return {w, layer.index, scratch.mixers.mamba2, pass};
+  return {w, step.index, scratch.mixers.mamba2, pass};
 }
-inline AttentionMixer mixer_of(const AttentionWeights& w, const LayerWeights& layer,
+inline AttentionMixer mixer_of(const AttentionWeights& w, const Weights::Step& step,
                                const Scratch& scratch, const Pass& pass) {
-  return {w, layer.index, scratch.mixers.attention, pass};
+  return {w, step.index, scratch.mixers.attention, pass};
 }
-inline MlpMixer mixer_of(const MlpWeights& w, const LayerWeights&, const Scratch& scratch,
+inline MlpMixer mixer_of(const MlpWeights& w, const Weights::Step&, const Scratch& scratch,
                          const Pass& pass) {
   return {w, scratch.mixers.mlp, pass};
 }
-inline MoeMixer mixer_of(const MoeWeights& w, const LayerWeights&, const Scratch& scratch,
+inline MoeMixer mixer_of(const MoeWeights& w, const Weights::Step&, const Scratch& scratch,
                          const Pass& pass) {
   return {w, scratch.mixers.moe, pass};
 }
-inline ParallelMixer mixer_of(const ParallelWeights& w, const LayerWeights& layer,
+inline ParallelMixer mixer_of(const ParallelWeights& w, const Weights::Step& step,
                               const Scratch& scratch, const Pass& pass) {
-  return {w,   layer.index, layer.attention_index, scratch.mixers.mamba2, scratch.mixers.attention,
+  return {w,   step.index, step.attention_index, scratch.mixers.mamba2, scratch.mixers.attention,
           pass};
 }
 
 /// residual += residual_multiplier * mixer(rms_norm(residual)), or the sum of two mixers.
-inline void forward(const LayerWeights& layer, const Scratch& scratch, const Pass& pass) {
+inline void forward(const LayerWeights& layer, const Weights::Step& step, const Scratch& scratch,
+                    const Pass& pass) {
   const Config& c = pass.config;
   const Activations& a = pass.a;
   with_mixer(layer.mixer, [&](const auto& weights) {
-    const auto mixer = mixer_of(weights, layer, scratch, pass);
+    const auto mixer = mixer_of(weights, step, scratch, pass);
     pass.each_token([&](std::size_t t) {
       kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
       mixer.prepare(t);

@@ -36,8 +36,6 @@ using MixerWeights =
 struct LayerWeights {
   const float* norm = nullptr;  ///< (d_model)
   MixerWeights mixer;
-  std::size_t index = 0;  ///< of its mixer among those of its kind; of two mixers that of Mamba-2,
-  std::size_t attention_index = 0;  ///< and that of attention
 
   /// experts: of which there shall be places at most.
   LayerWeights(const Config& c, LayerKind kind,
@@ -89,6 +87,13 @@ struct Weights {
   std::vector<std::string> notes;  ///< those of the checkpoint
 
   std::vector<LayerWeights> layers;
+  /// What runs, in its order: a layer, and which state of those that layers of its kind have.
+  struct Step {
+    std::size_t layer;
+    std::size_t index;            ///< of two mixers that of Mamba-2,
+    std::size_t attention_index;  ///< and that of attention
+  };
+  std::vector<Step> steps;
   const float* norm_f = nullptr;     ///< (d_model)
   const float* head_norm = nullptr;  ///< (d_model), of the head's input, or nullptr
   Matrix embedding;                  ///< (vocab_size, d_model)
@@ -112,6 +117,10 @@ struct Weights {
   /// Bytes of the largest input of a product, made ready, and how many are made of one at most.
   [[nodiscard]] std::size_t input_bytes() const;
   [[nodiscard]] std::size_t most_inputs() const;
+  /// Bytes of matrices that reading so many tokens at a time does not need: an embedding that is
+  /// not the head, of which it is a few rows, and experts that none of them chooses, if all are
+  /// chosen as often and independently.
+  [[nodiscard]] std::size_t unread_bytes(std::size_t tokens = 1) const;
   /// What layers that are mixtures of experts need besides.
   [[nodiscard]] ExpertInputs expert_inputs() const;
 };
@@ -159,11 +168,13 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
   const auto next = [&counts](LayerKind kind) {
     return counts[static_cast<unsigned char>(kind)]++;
   };
-  for (std::size_t i = 0; i < c.n_layer; ++i) {
-    LayerWeights& layer = weights.layers.emplace_back(c, c.kind(i));
-    const bool has_two = c.kind(i) == LayerKind::parallel;
-    layer.index = next(has_two ? LayerKind::mamba2 : c.kind(i));
-    if (has_two) layer.attention_index = next(LayerKind::attention);
+  for (std::size_t i = 0; i < c.n_layer; ++i) weights.layers.emplace_back(c, c.kind(i));
+  weights.steps.reserve(c.n_step());
+  for (std::size_t i = 0; i < c.n_step(); ++i) {
+    const std::size_t layer = c.layer_of(i);
+    const bool has_two = c.kind(layer) == LayerKind::parallel;
+    const std::size_t index = next(has_two ? LayerKind::mamba2 : c.kind(layer));
+    weights.steps.push_back({layer, index, has_two ? next(LayerKind::attention) : 0});
   }
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
     m = {&format_of(c, plan, slot.role, DType::F32), nullptr, slot.rows, slot.cols};
@@ -187,6 +198,20 @@ inline std::size_t Weights::input_bytes() const {
     if (slot.role != Role::embedding) most = std::max(most, m.input_bytes());
   });
   return most;
+}
+
+inline std::size_t Weights::unread_bytes(std::size_t tokens) const {
+  std::size_t experts = 0;
+  all_matrices(*this, [&](const Slot& slot, const Matrix& m) {
+    if (slot.expert != Slot::kNoExpert) experts += m.bytes();
+  });
+  const MoeConfig& moe = config.moe;
+  auto idle = static_cast<double>(experts);
+  for (std::size_t t = 0; idle >= 1.0 && t < tokens; ++t) {
+    idle *= static_cast<double>(moe.num_experts - moe.num_experts_per_tok) /
+            static_cast<double>(moe.num_experts);
+  }
+  return (config.tie_embeddings ? 0 : embedding.bytes()) + static_cast<std::size_t>(idle);
 }
 
 inline ExpertInputs Weights::expert_inputs() const {
