@@ -184,15 +184,17 @@ struct Config {
   [[nodiscard]] LayerKind kind(std::size_t layer) const noexcept {
     return pattern.empty() ? LayerKind::mamba2 : static_cast<LayerKind>(pattern[layer]);
   }
-  /// How many mixers of a kind there are. Those of a layer with two count as what they are, too.
-  [[nodiscard]] std::size_t count(LayerKind kind) const noexcept {
-    if (pattern.empty()) return kind == LayerKind::mamba2 ? n_layer : 0;
-    const bool is_in_two = kind == LayerKind::mamba2 || kind == LayerKind::attention;
-    const auto counts = [&](char found) {
-      return found == static_cast<char>(kind) ||
-             (is_in_two && found == static_cast<char>(LayerKind::parallel));
-    };
-    return static_cast<std::size_t>(std::count_if(pattern.begin(), pattern.end(), counts));
+  /// Whether a layer has a mixer of a kind. One with two mixers has them, too.
+  [[nodiscard]] bool has_in(std::size_t layer, LayerKind once) const noexcept {
+    const bool is_in_two = once == LayerKind::mamba2 || once == LayerKind::attention;
+    return kind(layer) == once || (is_in_two && kind(layer) == LayerKind::parallel);
+  }
+  /// How many mixers of a kind there are.
+  [[nodiscard]] std::size_t count(LayerKind once) const noexcept {
+    if (pattern.empty()) return once == LayerKind::mamba2 ? n_layer : 0;
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < pattern.size(); ++i) sum += has_in(i, once) ? 1U : 0U;
+    return sum;
   }
   [[nodiscard]] bool has(LayerKind kind) const noexcept { return count(kind) > 0; }
   /// The number of the layer that runs as the step'th of n_step().
@@ -210,7 +212,7 @@ struct Config {
   [[nodiscard]] std::size_t step_count(LayerKind once) const noexcept {
     std::size_t sum = count(once);
     for (std::size_t i = repeat_start; repeat_count > 0 && i <= repeat_end; ++i) {
-      if (kind(i) == once) sum += repeat_count;
+      if (has_in(i, once)) sum += repeat_count;
     }
     return sum;
   }

@@ -214,6 +214,9 @@ inline Result<void> Config::validate() const {
                                  {"repeat_start", repeat_start, repeat_end, 0},
                                  {"repeat_count", repeat_count, kMaxLayers, 0}});
   if (!result) return result;
+  if (lora_rank > 0 && has(LayerKind::parallel)) {
+    return detail::config_error("lora_rank", "0 where layers have two mixers", lora_rank);
+  }
   if (!std::isfinite(lora_scale)) {
     return detail::config_error("lora_scale", "finite", lora_scale);
   }
