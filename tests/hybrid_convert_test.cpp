@@ -112,7 +112,7 @@ void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
 
 TEST_CASE("hybrid convert: a folder of transformers is the same model") {
   for (const std::string name :
-       {"granite_dense", "granite_rope", "granite_moe", "bamba", "mamba2attn_mlp"}) {
+       {"granite_dense", "granite_rope", "granite_moe", "bamba", "lfm2", "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();
@@ -125,11 +125,12 @@ TEST_CASE("hybrid convert: a folder of transformers is the same model") {
 }
 
 TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of that") {
-  // The second has RoPE, and rows in llama.cpp's order.
+  // The second has RoPE, and rows in llama.cpp's order; those of LFM2 stay in theirs.
   const HybridModel golden = tests::hybrid_golden("granite_dense", "config.json").at(0);
   for (const std::string name :
        {"hybrids/granite_dense", "hybrids/granite_moe", "hybrids_gguf/granite-moe/model.gguf",
-        "hybrids_gguf/bamba-q8_0/model.gguf"}) {
+        "hybrids_gguf/bamba-q8_0/model.gguf", "hybrids/lfm2",
+        "hybrids_gguf/lfm2-q8_0/model.gguf"}) {
     CAPTURE(name);
     const mamba2_tests::TempDir dir;
     const auto source =
@@ -148,7 +149,7 @@ TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of t
 
     const Bytes weights = folder_of(gguf, DType::F32);
     const auto folder = open_folder(gguf.config(), weights);
-    const bool turns = source.config().attention.rotary_emb_dim > 0;
+    const bool turns = source.config().attention.qk_interleaved;
     CHECK(differences(folder.config(), source.config()) ==
           (turns ? "attention.qk_interleaved " : ""));
     check(folder);
@@ -252,6 +253,21 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
   gguf("attention.head_dim", [](Config& c) { c.attention.head_dim *= 2; });
   gguf("mlp.bias", [](Config& c) { c.mlp.bias = true; });
   gguf("dt_limit", [](Config& c) { c.dt_max = 0.1F; });
+  const auto lfm2 = [&](std::string_view key, auto change) {
+    gguf(key, change, "lfm2");
+    folder(key, change, "lfm2");
+  };
+  lfm2("the layers", [](Config& c) { c.pattern = "C-M-*-C-*-"; });
+  lfm2("residual_multiplier", [](Config& c) { c.residual_multiplier = 0.5F; });
+  lfm2("mlp.bias", [](Config& c) { c.mlp.bias = true; });
+  lfm2("attention.qk_norm", [](Config& c) { c.attention.qk_norm = false; });
+  lfm2("attention.qkv_proj_bias", [](Config& c) { c.attention.qkv_proj_bias = true; });
+  lfm2("attention.softmax_scale", [](Config& c) { c.attention.softmax_scale = 0.5F; });
+  lfm2("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 8; });
+  gguf(
+      "short_conv.bias", [](Config& c) { c.short_conv.bias = true; }, "lfm2");
+  gguf(
+      "the layers", [](Config& c) { c.pattern = "*-*-*-*-*-"; }, "lfm2");
   folder("d_inner", [](Config& c) { c.d_inner = c.d_ssm = c.d_model + c.d_model / 2; });
   folder("attention.out_proj_bias", [](Config& c) { c.attention.out_proj_bias = true; });
   folder("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 4; });

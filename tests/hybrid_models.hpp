@@ -20,7 +20,8 @@
 namespace tests {
 
 inline constexpr const char* kHybridGoldens[] = {"granite_dense", "granite_rope", "granite_moe",
-                                                 "bamba",         "mamba2attn",   "mamba2attn_mlp"};
+                                                 "bamba",         "lfm2",         "mamba2attn",
+                                                 "mamba2attn_mlp"};
 
 /// A hybrid in memory, the tokens of a prompt and the right logits after each: (tokens,
 /// vocab_size).
@@ -69,8 +70,9 @@ inline HybridModel random_hybrid(reference::Writer writer, std::uint64_t seed,
   return model;
 }
 
-inline constexpr reference::Writer kWriters[] = {
-    reference::Writer::granite, reference::Writer::bamba, reference::Writer::state_spaces};
+inline constexpr reference::Writer kWriters[] = {reference::Writer::granite,
+                                                 reference::Writer::bamba, reference::Writer::lfm2,
+                                                 reference::Writer::state_spaces};
 
 /// The logits after each token of a prompt, which is cut into pieces of so many tokens; the last is
 /// used again and again. (tokens, vocab_size)

@@ -77,13 +77,29 @@ class StoredList {
     linear(prefix + "q_proj", {{&a.q, q}}, a.d_model);
     linear(prefix + "k_proj", {{&a.k, kv}}, a.d_model);
     linear(prefix + "v_proj", {{&a.v, kv}}, a.d_model);
-    linear(prefix + "o_proj", {{&a.o, a.d_model}}, q);
+    linear(prefix + (writer_ == Writer::lfm2 ? "out_proj" : "o_proj"), {{&a.o, a.d_model}}, q);
+    if (a.qk_norm) {
+      vector(prefix + "q_layernorm.weight", {{&a.q_norm, a.head_dim}});
+      vector(prefix + "k_layernorm.weight", {{&a.k_norm, a.head_dim}});
+    }
     if (a.qkv_has_bias) {
       vector(prefix + "q_proj.bias", {{&a.q_bias, q}});
       vector(prefix + "k_proj.bias", {{&a.k_bias, kv}});
       vector(prefix + "v_proj.bias", {{&a.v_bias, kv}});
     }
     if (a.o_has_bias) vector(prefix + "o_proj.bias", {{&a.o_bias, a.d_model}});
+  }
+
+  void add(const std::string& layer, ShortConv& s) {
+    const std::string prefix = layer + "conv.";
+    linear(prefix + "in_proj", {{&s.in, 3 * s.d_model}}, s.d_model);
+    list.push_back({prefix + "conv.weight", {{&s.conv, s.d_model}}, {1, s.d_conv}, 0});
+    linear(prefix + "out_proj", {{&s.out, s.d_model}}, s.d_model);
+    if (s.has_bias) {
+      vector(prefix + "in_proj.bias", {{&s.in_bias, 3 * s.d_model}});
+      vector(prefix + "conv.bias", {{&s.conv_bias, s.d_model}});
+      vector(prefix + "out_proj.bias", {{&s.out_bias, s.d_model}});
+    }
   }
 
   void add(const std::string& layer, Mlp& m) {
@@ -96,6 +112,11 @@ class StoredList {
       case Writer::state_spaces:  // the gate last
         linear(layer + "mlp.fc1", {{&m.up, m.width}, {&m.gate, m.width}}, m.d_model);
         linear(layer + "mlp.fc2", {{&m.down, m.d_model}}, m.width);
+        break;
+      case Writer::lfm2:
+        linear(layer + "feed_forward.w1", {{&m.gate, m.width}}, m.d_model);
+        linear(layer + "feed_forward.w3", {{&m.up, m.width}}, m.d_model);
+        linear(layer + "feed_forward.w2", {{&m.down, m.d_model}}, m.width);
         break;
       case Writer::bamba:
         const std::string prefix = layer + "feed_forward.";
@@ -141,19 +162,33 @@ class StoredList {
   Writer writer_;
 };
 
+/// The norms of a layer's branches, and the last one.
+struct NormNames {
+  std::string branches[2];
+  std::string last;
+};
+
+inline NormNames norm_names(Writer writer) {
+  switch (writer) {
+    case Writer::granite:
+      return {{"input_layernorm", "post_attention_layernorm"}, "norm"};
+    case Writer::bamba:
+      return {{"input_layernorm", "pre_ff_layernorm"}, "final_layernorm"};
+    case Writer::lfm2:
+      return {{"operator_norm", "ffn_norm"}, "embedding_norm"};
+    case Writer::state_spaces:
+      break;
+  }
+  return {{"norm", "norm2"}, "norm_f"};
+}
+
 }  // namespace detail
 
 /// Every tensor of the model under the name and in the shape that this writer gives it.
 inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
   const bool original = writer == Writer::state_spaces;
   const std::string root = original ? "backbone." : "model.";
-  const std::string norms[2] = {original ? "norm" : "input_layernorm",
-                                writer == Writer::granite ? "post_attention_layernorm"
-                                : original                ? "norm2"
-                                                          : "pre_ff_layernorm"};
-  const std::string norm_f = writer == Writer::granite ? "norm"
-                             : original                ? "norm_f"
-                                                       : "final_layernorm";
+  const detail::NormNames names = detail::norm_names(writer);
   const std::size_t d_model = model.d_model, vocab_size = model.vocab_size;
   detail::StoredList tensors(writer);
   tensors.linear(root + (original ? "embedding" : "embed_tokens"), {{&model.embedding, vocab_size}},
@@ -162,11 +197,11 @@ inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
     const std::string layer = root + "layers." + std::to_string(l) + ".";
     for (std::size_t b = 0; b < model.layers[l].size(); ++b) {
       Branch& branch = model.layers[l][b];
-      tensors.vector(layer + norms[b] + ".weight", {{&branch.norm, d_model}});
+      tensors.vector(layer + names.branches[b] + ".weight", {{&branch.norm, d_model}});
       std::visit([&](auto& mixer) { tensors.add(layer, mixer); }, branch.mixer);
     }
   }
-  tensors.vector(root + norm_f + ".weight", {{&model.norm_f, d_model}});
+  tensors.vector(root + names.last + ".weight", {{&model.norm_f, d_model}});
   if (!model.tie_embeddings) tensors.linear("lm_head", {{&model.lm_head, vocab_size}}, d_model);
   return tensors.list;
 }

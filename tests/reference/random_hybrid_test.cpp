@@ -21,7 +21,7 @@ namespace {
 
 using namespace reference;
 
-constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::state_spaces};
+constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::lfm2, Writer::state_spaces};
 
 /// Calls check(config, model) for every writer and seed.
 template <class Check>
@@ -100,10 +100,15 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
     const Writer writer = writer_of(config);
     const std::string who = writer == Writer::granite ? "granite "
                             : writer == Writer::bamba ? "bamba "
+                            : writer == Writer::lfm2  ? "lfm2 "
                                                       : "state-spaces ";
     const auto note = [&](const char* what, bool is) { ++seen[is ? 1 : 0][who + what]; };
     note("tied", model.tie_embeddings);
     note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
+    if (writer == Writer::lfm2) {
+      note("width as stated", !config["block_auto_adjust_ff_dim"].get<bool>());
+      note("width not rounded", config["block_ffn_dim_multiplier"].is_null());
+    }
     if (writer != Writer::state_spaces) note("newer", config.contains("rope_parameters"));
     if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
     if (writer == Writer::granite) note("experts", has_experts(model));
@@ -119,6 +124,8 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
         } else if (const auto* a = std::get_if<Attention>(&branch.mixer)) {
           note("one key head", a->kv_heads == 1);
           note("a key head a head", a->kv_heads == a->heads);
+          CHECK(a->qk_norm == (writer == Writer::lfm2));
+          if (writer == Writer::lfm2) continue;
           note("biases of q, k, v", a->qkv_has_bias);
           note("bias of o", a->o_has_bias);
           if (writer != Writer::bamba) note("odd heads", a->head_dim % 2 == 1);
@@ -130,6 +137,10 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
         } else if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
           note("shared expert", e->shared.width > 0);
           note("one expert", e->chosen == 1);
+        } else if (const auto* s = std::get_if<ShortConv>(&branch.mixer)) {
+          note("one tap", s->d_conv == 1);
+          note("three taps", s->d_conv == 3);
+          note("the convolution's bias", s->has_bias);
         } else if (writer == Writer::bamba) {
           note("MLP's bias", std::get<Mlp>(branch.mixer).has_bias);
         }

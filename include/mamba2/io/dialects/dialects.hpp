@@ -13,6 +13,7 @@
 #include "mamba2/io/dialects/bamba.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
 #include "mamba2/io/dialects/granite.hpp"
+#include "mamba2/io/dialects/lfm2.hpp"
 #include "mamba2/io/dialects/mistral.hpp"
 #include "mamba2/io/dialects/state_spaces.hpp"
 #include "mamba2/io/dialects/transformers_mamba2.hpp"
@@ -31,8 +32,8 @@ struct Dialect;
 
 namespace detail {
 
-inline constexpr std::array<const Dialect*, 5> kDialects = {&kGranite, &kBamba, &kStateSpaces,
-                                                            &kMistral, &kTransformersMamba2};
+inline constexpr std::array<const Dialect*, 6> kDialects = {
+    &kGranite, &kBamba, &kLfm2, &kStateSpaces, &kMistral, &kTransformersMamba2};
 
 }  // namespace detail
 

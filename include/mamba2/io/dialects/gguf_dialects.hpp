@@ -9,13 +9,15 @@
 
 #include "mamba2/io/dialects/gguf.hpp"
 #include "mamba2/io/dialects/gguf_granite.hpp"
+#include "mamba2/io/dialects/gguf_lfm2.hpp"
 #include "mamba2/io/dialects/gguf_mamba2.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
 
-inline constexpr std::array<const GgufDialect*, 2> kGgufDialects = {&kGgufMamba2, &kGgufGranite};
+inline constexpr std::array<const GgufDialect*, 3> kGgufDialects = {&kGgufMamba2, &kGgufGranite,
+                                                                    &kGgufLfm2};
 
 /// The dialect of an architecture; nullptr if there is none.
 [[nodiscard]] inline const GgufDialect* find_gguf_dialect(

@@ -49,6 +49,8 @@ struct GgufWriting {
   void (*check)(detail::ExportCheck& check, const Config& config);
   /// Sets the keys but for those of all architectures.
   void (*set_keys)(const detail::GgufKeys& keys, const Config& config);
+  /// As AttentionConfig has it, in the file.
+  bool qk_interleaved = true;
 };
 
 }  // namespace MAMBA2_ISA
