@@ -20,8 +20,8 @@
 namespace tests {
 
 inline constexpr const char* kHybridGoldens[] = {
-    "granite_dense",  "granite_rope",      "granite_moe", "bamba",
-    "nemotron_dense", "nemotron_small_dt", "mamba2attn",  "mamba2attn_mlp"};
+    "granite_dense",     "granite_rope", "granite_moe", "bamba",      "nemotron_dense",
+    "nemotron_small_dt", "lfm2",         "lfm2_moe",    "mamba2attn", "mamba2attn_mlp"};
 
 /// A hybrid in memory, the tokens of a prompt and the right logits after each: (tokens,
 /// vocab_size).
@@ -72,7 +72,7 @@ inline HybridModel random_hybrid(reference::Writer writer, std::uint64_t seed,
 
 inline constexpr reference::Writer kWriters[] = {
     reference::Writer::granite, reference::Writer::bamba, reference::Writer::nemotron,
-    reference::Writer::state_spaces};
+    reference::Writer::lfm2, reference::Writer::state_spaces};
 
 /// The logits after each token of a prompt, which is cut into pieces of so many tokens; the last is
 /// used again and again. (tokens, vocab_size)

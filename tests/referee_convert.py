@@ -115,10 +115,10 @@ def check_folder(referee, bin_folder, folder):
 
 def check_hybrids(referee, bin_folder, folder):
     """What transformers wrote itself goes through our folder, GGUF where that can be, and back."""
-    for name in ("granite_dense", "granite_rope", "bamba"):
+    for name in ("granite_dense", "granite_rope", "bamba", "lfm2"):
         golden = ROOT / "tests/golden/hybrids" / name
         ways = [convert(bin_folder, golden, folder / name)]
-        if name == "granite_dense":
+        if name in ("granite_dense", "lfm2"):
             path = convert(bin_folder, golden, folder / f"{name}.gguf", "--type", "bf16")
             ways.append(convert(bin_folder, path, folder / f"{name}-back"))
         expected = load_floats(golden)

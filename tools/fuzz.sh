@@ -84,6 +84,7 @@ add_golden() {
       pair "$golden"/transformers/plain/{config.json,model.safetensors}
       pair "$golden"/quantized/{config.json,model.safetensors}
       pair "$golden"/hybrids/granite_dense/{config.json,model.safetensors}
+      pair "$golden"/hybrids/lfm2/{config.json,model.safetensors}
       ;;
     config)
       cp "$golden"/transformers/time_step_limit/config.json "$seeds"

@@ -73,17 +73,52 @@ inline constexpr std::array<HybridShape, 4> kHybridShapes = {
      {"granite-4.0-h-micro", 2048, 40, {5, 15, 25, 35}, 32, 8, 64, 64, 64, 8192, 100352, true},
      {"bamba-9b", 4096, 32, {9, 18, 27, 9}, 32, 8, 128, 128, 64, 14336, 128256, false}}};
 
+/// A published LFM2: a short convolution of 3 taps or attention with heads of 64 channels, and an
+/// MLP, 16 times.
+struct Lfm2Shape {
+  std::string_view name;
+  std::size_t d_model;
+  std::size_t num_heads, num_heads_kv;
+  std::size_t d_intermediate;
+
+  [[nodiscard]] mamba2::Config config() const {
+    mamba2::Config config;
+    config.d_model = d_model;
+    config.pattern = "C-C-*-C-C-*-C-C-*-C-*-C-*-C-*-C-";
+    config.n_layer = config.pattern.size();
+    config.vocab_size = 65536;
+    config.short_conv.d_conv = 3;
+    config.attention.num_heads = num_heads;
+    config.attention.num_heads_kv = num_heads_kv;
+    config.attention.head_dim = config.attention.rotary_emb_dim = 64;
+    config.attention.rotary_emb_base = 1e6F;
+    config.attention.softmax_scale = 0.125F;
+    config.attention.qk_norm = true;
+    config.mlp.d_intermediate = d_intermediate;
+    config.eos_token_ids = {7};
+    return config;
+  }
+};
+
+inline constexpr std::array<Lfm2Shape, 3> kLfm2Shapes = {{{"lfm2-350m", 1024, 16, 8, 4608},
+                                                          {"lfm2-700m", 1536, 24, 8, 6912},
+                                                          {"lfm2-1.2b", 2048, 32, 8, 8192}}};
+
 /// The names of all shapes, for an option to choose from.
 [[nodiscard]] inline std::vector<std::string> shape_names() {
   std::vector<std::string> names;
   for (const Shape& shape : kShapes) names.emplace_back(shape.name);
   for (const HybridShape& shape : kHybridShapes) names.emplace_back(shape.name);
+  for (const Lfm2Shape& shape : kLfm2Shapes) names.emplace_back(shape.name);
   return names;
 }
 
 /// The Config of the shape of that name, one of shape_names().
 [[nodiscard]] inline mamba2::Config config_of_shape(std::string_view name) {
   for (const HybridShape& shape : kHybridShapes) {
+    if (shape.name == name) return shape.config();
+  }
+  for (const Lfm2Shape& shape : kLfm2Shapes) {
     if (shape.name == name) return shape.config();
   }
   return std::find_if(kShapes.begin(), kShapes.end(),

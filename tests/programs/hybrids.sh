@@ -6,9 +6,9 @@
 goldens=$source/tests/golden/hybrids
 
 logits() { expect 0 '' mamba2-logits "$1" --ids 5,1,9,2,7 --all -w "$2" --out "$3.safetensors" "${@:4}"; }
-for name in granite_dense bamba mamba2attn_mlp; do
+for name in granite_dense bamba lfm2 mamba2attn_mlp; do
   hybrid=$goldens/$name
-  expect 0 'pattern +"[M*]-' mamba2-inspect "$hybrid"
+  expect 0 'pattern +"[MC*]-' mamba2-inspect "$hybrid"
   expect 0 'context +4096' mamba2-inspect "$hybrid"
   for type in int8 int4; do
     # What is loaded as it is is what loading would have made of the original.
@@ -42,6 +42,11 @@ quantize 0 '^from-gguf.gguf: int4' turning.gguf from-gguf.gguf --type int4
 logits from-folder.gguf mixed from-folder
 logits from-gguf.gguf mixed from-gguf
 cmp from-folder.safetensors from-gguf.safetensors || die "rows of queries and keys"
+expect 0 'short_conv.d_conv +3' mamba2-inspect "$goldens/lfm2"
+convert 0 '^lfm2.gguf: BF16' "$goldens/lfm2" lfm2.gguf
+logits "$goldens/lfm2" fp32 original
+logits lfm2.gguf fp32 converted
+cmp original.safetensors converted.safetensors || die "lfm2.gguf: the logits"
 convert 0 '^random.gguf: Q4_0, 2[0-9][0-9]' --random granite-4.0-h-350m random.gguf -t q4_0
 logits random.gguf mixed random
 logits "$goldens/bamba" fp32 fp16 --kv fp16

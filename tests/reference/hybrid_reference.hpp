@@ -12,6 +12,7 @@
 #include "tests/reference/mamba2_reference.hpp"
 #include "tests/reference/mlp.hpp"
 #include "tests/reference/moe.hpp"
+#include "tests/reference/short_conv.hpp"
 
 namespace reference {
 
@@ -21,7 +22,7 @@ struct MambaMixer {
   BlockWeights weights;
 };
 
-using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe>;
+using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe, ShortConv>;
 
 /// residual += scale * mixer(rms_norm(residual))
 struct Branch {
@@ -45,7 +46,7 @@ struct Hybrid {
 };
 
 /// What a mixer remembers; an MLP and experts nothing.
-using MixerState = std::variant<std::monostate, BlockState, AttentionState>;
+using MixerState = std::variant<std::monostate, BlockState, AttentionState, ShortConvState>;
 
 /// What a model remembers: nothing before the first token.
 struct HybridState {
@@ -60,6 +61,8 @@ struct HybridState {
           state.emplace<BlockState>(mamba->config);
         } else if (const auto* attention = std::get_if<Attention>(&branch.mixer)) {
           state.emplace<AttentionState>(*attention);
+        } else if (const auto* conv = std::get_if<ShortConv>(&branch.mixer)) {
+          state.emplace<ShortConvState>(*conv);
         }
       }
     }
@@ -76,6 +79,9 @@ inline std::vector<double> mix(const Mixer& any, std::span<const double> u, Mixe
     return attention(*a, u, std::get<AttentionState>(state));
   }
   if (const auto* m = std::get_if<Moe>(&any)) return moe(*m, u);
+  if (const auto* s = std::get_if<ShortConv>(&any)) {
+    return short_conv(*s, u, std::get<ShortConvState>(state));
+  }
   return mlp(std::get<Mlp>(any), u);
 }
 

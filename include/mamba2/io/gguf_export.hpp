@@ -22,6 +22,7 @@
 #include <array>
 
 #include "mamba2/io/dialects/gguf_granite_writing.hpp"
+#include "mamba2/io/dialects/gguf_lfm2_writing.hpp"
 #include "mamba2/io/dialects/gguf_mamba2_writing.hpp"
 #include "mamba2/io/dialects/gguf_nemotron_h_writing.hpp"
 #include "mamba2/io/dialects/gguf_writing.hpp"
@@ -56,9 +57,9 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 namespace detail {
 
-inline constexpr std::array<const GgufWriting*, 4> kGgufWritings = {
-    &kGgufMamba2Writing, &kGgufNemotronHWriting, &kGgufGraniteDenseWriting,
-    &kGgufGraniteHybridWriting};
+inline constexpr std::array<const GgufWriting*, 6> kGgufWritings = {
+    &kGgufMamba2Writing, &kGgufNemotronHWriting,    &kGgufLfm2MoeWriting,
+    &kGgufLfm2Writing,   &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
 
 /// How a model is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {
@@ -93,8 +94,9 @@ inline constexpr std::array<const GgufWriting*, 4> kGgufWritings = {
   } else if (spec.role == Role::grouped_norm) {
     tensor.shape = {config.ngroups, config.d_ssm / config.ngroups};
   }
-  set_qk_order(tensor, config, true);
-  auto named = gguf_name(*gguf_writing(config).dialect, config, tensor.canonical);
+  const GgufWriting& writing = gguf_writing(config);
+  set_qk_order(tensor, config, writing.interleaves_qk);
+  auto named = gguf_name(*writing.dialect, config, tensor.canonical);
   if (!named) return tensor;
   if (named->canonical.front() != tensor.canonical) return std::nullopt;
   tensor.name = std::move(named->name);

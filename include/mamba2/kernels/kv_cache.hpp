@@ -190,7 +190,7 @@ void store_key_value(const KvLayout& layout, std::byte* cache, std::size_t token
   float key_inverse = 0.0F;
   float value_inverse = 0.0F;
   if constexpr (std::is_same_v<Stored, std::int8_t>) {
-    hadamard(key, n, std::bit_floor(n));
+    hadamard(key, n, hadamard_width(n, std::bit_floor(n)));
     const Int8Scale key_scale = int8_scale(key, n);
     const Int8Scale value_scale = int8_scale(value, n);
     key_inverse = key_scale.inverse;

@@ -21,7 +21,13 @@ inline namespace MAMBA2_ISA {
 using Token = std::int32_t;
 
 /// What a layer computes of its normed input; its character in Config::pattern.
-enum class LayerKind : char { mamba2 = 'M', attention = '*', mlp = '-', moe = 'E' };
+enum class LayerKind : char {
+  mamba2 = 'M',
+  attention = '*',
+  mlp = '-',
+  moe = 'E',
+  short_conv = 'C'
+};
 
 /// Of all attention layers, under the names of the original implementation's attn_cfg.
 struct AttentionConfig {
@@ -38,6 +44,7 @@ struct AttentionConfig {
   /// The rows of q_proj and k_proj that make a head are interleaved, as llama.cpp writes them: row
   /// 2 i + j is channel j * head_dim / 2 + i.
   bool qk_interleaved = false;
+  bool qk_norm = false;  ///< RMSNorm of each head of queries and keys, before RoPE
 
   [[nodiscard]] std::size_t q_dim() const noexcept { return num_heads * head_dim; }
   [[nodiscard]] std::size_t kv_dim() const noexcept { return num_heads_kv * head_dim; }
@@ -92,6 +99,14 @@ struct MoeConfig {
   [[nodiscard]] bool operator==(const MoeConfig&) const = default;
 };
 
+/// Of all gated short convolutions.
+struct ShortConvConfig {
+  std::size_t d_conv = 0;  ///< taps
+  bool bias = false;       ///< in_proj, the convolution and out_proj have a bias
+
+  [[nodiscard]] bool operator==(const ShortConvConfig&) const = default;
+};
+
 /// Hyper-parameters under the names of the original implementation (state-spaces/mamba); the
 /// defaults are the defaults of its Mamba2 module at the sizes of mamba2-2.7b.
 struct Config {
@@ -139,6 +154,7 @@ struct Config {
   AttentionConfig attention;
   MlpConfig mlp;
   MoeConfig moe;
+  ShortConvConfig short_conv;
 
   /// Whether it is, at least in part, BitMamba-2 rather than Mamba-2.
   [[nodiscard]] bool is_bitmamba() const noexcept {
@@ -254,6 +270,9 @@ void later_fields(AnyConfig& c, Visit&& visit) {
   visit("moe.norm_topk_prob", c.moe.norm_topk_prob);
   visit("moe.norm_eps", c.moe.norm_eps);
   visit("moe.routed_scaling_factor", c.moe.routed_scaling_factor);
+  visit("attention.qk_norm", c.attention.qk_norm);
+  visit("short_conv.d_conv", c.short_conv.d_conv);
+  visit("short_conv.bias", c.short_conv.bias);
   visit("conv_over_x_only", c.conv_over_x_only);
   visit("norm_ungrouped", c.norm_ungrouped);
   visit("head_norm", c.head_norm);

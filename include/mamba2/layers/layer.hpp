@@ -13,6 +13,7 @@
 #include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/moe.hpp"
 #include "mamba2/layers/pass.hpp"
+#include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/weights.hpp"
 
 namespace mamba2 {
@@ -26,6 +27,7 @@ struct MixerScratch {
   AttentionScratch attention;
   MlpScratch mlp;
   MoeScratch moe;
+  ShortConvScratch short_conv;
 
   /// memory: `bytes` of it; nullptr: they are only counted. context, rope_steps: see
   /// AttentionScratch.
@@ -35,7 +37,8 @@ struct MixerScratch {
         attention(place<AttentionScratch>(memory, c, c.has(LayerKind::attention) ? tokens : 0,
                                           context, rope_steps)),
         mlp(place<MlpScratch>(memory, c, c.has(LayerKind::mlp) ? tokens : 0)),
-        moe(place<MoeScratch>(memory, c, c.has(LayerKind::moe) ? tokens : 0, inputs)) {}
+        moe(place<MoeScratch>(memory, c, c.has(LayerKind::moe) ? tokens : 0, inputs)),
+        short_conv(place<ShortConvScratch>(memory, c, c.has(LayerKind::short_conv) ? tokens : 0)) {}
 
  private:
   template <class T, class... Sizes>
@@ -73,6 +76,7 @@ struct Scratch {
     part.mixers.attention = mixers.attention.first(tokens);
     part.mixers.mlp = mixers.mlp.first(tokens);
     part.mixers.moe = mixers.moe.first(tokens);
+    part.mixers.short_conv = mixers.short_conv.first(tokens);
     return part;
   }
 };
@@ -92,6 +96,10 @@ inline MlpMixer mixer_of(const MlpWeights& w, std::size_t, const Scratch& scratc
 inline MoeMixer mixer_of(const MoeWeights& w, std::size_t, const Scratch& scratch,
                          const Pass& pass) {
   return {w, scratch.mixers.moe, pass};
+}
+inline ShortConvMixer mixer_of(const ShortConvWeights& w, std::size_t index, const Scratch& scratch,
+                               const Pass& pass) {
+  return {w, index, scratch.mixers.short_conv, pass};
 }
 
 /// residual += residual_multiplier * mixer(rms_norm(residual)).

@@ -145,14 +145,19 @@ inline constexpr std::size_t kMaxTaps = 64;
   return {};
 }
 
+[[nodiscard]] inline Result<void> check_short_conv(const ShortConvConfig& s) {
+  return check_ranges({{"short_conv.d_conv", s.d_conv, kMaxTaps}});
+}
+
 /// What only hybrids have.
 [[nodiscard]] inline Result<void> check_hybrid(const Config& c) {
   if (c.pattern.size() != c.n_layer) {
     return config_error("pattern", concat("of n_layer ", c.n_layer, " characters"),
                         c.pattern.size());
   }
-  if (const auto odd = c.pattern.find_first_not_of("M*-E"); odd != std::string::npos) {
-    return config_error("pattern", "of M, *, - and E", c.pattern.substr(odd, 1));
+  constexpr std::string_view kKinds = "M*-EC";
+  if (const auto odd = c.pattern.find_first_not_of(kKinds); odd != std::string::npos) {
+    return config_error("pattern", concat("of the characters ", kKinds), c.pattern.substr(odd, 1));
   }
   for (const auto& [key, value] : {std::pair("embedding_multiplier", c.embedding_multiplier),
                                    std::pair("residual_multiplier", c.residual_multiplier),
@@ -166,6 +171,9 @@ inline constexpr std::size_t kMaxTaps = 64;
   }
   if (c.has(LayerKind::moe)) {
     if (Result<void> result = check_moe(c); !result) return result;
+  }
+  if (c.has(LayerKind::short_conv)) {
+    if (Result<void> result = check_short_conv(c.short_conv); !result) return result;
   }
   if (!c.has(LayerKind::mlp)) return {};
   if (c.mlp.activation > MlpActivation::relu2) {

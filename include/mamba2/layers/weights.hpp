@@ -20,6 +20,7 @@
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/moe.hpp"
+#include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
 #include "mamba2/linear/rows_of_floats.hpp"
@@ -28,7 +29,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What a layer may compute: one file a kind.
-using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights>;
+using MixerWeights =
+    std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights, ShortConvWeights>;
 
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
@@ -50,6 +52,7 @@ struct LayerWeights {
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
     if (kind == LayerKind::moe) return MoeWeights(c, experts);
+    if (kind == LayerKind::short_conv) return ShortConvWeights(c);
     return Mamba2Weights(c);
   }
 };
@@ -61,6 +64,7 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* attention = std::get_if<AttentionWeights>(&mixer)) body(*attention);
   if (auto* mlp = std::get_if<MlpWeights>(&mixer)) body(*mlp);
   if (auto* moe = std::get_if<MoeWeights>(&mixer)) body(*moe);
+  if (auto* short_conv = std::get_if<ShortConvWeights>(&mixer)) body(*short_conv);
 }
 
 /// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.

@@ -13,6 +13,7 @@
 #include "mamba2/io/dialects/bamba.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
 #include "mamba2/io/dialects/granite.hpp"
+#include "mamba2/io/dialects/lfm2.hpp"
 #include "mamba2/io/dialects/mistral.hpp"
 #include "mamba2/io/dialects/nemotron_h.hpp"
 #include "mamba2/io/dialects/state_spaces.hpp"
@@ -32,8 +33,9 @@ struct Dialect;
 
 namespace detail {
 
-inline constexpr std::array<const Dialect*, 6> kDialects = {
-    &kGranite, &kBamba, &kNemotronH, &kStateSpaces, &kMistral, &kTransformersMamba2};
+inline constexpr std::array<const Dialect*, 8> kDialects = {
+    &kGranite, &kBamba,       &kNemotronH, &kLfm2,
+    &kLfm2Moe, &kStateSpaces, &kMistral,   &kTransformersMamba2};
 
 }  // namespace detail
 

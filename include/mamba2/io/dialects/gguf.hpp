@@ -80,7 +80,7 @@ inline constexpr auto kGgufMlpLayers =
 
 /// Experts, of a branch: with `branch` layers of a block before them. Their norm is not among them.
 [[nodiscard]] constexpr std::array<TensorRename, 10> gguf_moe_layers(std::size_t branch) {
-  return {{{"ffn_gate_inp.", "moe.router.", branch, LayerKind::moe},
+  return {{{"ffn_gate_inp.weight", "moe.router.weight", branch, LayerKind::moe},
            {"exp_probs_b.bias", "moe.router.bias", branch, LayerKind::moe},
            {"ffn_latent_down.", "moe.latent_in_proj.", branch, LayerKind::moe},
            {"ffn_latent_up.", "moe.latent_out_proj.", branch, LayerKind::moe},

@@ -72,13 +72,20 @@ inline void check_gguf_granite_dense(ExportCheck& check, const Config& c) {
 }  // namespace detail
 
 inline constexpr GgufWriting kGgufGraniteDenseWriting = {
-    detail::kGgufGraniteDense, &kGgufGranite,
+    detail::kGgufGraniteDense,
+    &kGgufGranite,
     [](const Config& c) { return c.is_hybrid() && !c.has(LayerKind::mamba2); },
-    detail::check_gguf_granite_dense, detail::set_gguf_granite};
+    detail::check_gguf_granite_dense,
+    detail::set_gguf_granite,
+    true};
 
 inline constexpr GgufWriting kGgufGraniteHybridWriting = {
-    detail::kGgufGraniteHybrid, &kGgufGranite, [](const Config& c) { return c.is_hybrid(); },
-    detail::check_gguf_granite, detail::set_gguf_granite};
+    detail::kGgufGraniteHybrid,
+    &kGgufGranite,
+    [](const Config& c) { return c.is_hybrid(); },
+    detail::check_gguf_granite,
+    detail::set_gguf_granite,
+    true};
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -49,6 +49,8 @@ struct GgufWriting {
   void (*check)(detail::ExportCheck& check, const Config& config);
   /// Sets the keys but for those of all architectures.
   void (*set_keys)(const detail::GgufKeys& keys, const Config& config);
+  /// Whether rows of queries and keys are interleaved where RoPE turns them: see AttentionConfig.
+  bool interleaves_qk = false;
 };
 
 }  // namespace MAMBA2_ISA
