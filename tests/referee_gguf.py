@@ -56,6 +56,19 @@ def compare(bin_folder, folder, name, config, tensors, blocks, tokenizer=None):
     return good
 
 
+def same_in_parts(bin_folder, folder, config, tensors, tokenizer):
+    """Whether a model in several files, as the package writes it, is what it is in one."""
+    write_gguf(folder / "parts.gguf", config, tensors, {}, tokenizer, split_max_tensors=5)
+    write_gguf(folder / "whole.gguf", config, tensors, {}, tokenizer)
+    ids = ("--text", TEXTS[0])
+    parts = sorted(folder.glob("parts-*-of-*.gguf"))
+    expected = logits(bin_folder, folder / "whole.gguf", folder / "expected", *ids)["logits"]
+    found = [logits(bin_folder, parts[i], folder / "found", *ids)["logits"] for i in (0, -1)]
+    good = len(parts) > 2 and all(numpy.array_equal(f, expected) for f in found)
+    print(f"{'ok  ' if good else 'FAIL'} {len(parts)} files: the logits of one")
+    return good
+
+
 def same_tokens(bin_folder, folder, path):
     good = True
     for text in TEXTS:
@@ -80,7 +93,7 @@ def bundled(bin_folder, folder):
         if name == "Q8_0":
             good &= same_tokens(bin_folder, folder, folder / "Q8_0.gguf")
         (folder / f"{name}.gguf").unlink()
-    return good
+    return good & same_in_parts(bin_folder, folder, config, tensors, tokenizer)
 
 
 def random_model(bin_folder, folder, rng):

@@ -53,6 +53,7 @@ RANDOM = {
     "Q4_0": (BLOCK_Q8_0_INPUTS, BLOCK_ALIKE),
     "Q5_0": (BLOCK_Q8_0_INPUTS, BLOCK_ALIKE),
     "IQ4_NL": (BLOCK_Q8_0_INPUTS, BLOCK_ALIKE),
+    "IQ4_XS": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
     "Q2_K": (BLOCK_Q8_K_INPUTS, BLOCK_MINIMA),
     "Q3_K": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
     "Q4_K": (BLOCK_Q8_K_INPUTS, BLOCK_Q8_K_INPUTS),
@@ -69,7 +70,7 @@ FILE_TYPES = {"F32": "ALL_F32", "Q3_K": "MOSTLY_Q3_K_S", "Q4_K": "MOSTLY_Q4_K_S"
 MATRICES = {"token_embd.weight": "embedding.weight", "ssm_in.weight": "in_proj.weight",
             "ssm_out.weight": "out_proj.weight", "output.weight": "lm_head.weight"}
 MIXED_FORMATS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16",
-                 "Q8_0": "q8_0", "Q2_K": "q8_0", "Q5_0": "q5_0", "IQ4_NL": "iq4_nl",
+                 "Q8_0": "q8_0", "Q2_K": "q8_0", "Q5_0": "q5_0", "IQ4_NL": "iq4_nl", "IQ4_XS": "iq4_xs",
                  "Q4_1": "q4_1", "Q5_1": "q5_1", "Q5_K": "q5_k",
                  "Q4_0": "q4_0", "TQ1_0": "q2_0", "TQ2_0": "q2_0",
                  "Q4_K": "q4_k", "Q3_K": "q6_k", "Q6_K": "q6_k"}

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cli.hpp"
@@ -28,9 +29,9 @@ struct Memory {
 std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
   std::vector<Memory> memory;
   for (const mamba2::Plan* plan : cli::kPlans) {
-    const mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
+    mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
     if (!mamba2::check_stored_types(checkpoint, planned)) continue;
-    memory.push_back({plan->name, mamba2::memory_required(planned, {})});
+    memory.push_back({plan->name, mamba2::memory_required(std::move(planned), {})});
   }
   return memory;
 }
@@ -196,7 +197,8 @@ int main(int argc, char** argv) {
     if (!checkpoint) return checkpoint.error();
     const Json json = report(model, *checkpoint);
     cli::show_notes(checkpoint->notes());
-    std::printf("%s: Mamba-2, %.2f M parameters, %.1f MB on disk\n", model.c_str(),
+    std::printf("%s: %s, %.2f M parameters, %.1f MB on disk\n", model.c_str(),
+                checkpoint->config().is_bitmamba() ? "BitMamba-2" : "Mamba-2",
                 json["parameters"].get<double>() / 1e6,
                 static_cast<double>(checkpoint->file_bytes()) / 1e6);
     print_config(json["config"]);

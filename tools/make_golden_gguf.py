@@ -25,7 +25,7 @@ TOY_TOKENS = 512
 # Where the fp16 numbers of a block are; the rest may be any bytes.
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "IQ4_NL": [0],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
-          "TQ1_0": [52], "TQ2_0": [64]}
+          "TQ1_0": [52], "TQ2_0": [64], "IQ4_XS": [0]}
 FLOATS_OF_4_BITS = "MXFP4", "NVFP4"  # whose scales are bytes
 
 NAMES = {"backbone.embeddings.weight": "token_embd.weight",
@@ -85,10 +85,10 @@ def add_tokenizer(writer, data, rows):
     writer.add_eos_token_id(0)
 
 
-def write_gguf(path, config, tensors, blocks, tokenizer=None):
+def write_gguf(path, config, tensors, blocks, tokenizer=None, **options):
     """A model as llama.cpp's converter writes it. `blocks`: (type, bytes) for the names of matrices;
     all else becomes F32."""
-    writer = gguf.GGUFWriter(path, "mamba2")
+    writer = gguf.GGUFWriter(path, "mamba2", **options)
     add_config(writer, config)
     if tokenizer:
         add_tokenizer(writer, tokenizer, config["vocab_size"])

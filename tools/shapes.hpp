@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <mamba2/io/bitmamba_file.hpp>
 #include <mamba2/layers/config.hpp>
 #include <string>
 #include <string_view>
@@ -104,18 +105,35 @@ inline constexpr std::array<Lfm2Shape, 3> kLfm2Shapes = {{{"lfm2-350m", 1024, 16
                                                           {"lfm2-700m", 1536, 24, 8, 6912},
                                                           {"lfm2-1.2b", 2048, 32, 8, 8192}}};
 
+/// A published BitMamba-2.
+struct BitMambaShape {
+  std::string_view name;
+  std::size_t d_model, n_layer, nheads;
+
+  [[nodiscard]] mamba2::Config config() const {
+    return mamba2::detail::bitmamba_config(50257, d_model, n_layer, nheads);
+  }
+};
+
+inline constexpr std::array<BitMambaShape, 2> kBitMambaShapes = {
+    {{"bitmamba-255m", 1024, 24, 16}, {"bitmamba-1b", 2048, 32, 32}}};
+
 /// The names of all shapes, for an option to choose from.
 [[nodiscard]] inline std::vector<std::string> shape_names() {
   std::vector<std::string> names;
   for (const Shape& shape : kShapes) names.emplace_back(shape.name);
   for (const HybridShape& shape : kHybridShapes) names.emplace_back(shape.name);
   for (const Lfm2Shape& shape : kLfm2Shapes) names.emplace_back(shape.name);
+  for (const BitMambaShape& shape : kBitMambaShapes) names.emplace_back(shape.name);
   return names;
 }
 
 /// The Config of the shape of that name, one of shape_names().
 [[nodiscard]] inline mamba2::Config config_of_shape(std::string_view name) {
   for (const HybridShape& shape : kHybridShapes) {
+    if (shape.name == name) return shape.config();
+  }
+  for (const BitMambaShape& shape : kBitMambaShapes) {
     if (shape.name == name) return shape.config();
   }
   for (const Lfm2Shape& shape : kLfm2Shapes) {

@@ -39,11 +39,13 @@ inline const std::vector<std::string> kWeights = {"fp32", "fp16",  "bf16",   "in
   return std::string_view(magic.data(), magic.size()) == "GGUF";
 }
 
-/// Whether a model has a precision for each matrix: a GGUF file, or a quantized checkpoint.
+/// Whether a model has a precision for each matrix: a GGUF file, BitMamba-2, or a quantized
+/// checkpoint.
 [[nodiscard]] inline bool has_own_precision(const std::string& model) {
   if (is_gguf_file(model)) return true;
   const auto files = mamba2::detail::locate_checkpoint(model);
-  if (!files || !files->single.empty()) return false;
+  if (!files) return false;
+  if (!files->single.empty()) return mamba2::detail::is_bitmamba(files->single);
   const auto text = mamba2::read_text_file(files->config, mamba2::detail::kMaxConfigBytes);
   if (!text) return false;
   const auto quantization = mamba2::parse_quantization(*text);
@@ -139,6 +141,31 @@ inline void show_full_context(const mamba2::State& state) {
 [[nodiscard]] inline const mamba2::Plan& plan_named(std::string_view weights) {
   return **std::ranges::find(kPlans, weights, &mamba2::Plan::name);
 }
+
+/// --lora, and --repeat-start, -end and -count.
+struct AdapterOptions {
+  std::string lora;
+  mamba2::LayerRepeat repeat;
+
+  void add(CLI::App& app) {
+    app.add_option("--lora", lora, "Adapter of BitMamba-2 (.lora.bin) to add to the model")
+        ->default_str("");
+    app.add_option("--repeat-count", repeat.count,
+                   "Times that the layers from --repeat-start to --repeat-end run once more")
+        ->capture_default_str()
+        ->transform(cli::kWhole);
+    for (const auto& [name, place] :
+         {std::pair("--repeat-start", &repeat.first), std::pair("--repeat-end", &repeat.last)}) {
+      app.add_option(name, *place, "A layer, counted from 0")
+          ->capture_default_str()
+          ->transform(cli::kWhole);
+    }
+  }
+  void set(mamba2::LoadOptions& options) const {
+    options.lora = lora;
+    options.repeat = repeat;
+  }
+};
 
 /// Adds --cpus.
 inline void add_cpus(CLI::App& app, std::vector<int>& cpus) {

@@ -21,6 +21,7 @@ std::span<const Loop> int_products() {
       {"q5_1", product<mamba2::Q5_1>, weight_bytes<mamba2::Q5_1>},
       {"iq4_nl", product<mamba2::IQ4_NL>, weight_bytes<mamba2::IQ4_NL>},
       {"q4_k", product<mamba2::Q4_K>, weight_bytes<mamba2::Q4_K>},
+      {"iq4_xs", product<mamba2::IQ4_XS>, weight_bytes<mamba2::IQ4_XS>},
       {"q5_k", product<mamba2::Q5_K>, weight_bytes<mamba2::Q5_K>},
       {"q6_k", product<mamba2::Q6_K>, weight_bytes<mamba2::Q6_K>},
       {"ternary", product<mamba2::TernaryRows>, weight_bytes<mamba2::TernaryRows>},

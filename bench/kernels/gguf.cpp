@@ -21,21 +21,22 @@ void add_blocks(bool slow) {
   add_products<BasicCodedBlocks<IQ4_NL, DType::IQ4_NL>, Int8Unit>("iq4_nl/" + name, slow);
 }
 
-template <class Q8_0, class Q4_K, class Q5_K, class Q6_K>
+template <class Q8_0, class Q4_K, class Q5_K, class Q6_K, class IQ4_XS>
 void add_others(bool slow) {
   const std::string name(Q8_0::name);
   add_products<mamba2::BasicGroups<Q8_0, 8>, Int8Unit>("q8_0/" + name, slow);
   add_products<mamba2::BasicSuperBlocks<Q4_K, 4>, Int8Unit>("q4_k/" + name, slow);
   add_products<mamba2::BasicSuperBlocks<Q5_K, 5>, Int8Unit>("q5_k/" + name, slow);
   add_products<mamba2::BasicSuperBlocks<Q6_K, 6>, Int8Unit>("q6_k/" + name, slow);
+  add_products<mamba2::BasicSuperBlocks<IQ4_XS, 4, false>, Int8Unit>("iq4_xs/" + name, slow);
 }
 
 }  // namespace
 
 /// Those of an instruction set. slow: see add_products().
-#define ADD_KERNELS(isa, slow)                                                                \
-  add_others<kernels::isa::Q8_0, kernels::isa::Q4_K, kernels::isa::Q5_K, kernels::isa::Q6_K>( \
-      slow);                                                                                  \
+#define ADD_KERNELS(isa, slow)                                                               \
+  add_others<kernels::isa::Q8_0, kernels::isa::Q4_K, kernels::isa::Q5_K, kernels::isa::Q6_K, \
+             kernels::isa::IQ4_XS>(slow);                                                    \
   add_blocks<kernels::isa::Q4_1, kernels::isa::Q5_0, kernels::isa::Q5_1, kernels::isa::IQ4_NL>(slow)
 
 void add_gguf_products() {

@@ -22,10 +22,10 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-constexpr DType kQuantized[] = {DType::Q4_0,  DType::Q4_1,   DType::Q5_0, DType::Q5_1,
-                                DType::Q8_0,  DType::IQ4_NL, DType::Q2_K, DType::Q3_K,
-                                DType::Q4_K,  DType::Q5_K,   DType::Q6_K, DType::TQ1_0,
-                                DType::TQ2_0, DType::MXFP4,  DType::NVFP4};
+constexpr DType kQuantized[] = {DType::IQ4_XS, DType::Q4_0,  DType::Q4_1,   DType::Q5_0,
+                                DType::Q5_1,   DType::Q8_0,  DType::IQ4_NL, DType::Q2_K,
+                                DType::Q3_K,   DType::Q4_K,  DType::Q5_K,   DType::Q6_K,
+                                DType::TQ1_0,  DType::TQ2_0, DType::MXFP4,  DType::NVFP4};
 
 /// A block of zeros with some bytes set.
 class Block {
@@ -169,6 +169,17 @@ TEST_CASE("quantized: blocks of 256, by hand") {
           .floats();
   CHECK(x[165] == 0.5F * -3 * (43 - 32));
   CHECK(x[164] == 0.5F * -3 * -32);
+  // Sub-block 5 of IQ4_XS: low bits of its scale in the high half of byte 2, high ones in bits 2
+  // and 3 of the second byte; element 16 + 3 of it in the high half of byte 3 of its 16.
+  x = Block(DType::IQ4_XS)
+          .half(0, 0.5F)
+          .set(3, 0x08)
+          .set(4 + 2, 0x70)
+          .set(8 + 5 * 16 + 3, 0xF0)
+          .floats();
+  CHECK(x[160 + 16 + 3] == 0.5F * (39 - 32) * 113);
+  CHECK(x[160 + 3] == 0.5F * (39 - 32) * -127);
+  CHECK(x[0] == 0.5F * -32 * -127);
   // Trits 2 0 1 2 1 = 178: ceil(178 * 256 / 243) = 188.
   x = Block(DType::TQ1_0).half(52, 0.5F).set(4, 188).set(32 + 4, 188).set(48 + 1, 188).floats();
   for (const std::size_t first : {4U, 160U + 4U, 240U + 1U}) {

@@ -131,21 +131,20 @@ Variant q2_0(std::size_t cols) {
 }
 
 /// The kernels of GGUF's K-quants. cols: a multiple of 256.
-template <std::size_t kBits>
+template <DType kType>
 Variant super_blocks(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
-    using Kernel = std::conditional_t<
-        kBits == 4, typename Kernels::Q4_K,
-        std::conditional_t<kBits == 5, typename Kernels::Q5_K, typename Kernels::Q6_K>>;
-    using W = mamba2::BasicSuperBlocks<Kernel, kBits>;
+    using Kernel = tests::SuperBlockKernel<kType, Kernels>;
+    using W = mamba2::BasicSuperBlocks<Kernel, tests::kSuperBlockBits<kType>,
+                                       kType != DType::Q6_K && kType != DType::IQ4_XS>;
     all.push_back(tests::policy<W, Kernel, &KLayout::input_group>("", cols));
   });
   return all;
 }
 
 /// The kernels of GGUF's blocks of 32. cols: a multiple of 32.
-template <mamba2::DType kType>
+template <DType kType>
 Variant coded_blocks(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
@@ -180,8 +179,7 @@ double factor(const Policy& policy, std::size_t tokens, std::size_t cols) {
 }
 
 /// A bound of what a block's number i, an FP16 one, counts for in an element.
-double largest_factor(mamba2::DType type, std::size_t i) {
-  using mamba2::DType;
+double largest_factor(DType type, std::size_t i) {
   switch (type) {
     case DType::Q4_K:
       return i == 0 ? 63.0 * 15.0 : 63.0;
@@ -189,6 +187,8 @@ double largest_factor(mamba2::DType type, std::size_t i) {
       return i == 0 ? 63.0 * 31.0 : 63.0;
     case DType::Q6_K:
       return 128.0 * 32.0;
+    case DType::IQ4_XS:
+      return 32.0 * 127.0;
     default:
       return i == 0 ? 127.0 : 1.0;
   }
@@ -259,9 +259,10 @@ struct OfBlocks {
   Variant (*variant)(std::size_t cols);
 };
 /// Weights that are blocks of a file.
-constexpr auto kOfBlocks = std::to_array<OfBlocks>({{DType::Q4_K, super_blocks<4>},
-                                                    {DType::Q6_K, super_blocks<6>},
-                                                    {DType::Q5_K, super_blocks<5>},
+constexpr auto kOfBlocks = std::to_array<OfBlocks>({{DType::Q4_K, super_blocks<DType::Q4_K>},
+                                                    {DType::Q6_K, super_blocks<DType::Q6_K>},
+                                                    {DType::Q5_K, super_blocks<DType::Q5_K>},
+                                                    {DType::IQ4_XS, super_blocks<DType::IQ4_XS>},
                                                     {DType::Q4_1, coded_blocks<DType::Q4_1>},
                                                     {DType::Q5_0, coded_blocks<DType::Q5_0>},
                                                     {DType::Q5_1, coded_blocks<DType::Q5_1>},

@@ -213,7 +213,7 @@ TEST_CASE("gguf checkpoint: other models, and parts of models") {
   wrong.keys["split.count"] = std::uint32_t{1};
   CHECK(Checkpoint::from_gguf(wrong.bytes()));
   wrong.keys["split.count"] = std::uint32_t{3};
-  check_refused(wrong, ErrorCode::unsupported, {"split.count", "merged", "found 3"});
+  check_refused(wrong, ErrorCode::unsupported, {"split.count", "gguf-split", "found 3"});
 }
 
 TEST_CASE("gguf checkpoint: tokens that end a text") {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "mamba2/kernels/scan_single.hpp"
 #include "mamba2/kernels/ssd.hpp"
 #include "tests/constants.hpp"
 #include "tests/reference/compare.hpp"
@@ -108,6 +109,29 @@ TEST_CASE("scan_head agrees with the oracle at any size, from any state") {
       mamba2::kernels::scan_head(c.ssm(), h, c.rows(), &c.state[h * s.headdim * s.d_state]);
     }
     c.check(c.state);
+  }
+}
+
+TEST_CASE("scan_single agrees with the oracle at any length, from any state; cut, to the bit") {
+  using mamba2::kernels::kChunk;
+  for (const bool strong : {false, true}) {
+    for (const Shape s : {Shape{1, 1, 1, 1, 1}, Shape{4, 3, 1, 4, 5}, Shape{6, 17, 1, 3, kChunk},
+                          Shape{2, 261, 1, 2, kChunk + 1}, Shape{3, 64, 1, 3, 2 * kChunk + 7}}) {
+      CAPTURE(s.headdim);
+      CAPTURE(s.tokens);
+      Case c(s, strong);
+      Case cut = c;
+      for (std::size_t h = 0; h < s.nheads; ++h) {
+        mamba2::kernels::scan_single(c.ssm(), h, c.rows(), &c.state[h * s.headdim]);
+        for (std::size_t t = 0; t < s.tokens; ++t) {
+          mamba2::kernels::scan_single(cut.ssm(), h, cut.rows().middle(t, 1),
+                                       &cut.state[h * s.headdim]);
+        }
+      }
+      c.check(c.state);
+      CHECK(cut.x == c.x);
+      CHECK(cut.state == c.state);
+    }
   }
 }
 

@@ -155,6 +155,7 @@ TEST_CASE("Mixed says what it makes of each type") {
   CHECK(format(DType::Q5_0) == "q5_0");
   CHECK(format(DType::Q5_1) == "q5_1");
   CHECK(format(DType::IQ4_NL) == "iq4_nl");
+  CHECK(format(DType::IQ4_XS) == "iq4_xs");
   CHECK(format(DType::Q5_K) == "q5_k");
   CHECK(format(DType::Q4_0) == "q4_0");
   for (const DType type : {DType::Q1_0, DType::Q2_0, DType::TQ1_0, DType::TQ2_0}) {

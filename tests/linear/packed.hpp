@@ -187,7 +187,7 @@ inline std::vector<float> normals(std::size_t size, std::uint64_t seed, double d
 /// The kernels of one kind: for Int8, Int4 and so on.
 template <class Int8Kernel, class Int4Kernel, class Q8_0Kernel, class Q4_KKernel, class Q6_KKernel,
           class Q4_1Kernel, class Q5_0Kernel, class Q5_1Kernel, class Q5_KKernel,
-          class IQ4_NLKernel, class TernaryKernel, class Q2_0Kernel>
+          class IQ4_NLKernel, class IQ4_XSKernel, class TernaryKernel, class Q2_0Kernel>
 struct Kernels {
   using Int8 = Int8Kernel;
   using Int4 = Int4Kernel;
@@ -201,6 +201,7 @@ struct Kernels {
   using Q5_1 = Q5_1Kernel;
   using Q5_K = Q5_KKernel;
   using IQ4_NL = IQ4_NLKernel;
+  using IQ4_XS = IQ4_XSKernel;
 };
 
 /// The kernel for blocks of this type.
@@ -211,12 +212,25 @@ using BlockKernel = std::conditional_t<
                        std::conditional_t<kType == mamba2::DType::Q5_1, typename Kernels::Q5_1,
                                           typename Kernels::IQ4_NL>>>;
 
+/// The kernel for super-blocks of this type, and the bits of its codes.
+template <mamba2::DType kType, class Kernels>
+using SuperBlockKernel = std::conditional_t<
+    kType == mamba2::DType::Q4_K, typename Kernels::Q4_K,
+    std::conditional_t<kType == mamba2::DType::Q5_K, typename Kernels::Q5_K,
+                       std::conditional_t<kType == mamba2::DType::IQ4_XS, typename Kernels::IQ4_XS,
+                                          typename Kernels::Q6_K>>>;
+template <mamba2::DType kType>
+inline constexpr std::size_t kSuperBlockBits = kType == mamba2::DType::Q5_K   ? 5
+                                               : kType == mamba2::DType::Q6_K ? 6
+                                                                              : 4;
+
 #define KERNELS_OF(kind)                                                                     \
   tests::Kernels<                                                                            \
       mamba2::kernels::kind::Int8, mamba2::kernels::kind::Int4, mamba2::kernels::kind::Q8_0, \
       mamba2::kernels::kind::Q4_K, mamba2::kernels::kind::Q6_K, mamba2::kernels::kind::Q4_1, \
       mamba2::kernels::kind::Q5_0, mamba2::kernels::kind::Q5_1, mamba2::kernels::kind::Q5_K, \
-      mamba2::kernels::kind::IQ4_NL, mamba2::kernels::kind::Ternary, mamba2::kernels::kind::Q2_0>
+      mamba2::kernels::kind::IQ4_NL, mamba2::kernels::kind::IQ4_XS,                          \
+      mamba2::kernels::kind::Ternary, mamba2::kernels::kind::Q2_0>
 
 /// Calls body.operator()<Kernels<...>>() for every kind in this build, scalar first.
 template <class Body>

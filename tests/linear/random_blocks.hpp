@@ -43,10 +43,10 @@ inline std::vector<std::size_t> halves_of(mamba2::DType type) {
 
 /// The quantized types of GGUF that have FP16 scales.
 inline constexpr mamba2::DType kQuantizedTypes[] = {
-    mamba2::DType::Q4_0,  mamba2::DType::Q4_1,   mamba2::DType::Q5_0, mamba2::DType::Q5_1,
-    mamba2::DType::Q8_0,  mamba2::DType::IQ4_NL, mamba2::DType::Q2_K, mamba2::DType::Q3_K,
-    mamba2::DType::Q4_K,  mamba2::DType::Q5_K,   mamba2::DType::Q6_K, mamba2::DType::TQ1_0,
-    mamba2::DType::TQ2_0, mamba2::DType::Q1_0,   mamba2::DType::Q2_0};
+    mamba2::DType::Q4_0,  mamba2::DType::Q4_1,   mamba2::DType::Q5_0,   mamba2::DType::Q5_1,
+    mamba2::DType::Q8_0,  mamba2::DType::IQ4_NL, mamba2::DType::IQ4_XS, mamba2::DType::Q2_K,
+    mamba2::DType::Q3_K,  mamba2::DType::Q4_K,   mamba2::DType::Q5_K,   mamba2::DType::Q6_K,
+    mamba2::DType::TQ1_0, mamba2::DType::TQ2_0,  mamba2::DType::Q1_0,   mamba2::DType::Q2_0};
 
 /// A matrix (rows, cols) of random blocks, with scales about `scale`; cols in whole blocks.
 inline StoredMatrix random_blocks(mamba2::DType type, std::size_t rows, std::size_t cols,

@@ -22,31 +22,40 @@ using tests::Variant;
 
 namespace {
 
-template <std::size_t kBits>
+template <DType kType>
 Variant super_block_variant(std::size_t cols) {
   Variant all;
   tests::for_each_kernel([&]<class Kernels>() {
-    using Kernel = std::conditional_t<
-        kBits == 4, typename Kernels::Q4_K,
-        std::conditional_t<kBits == 5, typename Kernels::Q5_K, typename Kernels::Q6_K>>;
-    all.push_back(tests::policy<BasicSuperBlocks<Kernel, kBits>, Kernel, &KLayout::input_group>(
-        "super-blocks", cols));
+    using Kernel = tests::SuperBlockKernel<kType, Kernels>;
+    all.push_back(tests::policy<BasicSuperBlocks<Kernel, tests::kSuperBlockBits<kType>,
+                                                 kType != DType::Q6_K && kType != DType::IQ4_XS>,
+                                Kernel, &KLayout::input_group>("super-blocks", cols));
   });
   return all;
 }
 
 Variant super_blocks_of(DType type, std::size_t cols) {
-  if (type == DType::Q4_K) return super_block_variant<4>(cols);
-  return type == DType::Q5_K ? super_block_variant<5>(cols) : super_block_variant<6>(cols);
+  switch (type) {
+    case DType::Q4_K:
+      return super_block_variant<DType::Q4_K>(cols);
+    case DType::Q5_K:
+      return super_block_variant<DType::Q5_K>(cols);
+    case DType::IQ4_XS:
+      return super_block_variant<DType::IQ4_XS>(cols);
+    default:
+      return super_block_variant<DType::Q6_K>(cols);
+  }
 }
 
-constexpr DType kSuperBlockTypes[] = {DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::Q3_K};
+constexpr DType kSuperBlockTypes[] = {DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::Q3_K,
+                                      DType::IQ4_XS};
 
 }  // namespace
 
 TEST_CASE("super-blocks use the kernels of the instruction set") {
   CHECK(std::string(mamba2::kernels::Q4_KNative::name) == tests::native_kernel());
   CHECK(std::string(mamba2::kernels::Q5_KNative::name) == tests::native_kernel());
+  CHECK(std::string(mamba2::kernels::IQ4_XSNative::name) == tests::native_kernel());
   CHECK(std::string(mamba2::kernels::Q6_KNative::name) == tests::native_kernel());
 }
 
@@ -55,6 +64,7 @@ TEST_CASE("super-blocks are about as large as in files") {
   using mamba2::Q5_K;
   using mamba2::Q6_K;
   CHECK(Q4_K::band_bytes(256) * 8 == static_cast<std::size_t>(4.625 * 256) * Q4_K::kBandRows);
+  CHECK(mamba2::IQ4_XS::band_bytes(256) == Q4_K::band_bytes(256));
   CHECK(Q5_K::band_bytes(256) * 8 == static_cast<std::size_t>(5.625 * 256) * Q5_K::kBandRows);
   CHECK(Q6_K::band_bytes(256) * 8 == static_cast<std::size_t>(6.625 * 256) * Q6_K::kBandRows);
 }

@@ -24,6 +24,7 @@
 
 #include "mamba2/grammar.hpp"
 #include "mamba2/mamba2.hpp"
+#include "tests/bitmamba_models.hpp"
 #include "tests/hybrid_models.hpp"
 #include "tests/memory/counted_allocation.hpp"
 #include "tests/memory/small_model.hpp"
@@ -279,6 +280,20 @@ TEST_CASE("holding a text to a grammar asks for no memory") {
     const std::size_t after = counted::requests;
     CHECK(good);
     CHECK(after - before == 0);
+  }
+}
+
+TEST_CASE("BitMamba-2 asks for no memory and nothing of the system, with an adapter either") {
+  reference::BitMamba model = reference::random_bitmamba(60, 36, 2, 8, 1);
+  const std::string lora = reference::add_adapter(model, 5, 8.0F, 2);
+  const tests::BitMambaModel file{reference::BitMambaWriter(model).bytes, {}, {}};
+  auto checkpoint = file.open().value();
+  checkpoint.add_lora(std::as_bytes(std::span(lora)), "lora").value();
+  checkpoint.repeat({.first = 0, .last = 1, .count = 2}).value();
+  for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Fp32>, &mamba2::kPlan<mamba2::Int8>}) {
+    const auto load = [&] { return mamba2::AnyModel::load(checkpoint, *plan).value(); };
+    check_requests(std::string(plan->name), load());
+    check_system_calls(std::string(plan->name), load);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <mamba2/export.hpp>
 #include <mamba2/io/checkpoint_files.hpp>
 #include <mamba2/io/gguf_checkpoint.hpp>
+#include <mamba2/io/gguf_parts.hpp>
 #include <mamba2/io/json.hpp>
 #include <mamba2/io/json_fields.hpp>
 #include <mamba2/io/stand_in.hpp>
@@ -115,7 +116,8 @@ class Companions {
     return static_cast<mamba2::Token>(*id);
   }
 
-  mamba2::Result<void> read_gguf(const std::filesystem::path& path) {
+  mamba2::Result<void> read_gguf(const std::filesystem::path& model) {
+    const std::filesystem::path path = mamba2::detail::first_gguf_part(model);
     auto file = mamba2::MappedFile::open(path);
     if (!file) return file.error();
     auto metadata = mamba2::GgufMetadata::parse(file->bytes(), path.native());

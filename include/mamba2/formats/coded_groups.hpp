@@ -100,8 +100,8 @@ struct CodedBlock {
   return out;
 }
 
-/// 256 elements of a row of type Q4_K or Q5_K, or of Q6_K or Q3_K, as kernels::KLayout describes
-/// them.
+/// 256 elements of a row of type Q4_K or Q5_K, of Q6_K or Q3_K, or of IQ4_XS, as kernels::KLayout
+/// describes them.
 struct CodedSuperBlock {
   std::array<std::uint16_t, 2> halves{};  // d, dmin: FP16
   std::array<std::int8_t, 16> scales{};   // four for each 64 elements
@@ -145,6 +145,25 @@ struct CodedSuperBlock {
     }
   }
   return out;
+}
+
+[[nodiscard]] inline CodedSuperBlock read_iq4_xs(const std::byte* bytes) {
+  const QuantizedBlock block(bytes);
+  CodedSuperBlock out;
+  std::memcpy(out.halves.data(), bytes, 2);
+  for (std::size_t j = 0; j < 8; ++j) {
+    out.scales[j / 2 * 4 + j % 2] = static_cast<std::int8_t>(iq4_xs_scale(block, j));
+    for (std::size_t l = 0; l < 32; ++l) {
+      out.codes[32 * j + l] = static_cast<std::uint8_t>(iq4_xs_code(block, j, l));
+    }
+  }
+  return out;
+}
+
+/// Of any type with such super-blocks.
+[[nodiscard]] inline CodedSuperBlock read_coded_super_block(DType dtype, const std::byte* bytes) {
+  if (dtype == DType::IQ4_XS) return read_iq4_xs(bytes);
+  return is_like_q6_k(dtype) ? read_q6_k(dtype, bytes) : read_q4_k(dtype, bytes);
 }
 
 }  // namespace detail

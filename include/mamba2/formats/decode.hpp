@@ -63,6 +63,8 @@ MAMBA2_FUNCTION void read_quantized(DType dtype, const std::byte* data, std::siz
       return read_blocks<DType::Q8_0, decode_q8_0>(data, first, out);
     case DType::IQ4_NL:
       return read_blocks<DType::IQ4_NL, decode_iq4_nl>(data, first, out);
+    case DType::IQ4_XS:
+      return read_blocks<DType::IQ4_XS, decode_iq4_xs>(data, first, out);
     case DType::Q2_K:
       return read_blocks<DType::Q2_K, decode_q2_k>(data, first, out);
     case DType::Q3_K:

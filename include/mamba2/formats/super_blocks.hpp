@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The quantized types of GGUF with blocks of 256 elements: the K types, whose sub-blocks of 16 or
-// 32 elements have scales (and minima) that are quantized themselves, and the ternary types.
-// Layouts as the converters and the gguf package of Python write them. Codes times scales are exact
-// in float, so that only the difference with a minimum is rounded.
+// The quantized types of GGUF with blocks of 256 elements: the K types and IQ4_XS, whose sub-blocks
+// of 16 or 32 elements have scales (and minima) that are quantized themselves, and the ternary
+// types. Layouts as the converters and the gguf package of Python write them. Codes times scales
+// are exact in float, so that only the difference with a minimum is rounded.
 #pragma once
 
 #include <array>
@@ -130,6 +130,28 @@ inline void decode_q6_k(QuantizedBlock block, float* out) noexcept {
     const float scale = d * static_cast<float>(q6_k_scale(block, j));
     for (std::size_t l = 0; l < 16; ++l) {
       out[16 * j + l] = scale * static_cast<float>(q6_k_code(block, j, l));
+    }
+  }
+}
+
+/// The scale of sub-block j of IQ4_XS, signed, and the code of its element l.
+[[nodiscard]] inline int iq4_xs_scale(QuantizedBlock block, std::size_t j) noexcept {
+  const int low = block.code(4 + j / 2) >> j % 2 * 4 & 15;
+  const int high = block.code(2 + j / 4) >> j % 4 * 2 & 3;
+  return (low | high << 4) - 32;
+}
+[[nodiscard]] inline int iq4_xs_code(QuantizedBlock block, std::size_t j, std::size_t l) noexcept {
+  return block.code(8 + j * 16 + l % 16) >> l / 16 * 4 & 15;
+}
+
+/// d * scale * the value of a code of 4 bits, as in IQ4_NL: fp16 d, 2 bytes of the high two bits of
+/// scales of 6 bits for 32 elements, 4 of their low four, 128 bytes of codes.
+inline void decode_iq4_xs(QuantizedBlock block, float* out) noexcept {
+  const float d = block.half(0);
+  for (std::size_t j = 0; j < 8; ++j) {
+    const float scale = d * static_cast<float>(iq4_xs_scale(block, j));
+    for (std::size_t l = 0; l < 32; ++l) {
+      out[32 * j + l] = scale * static_cast<float>(iq4_value(iq4_xs_code(block, j, l)));
     }
   }
 }

@@ -26,6 +26,8 @@
 #include "mamba2/io/generation_config.hpp"
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
+#include "mamba2/io/gguf_parts.hpp"
+#include "mamba2/io/lora_file.hpp"
 #include "mamba2/io/model_path.hpp"
 #include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/printable.hpp"
@@ -39,6 +41,14 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
+/// The layers first..last run `count` times more, right after themselves, each time with states of
+/// their own and the same weights.
+struct LayerRepeat {
+  std::size_t first = 0;
+  std::size_t last = 0;
+  std::size_t count = 0;
+};
+
 /// The weights of a language model in safetensors, GGUF or a file of BitMamba-2, and its Config.
 /// Once made, it holds exactly the tensors that the Config needs, under their canonical names
 /// ("embedding.weight", "layers.3.mixer.in_proj.weight", "norm_f.weight", "lm_head.weight"), each
@@ -51,10 +61,10 @@ class Checkpoint {
  public:
   /// Opens a directory (config.json or params.json, and model.safetensors, or the shards of
   /// model.safetensors.index.json, or one other .safetensors file), or one of these files, with the
-  /// others beside it (a shard stands for all), or a GGUF file, or one of BitMamba-2 or a directory
-  /// with its model.bin; a config.json beside that may say what ends a text. A
-  /// generation_config.json beside the config may name more tokens that do. The files stay mapped
-  /// and must not change meanwhile. Errors: io (a file is missing or unreadable), malformed,
+  /// others beside it (a shard stands for all), or a GGUF file (of several parts any), or one of
+  /// BitMamba-2 or a directory with its model.bin; a config.json beside that may say what ends a
+  /// text. A generation_config.json beside the config may name more tokens that do. The files stay
+  /// mapped and must not change meanwhile. Errors: io (a file is missing or unreadable), malformed,
   /// unsupported (another kind of model or of file), mismatch (tensors that do not fit the config),
   /// invalid_argument (the config). dialects: those that a config.json may be in.
   [[nodiscard]] static Result<Checkpoint> open(
@@ -76,6 +86,20 @@ class Checkpoint {
   /// A checkpoint in memory: a file of BitMamba-2, which must outlive it. Errors as open.
   [[nodiscard]] static Result<Checkpoint> from_bitmamba(std::span<const std::byte> file,
                                                         std::string_view name = "model.bin");
+  /// The same in several files, in their order: bytes and names.
+  struct GgufPart {
+    std::span<const std::byte> bytes;
+    std::string name;
+  };
+  [[nodiscard]] static Result<Checkpoint> from_gguf(std::span<const GgufPart> parts);
+
+  /// Adds the adapter of a file (io/lora_file.hpp), which stays mapped and must not change. Errors:
+  /// io; malformed; mismatch, for an adapter of another model.
+  [[nodiscard]] Result<void> add_lora(const std::filesystem::path& path);
+  /// The same of a file in memory, which must outlive the checkpoint.
+  [[nodiscard]] Result<void> add_lora(std::span<const std::byte> file, std::string_view name);
+  /// Lets layers run more than once. Error: invalid_argument.
+  [[nodiscard]] Result<void> repeat(const LayerRepeat& layers);
 
   Checkpoint(Checkpoint&&) = default;
   Checkpoint& operator=(Checkpoint&&) = default;
@@ -111,6 +135,8 @@ class Checkpoint {
   explicit Checkpoint(Config config) : config_(std::move(config)) {}
 
   [[nodiscard]] static Result<Checkpoint> open_single(const std::filesystem::path& path);
+  [[nodiscard]] static Result<Checkpoint> open_bitmamba(const std::filesystem::path& path,
+                                                        MappedFile file);
   [[nodiscard]] static Result<Checkpoint> assemble(Config config, const TensorTable& all,
                                                    std::string_view name,
                                                    std::vector<std::string> notes,
@@ -278,19 +304,35 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
 
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const std::byte> gguf,
                                                          std::string_view name) {
-  Result<GgufMetadata> metadata = GgufMetadata::parse(gguf, name);
-  if (!metadata) return std::move(metadata).error();
-  // First: a file of another architecture may have types of tensors that are unknown here.
-  if (const Result<void> model = check_gguf_model(*metadata); !model) return model.error();
-  const Result<Gguf> parsed = Gguf::parse(gguf, *std::move(metadata));
+  const GgufPart whole{gguf, std::string(name)};
+  return from_gguf(std::span(&whole, 1));
+}
+
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const GgufPart> parts) {
+  std::vector<Gguf> files;
+  std::uint64_t file_bytes = 0;
+  for (const GgufPart& part : parts) {
+    Result<GgufMetadata> metadata = GgufMetadata::parse(part.bytes, part.name);
+    if (!metadata) return std::move(metadata).error();
+    // First: a file of another architecture may have types of tensors that are unknown here.
+    if (files.empty()) {
+      if (const Result<void> model = check_gguf_model(*metadata); !model) return model.error();
+    }
+    Result<Gguf> file = Gguf::parse(part.bytes, *std::move(metadata));
+    if (!file) return std::move(file).error();
+    files.push_back(*std::move(file));
+    file_bytes += part.bytes.size();
+  }
+  const Result<Gguf> parsed = join_gguf_parts(std::move(files));
   if (!parsed) return parsed.error();
+  const std::string& name = parsed->metadata().file();
   std::vector<std::string> notes;
   Result<Config> config = gguf_config(*parsed, &notes);
   if (!config) return config.error();
   const Result<TensorTable> tensors = gguf_tensors(*parsed, *config);
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, name, std::move(notes));
-  if (checkpoint) checkpoint->file_bytes_ = gguf.size();
+  if (checkpoint) checkpoint->file_bytes_ = file_bytes;
   return checkpoint;
 }
 
@@ -303,26 +345,72 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bitmamba(std::span<const std
   return checkpoint;
 }
 
-MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_single(const std::filesystem::path& path) {
+MAMBA2_FUNCTION Result<void> Checkpoint::add_lora(std::span<const std::byte> file,
+                                                  std::string_view name) {
+  Result<LoraFile> lora = LoraFile::parse(file, name, config_);
+  if (!lora) return std::move(lora).error();
+  std::vector<TensorView>& tensors = lora->tensors;
+  tensors.insert(tensors.begin(), table_.tensors().begin(), table_.tensors().end());
+  Result<Checkpoint> both =
+      assemble(std::move(lora->config), TensorTable(std::move(tensors)), name, notes_);
+  if (!both) return std::move(both).error();
+  both->files_ = std::move(files_);
+  both->file_bytes_ = file_bytes_ + file.size();
+  *this = *std::move(both);
+  return {};
+}
+
+MAMBA2_FUNCTION Result<void> Checkpoint::add_lora(const std::filesystem::path& path) {
   Result<MappedFile> file = MappedFile::open(path);
-  if (!file) return file.error();
-  if (is_packed(file->bytes())) {
-    return Error{ErrorCode::unsupported,
-                 detail::concat(path.native(),
-                                ": is a packed model, which runs but holds no tensors to look at "
-                                "or to convert; give the model that it was packed from")};
+  if (!file) return std::move(file).error();
+  const Result<void> added = add_lora(file->bytes(), path.native());
+  if (added) files_.push_back(*std::move(file));
+  return added;
+}
+
+MAMBA2_FUNCTION Result<void> Checkpoint::repeat(const LayerRepeat& layers) {
+  if (layers.count == 0) return {};
+  Config repeated = config_;
+  repeated.repeat_start = layers.first;
+  repeated.repeat_end = layers.last;
+  repeated.repeat_count = layers.count;
+  if (const Result<void> valid = repeated.validate(); !valid) return valid;
+  config_ = std::move(repeated);
+  return {};
+}
+
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_single(const std::filesystem::path& path) {
+  const auto paths = detail::gguf_files(path);
+  if (!paths) return paths.error();
+  std::vector<MappedFile> files;
+  std::vector<GgufPart> parts;
+  for (const std::filesystem::path& part : *paths) {
+    Result<MappedFile> file = MappedFile::open(part);
+    if (!file) return file.error();
+    if (is_packed(file->bytes())) {
+      return Error{ErrorCode::unsupported,
+                   detail::concat(part.native(),
+                                  ": is a packed model, which runs but holds no tensors to look at "
+                                  "or to convert; give the model that it was packed from")};
+    }
+    if (detail::is_bitmamba(file->bytes())) return open_bitmamba(part, *std::move(file));
+    if (!is_gguf(file->bytes())) return detail::no_model(part, file->bytes());
+    parts.push_back({file->bytes(), part.native()});
+    files.push_back(*std::move(file));
   }
-  const bool is_bitmamba = detail::is_bitmamba(file->bytes());
-  if (!is_bitmamba && !is_gguf(file->bytes())) return detail::no_model(path, file->bytes());
-  Result<Checkpoint> checkpoint = is_bitmamba ? from_bitmamba(file->bytes(), path.native())
-                                              : from_gguf(file->bytes(), path.native());
+  Result<Checkpoint> checkpoint = from_gguf(parts);
+  if (checkpoint) checkpoint->files_ = std::move(files);
+  return checkpoint;
+}
+
+MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open_bitmamba(const std::filesystem::path& path,
+                                                             MappedFile file) {
+  Result<Checkpoint> checkpoint = from_bitmamba(file.bytes(), path.native());
   if (!checkpoint) return checkpoint;
-  if (is_bitmamba) {
-    const auto config = path.parent_path() / detail::kConfigFile;
-    detail::add_eos_tokens_of(config, checkpoint->config_, checkpoint->notes_);
-    detail::add_generation_config_beside(config, checkpoint->config_, checkpoint->notes_);
-  }
-  checkpoint->files_.push_back(*std::move(file));
+  const auto config = path.parent_path() / detail::kConfigFile;
+  detail::add_eos_tokens_of(config, checkpoint->config_, checkpoint->notes_);
+  detail::add_generation_config_beside(config, checkpoint->config_, checkpoint->notes_);
+  checkpoint->files_.push_back(std::move(file));
   return checkpoint;
 }
 

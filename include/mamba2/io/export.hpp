@@ -105,6 +105,8 @@ class ExportCheck {
   /// What neither llama.cpp nor transformers has.
   void require_plain_block(const Config& c) {
     require("the model", !c.is_bitmamba(), "Mamba-2 as published", "BitMamba-2");
+    require("lora_rank", c.lora_rank == 0, "0", c.lora_rank);
+    require("repeat_count", c.repeat_count == 0, "0", c.repeat_count);
     require_flag("norm_before_gate", false, c.norm_before_gate);
     require_flag("rmsnorm", true, c.rmsnorm);
     require_flag("D_has_hdim", false, c.D_has_hdim);

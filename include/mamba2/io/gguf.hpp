@@ -36,6 +36,10 @@ class Gguf {
   /// The same with the metadata of `bytes` parsed before.
   [[nodiscard]] static Result<Gguf> parse(std::span<const std::byte> bytes, GgufMetadata metadata);
 
+  /// A file of this metadata with these tensors. Error malformed: one occurs twice.
+  [[nodiscard]] static Result<Gguf> with_tensors(GgufMetadata metadata,
+                                                 std::vector<TensorView> tensors);
+
   [[nodiscard]] const GgufMetadata& metadata() const noexcept { return metadata_; }
 
   /// The tensor of that name; nullptr if there is none.
@@ -180,10 +184,14 @@ inline Result<Gguf> Gguf::parse(std::span<const std::byte> bytes, GgufMetadata m
   Result<std::vector<TensorView>> tensors =
       detail::place_tensors(std::move(entries), data, *alignment);
   if (!tensors) return std::move(tensors).error();
-  TensorTable table(*std::move(tensors));
+  return with_tensors(std::move(metadata), *std::move(tensors));
+}
+
+inline Result<Gguf> Gguf::with_tensors(GgufMetadata metadata, std::vector<TensorView> tensors) {
+  TensorTable table(std::move(tensors));
   if (const TensorView* twice = table.duplicate()) {
     return Error{ErrorCode::malformed,
-                 detail::concat(name, ": tensor ", detail::in_quotes(twice->name),
+                 detail::concat(twice->file, ": tensor ", detail::in_quotes(twice->name),
                                 " must occur once, found it twice")};
   }
   return Gguf(std::move(metadata), std::move(table));

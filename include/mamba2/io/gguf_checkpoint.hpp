@@ -25,8 +25,8 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Whether a file is a whole Mamba-2 model. Errors: unsupported (another architecture, a hybrid, or
-/// a part of a model), malformed.
+/// Whether a file is a whole Mamba-2 model. Errors: unsupported (another architecture, or a
+/// hybrid), malformed.
 [[nodiscard]] Result<void> check_gguf_model(const GgufMetadata& metadata);
 
 /// The hyper-parameters of a Mamba-2 model, from the metadata of its file and the number of rows of
@@ -95,10 +95,6 @@ inline Result<void> check_gguf_model(const GgufMetadata& metadata) {
     if (value != nullptr && value->integer() != 0) {
       fields.refuse(key, "0", detail::describe(*value), ErrorCode::unsupported);
     }
-  }
-  if (fields.integer_if("split.count").value_or(0) > 1) {
-    fields.refuse("split.count", "1 (the parts must be merged to one file)",
-                  fields.found("split.count"), ErrorCode::unsupported);
   }
   if (fields.error()) return *fields.error();
   return {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights of the types Q4_K, Q5_K and Q6_K of GGUF, in memory.
+// Weights of the types Q4_K, Q5_K, Q6_K and IQ4_XS of GGUF, in memory.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,12 @@ namespace kernels {
 /// The sizes that a product of such weights goes by. A weight of Q4_K and Q5_K is d * scale * code
 /// - dmin * min, with scale and min in 0..63 for each group of 32 columns, code in 0..15 or 0..31;
 /// of Q6_K it is d * scale * (code - 32), with a signed scale for each group of 16 columns, code in
-/// 0..63.
+/// 0..63; of IQ4_XS d * scale * the value of the code, with a signed scale for 32 columns.
 ///
 /// A band of kRows rows is a sequence of super-blocks of 256 columns. A super-block: the rows' d,
-/// then their dmin (0 in Q6_K), as FP16; then 4 chunks of 64 columns. A chunk: four times a byte
-/// for each row (the scales of its groups, then their mins, if there are any); then, group after
-/// group, the codes: quad after quad (packed_codes.hpp), each row by row.
+/// then their dmin (0 without minima), as FP16; then 4 chunks of 64 columns. A chunk: four times a
+/// byte for each row (the scales of its groups, then their mins, if there are any); then, group
+/// after group, the codes: quad after quad (packed_codes.hpp), each row by row.
 struct KLayout : CodedInputs {
   std::size_t bits;  ///< of a code: 4, 5 or 6
 

@@ -33,6 +33,15 @@ inline void times(float factor, float* x, std::size_t n) noexcept {
   });
 }
 
+/// Sum of x * y over n values.
+[[nodiscard]] inline float dot(const float* x, const float* y, std::size_t n) noexcept {
+  Floats products(0.0F);
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    products = multiply_add(lanes.load(x + i), lanes.load(y + i), products);
+  });
+  return sum(products);
+}
+
 /// Sum of x^2 over n values.
 [[nodiscard]] inline float sum_of_squares(const float* x, std::size_t n) noexcept {
   Floats squares(0.0F);

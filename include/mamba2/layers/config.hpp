@@ -142,6 +142,16 @@ struct Config {
   /// that is.
   bool bitlinear = false;
 
+  /// Of adapters of in_proj and out_proj of all Mamba-2 layers, LoRA, arXiv 2106.09685:
+  /// y += lora_scale * B (A x), of the x that is not rounded. 0: none.
+  std::size_t lora_rank = 0;
+  float lora_scale = 1.0F;
+  /// The layers repeat_start..repeat_end run repeat_count times more, right after themselves, with
+  /// states of their own and the same weights.
+  std::size_t repeat_start = 0;
+  std::size_t repeat_end = 0;
+  std::size_t repeat_count = 0;
+
   std::vector<Token> eos_token_ids = {0};  ///< tokens that end a text; may be empty
 
   /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H; what others call a
@@ -172,6 +182,25 @@ struct Config {
         std::count(pattern.begin(), pattern.end(), static_cast<char>(kind)));
   }
   [[nodiscard]] bool has(LayerKind kind) const noexcept { return count(kind) > 0; }
+  /// The number of the layer that runs as the step'th of n_step().
+  [[nodiscard]] std::size_t layer_of(std::size_t step) const noexcept {
+    const std::size_t slice = repeat_end + 1 - repeat_start;
+    const std::size_t end = repeat_end + 1 + slice * repeat_count;
+    if (step <= repeat_end) return step;
+    return step < end ? repeat_start + (step - repeat_end - 1) % slice
+                      : step - (end - repeat_end - 1);
+  }
+  [[nodiscard]] std::size_t n_step() const noexcept {
+    return n_layer + (repeat_end + 1 - repeat_start) * repeat_count;
+  }
+  /// How many of them are of a kind: the states of such layers.
+  [[nodiscard]] std::size_t step_count(LayerKind once) const noexcept {
+    std::size_t sum = count(once);
+    for (std::size_t i = repeat_start; repeat_count > 0 && i <= repeat_end; ++i) {
+      if (kind(i) == once) sum += repeat_count;
+    }
+    return sum;
+  }
   /// Tokens that a sequence has room for unless it is asked for more (SessionOptions::context):
   /// 4096, or max_position_embeddings where that is less; 0 without attention, where there is no
   /// limit.
@@ -277,6 +306,11 @@ void later_fields(AnyConfig& c, Visit&& visit) {
   visit("norm_ungrouped", c.norm_ungrouped);
   visit("head_norm", c.head_norm);
   visit("bitlinear", c.bitlinear);
+  visit("lora_rank", c.lora_rank);
+  visit("lora_scale", c.lora_scale);
+  visit("repeat_start", c.repeat_start);
+  visit("repeat_end", c.repeat_end);
+  visit("repeat_count", c.repeat_count);
 }
 
 /// Calls visit(name, member) for the members of later_fields() that are not at their defaults.

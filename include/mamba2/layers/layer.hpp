@@ -102,12 +102,14 @@ inline ShortConvMixer mixer_of(const ShortConvWeights& w, std::size_t index, con
   return {w, index, scratch.mixers.short_conv, pass};
 }
 
-/// residual += residual_multiplier * mixer(rms_norm(residual)).
-inline void forward(const LayerWeights& layer, const Scratch& scratch, const Pass& pass) {
+/// residual += residual_multiplier * mixer(rms_norm(residual)). index: of the step among those of
+/// the layer's kind.
+inline void forward(const LayerWeights& layer, std::size_t index, const Scratch& scratch,
+                    const Pass& pass) {
   const Config& c = pass.config;
   const Activations& a = pass.a;
   with_mixer(layer.mixer, [&](const auto& weights) {
-    const auto mixer = mixer_of(weights, layer.index, scratch, pass);
+    const auto mixer = mixer_of(weights, index, scratch, pass);
     pass.each_token([&](std::size_t t) {
       kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
       mixer.prepare(t);

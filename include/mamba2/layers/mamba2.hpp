@@ -16,6 +16,7 @@
 #include "mamba2/kernels/scan_single.hpp"
 #include "mamba2/kernels/ssd.hpp"
 #include "mamba2/layers/config.hpp"
+#include "mamba2/layers/lora.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/product.hpp"
@@ -27,11 +28,13 @@ inline namespace MAMBA2_ISA {
 struct Mamba2Weights {
   Matrix in_proj;                       ///< (d_in_proj, d_model)
   const float* in_proj_bias = nullptr;  ///< (d_in_proj) or nullptr
+  Lora in_proj_lora;
   kernels::Conv1d conv;
   kernels::Ssm ssm;
   kernels::GatedNorm gated_norm;
   Matrix out_proj;                       ///< (d_model, d_inner)
   const float* out_proj_bias = nullptr;  ///< (d_model) or nullptr
+  Lora out_proj_lora;
 
   explicit Mamba2Weights(const Config& c)
       : conv{nullptr, nullptr, c.conv_dim(), c.d_conv},
@@ -48,6 +51,10 @@ requires std::same_as<std::remove_const_t<AnyWeights>, Mamba2Weights>
 void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
   visit(Slot{"mixer.in_proj.weight", Role::matrix, c.d_in_proj(), c.d_model}, w.in_proj);
   if (c.bias) visit(Slot{"mixer.in_proj.bias", Role::bias, c.d_in_proj()}, w.in_proj_bias);
+  if (c.lora_rank > 0) {
+    visit(Slot{"mixer.in_proj.lora_A", Role::lora_A, c.lora_rank, c.d_model}, w.in_proj_lora.A);
+    visit(Slot{"mixer.in_proj.lora_B", Role::lora_B, c.d_in_proj(), c.lora_rank}, w.in_proj_lora.B);
+  }
   visit(Slot{"mixer.conv1d.weight", Role::taps, c.conv_dim(), c.d_conv}, w.conv.weight);
   visit(Slot{.name = "mixer.conv1d.bias",
              .role = Role::bias,
@@ -67,6 +74,10 @@ void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
              .may_rotate = !c.bitlinear},
         w.out_proj);
   if (c.bias) visit(Slot{"mixer.out_proj.bias", Role::bias, c.d_model}, w.out_proj_bias);
+  if (c.lora_rank > 0) {
+    visit(Slot{"mixer.out_proj.lora_A", Role::lora_A, c.lora_rank, c.d_inner}, w.out_proj_lora.A);
+    visit(Slot{"mixer.out_proj.lora_B", Role::lora_B, c.d_model, c.lora_rank}, w.out_proj_lora.B);
+  }
 }
 
 /// Ways in which an input of the mixer is made ready.
@@ -85,6 +96,7 @@ struct Mamba2Scratch {
   MutableRows C;        ///< (tokens, ngroups * d_state)
   MutableRows dt;       ///< (tokens, nheads): later the step sizes
   MutableRows squares;  ///< (tokens, nheads): each head's share in the gated norm
+  MutableRows low;      ///< (tokens, lora_rank): see Lora::narrow
   MutableRows CB;       ///< (tokens, ngroups * kChunk): see kernels::chunk_products
 
   Mamba2Scratch(Carver& carver, const Config& c, std::size_t tokens)
@@ -100,13 +112,15 @@ struct Mamba2Scratch {
         C(xBC.columns(c.d_ssm + c.ngroups * c.d_state, c.ngroups * c.d_state)),
         dt(zxbcdt.columns(c.d_in_proj() - c.nheads(), c.nheads())),
         squares(carver.take<float>(tokens * c.nheads()), tokens, c.nheads()),
+        low(carver.take<float>(tokens * c.lora_rank), tokens, c.lora_rank),
         CB(carver.take<float>(tokens * chunk_products(c)), tokens, chunk_products(c)) {}
 
   /// The same memory for fewer tokens.
   [[nodiscard]] Mamba2Scratch first(std::size_t tokens) const {
     Mamba2Scratch part = *this;
-    for (MutableRows* rows : {&part.zxbcdt, &part.z0, &part.x0, &part.z, &part.gated, &part.xBC,
-                              &part.x, &part.B, &part.C, &part.dt, &part.squares, &part.CB}) {
+    for (MutableRows* rows :
+         {&part.zxbcdt, &part.z0, &part.x0, &part.z, &part.gated, &part.xBC, &part.x, &part.B,
+          &part.C, &part.dt, &part.squares, &part.low, &part.CB}) {
       rows->rows = tokens;
     }
     return part;
@@ -134,7 +148,12 @@ class Mamba2Mixer {
       : c_(pass.config), w_(weights), s_(scratch), pass_(pass), index_(index) {}
 
   /// What comes first, for each token alone: makes u ready for in_proj.
-  void prepare(std::size_t token) const { pass_.prepare(w_.in_proj, pass_.a.u[token], token); }
+  void prepare(std::size_t token) const {
+    if (c_.lora_rank > 0) {
+      w_.in_proj_lora.narrow(c_, pass_.a.u[token], c_.d_model, s_.low[token]);
+    }
+    pass_.prepare(w_.in_proj, pass_.a.u[token], token);
+  }
 
   /// u = mixer(what has been prepared); then(first, count) for its columns [first, first + count)
   /// as soon as all tokens have them. The states hold the layer's state before the first token of
@@ -144,7 +163,9 @@ class Mamba2Mixer {
     const MutableRows BC = s_.xBC.columns(c_.d_ssm, c_.conv_dim() - c_.d_ssm);  // if convolved
     multiply(pass_.executor, w_.in_proj, pass_.parts, pass_.a.inputs(), s_.zxbcdt,
              [&](std::size_t first, std::size_t count) {
-               add_bias(w_.in_proj_bias, s_.zxbcdt.columns(first, count), first);
+               const MutableRows rows = s_.zxbcdt.columns(first, count);
+               add_bias(w_.in_proj_bias, rows, first);
+               if (c_.lora_rank > 0) w_.in_proj_lora.add(s_.low, c_.d_in_proj(), rows, first);
                overlap(BC, first, count, [&](std::size_t channel, std::size_t channels) {
                  for (const Part& part : pass_.parts) {
                    convolve(part, c_.d_ssm + channel, channels);
@@ -161,9 +182,15 @@ class Mamba2Mixer {
     pass_.each_token([&](std::size_t t) {
       if (c_.d_mlp() > 0) kernels::gate(s_.x0[t], s_.z0[t], c_.d_mlp(), s_.x0[t]);
       kernels::gated_norm(w_.gated_norm, s_.squares[t], s_.x[t], s_.z[t]);
+      if (c_.lora_rank > 0) w_.out_proj_lora.narrow(c_, s_.gated[t], c_.d_inner, s_.low[t]);
       pass_.prepare(w_.out_proj, s_.gated[t], t);
     });
-    pass_.multiply_out(w_.out_proj, w_.out_proj_bias, then);
+    pass_.multiply_out(w_.out_proj, w_.out_proj_bias, [&](std::size_t first, std::size_t count) {
+      if (c_.lora_rank > 0) {
+        w_.out_proj_lora.add(s_.low, c_.d_model, pass_.a.u.columns(first, count), first);
+      }
+      then(first, count);
+    });
   }
 
  private:

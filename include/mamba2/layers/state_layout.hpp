@@ -39,8 +39,8 @@ struct StateOptions {
 class StateLayout {
  public:
   StateLayout(const Config& c, const StateOptions& options) : options_(options) {
-    const std::size_t mamba2 = mamba2_count_ = c.count(LayerKind::mamba2);
-    const std::size_t attention = c.count(LayerKind::attention);
+    const std::size_t mamba2 = mamba2_count_ = c.step_count(LayerKind::mamba2);
+    const std::size_t attention = c.step_count(LayerKind::attention);
     if (attention == 0) options_.context = 0;
     if (attention > 0 && options.context == 0) options_.context = c.default_context();
 

@@ -197,6 +197,20 @@ inline Result<void> Config::validate() const {
     return detail::config_error("bitlinear", "false in hybrids and where the head is the embedding",
                                 "true");
   }
+  constexpr std::size_t kMaxRank = 4096;
+  result = detail::check_ranges({{"lora_rank", lora_rank, kMaxRank, 0},
+                                 {"repeat_end", repeat_end, n_layer - 1, 0},
+                                 {"repeat_start", repeat_start, repeat_end, 0},
+                                 {"repeat_count", repeat_count, kMaxLayers, 0}});
+  if (!result) return result;
+  if (!std::isfinite(lora_scale)) {
+    return detail::config_error("lora_scale", "finite", lora_scale);
+  }
+  if (n_step() > kMaxLayers) {
+    return detail::config_error("repeat_count",
+                                detail::concat("such that at most ", kMaxLayers, " layers run"),
+                                repeat_count);
+  }
   if (!(norm_eps >= 0.0F && norm_eps < 1.0F)) {
     return detail::config_error("norm_eps", "in [0, 1)", norm_eps);
   }

@@ -36,7 +36,6 @@ using MixerWeights =
 struct LayerWeights {
   const float* norm = nullptr;  ///< (d_model)
   MixerWeights mixer;
-  std::size_t index = 0;  ///< among the layers of its kind
 
   /// experts: of which there shall be places at most.
   LayerWeights(const Config& c, LayerKind kind,
@@ -88,6 +87,12 @@ struct Weights {
   std::vector<std::string> notes;  ///< those of the checkpoint
 
   std::vector<LayerWeights> layers;
+  /// What runs, in its order: a layer, and which state of those that layers of its kind have.
+  struct Step {
+    std::size_t layer;
+    std::size_t index;
+  };
+  std::vector<Step> steps;
   const float* norm_f = nullptr;     ///< (d_model)
   const float* head_norm = nullptr;  ///< (d_model), of the head's input, or nullptr
   Matrix embedding;                  ///< (vocab_size, d_model)
@@ -155,9 +160,11 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
   weights.plan = &plan;
   weights.layers.reserve(c.n_layer);
   std::array<std::size_t, std::variant_size_v<MixerWeights>> counts{};
-  for (std::size_t i = 0; i < c.n_layer; ++i) {
-    LayerWeights& layer = weights.layers.emplace_back(c, c.kind(i));
-    layer.index = counts[layer.mixer.index()]++;
+  for (std::size_t i = 0; i < c.n_layer; ++i) weights.layers.emplace_back(c, c.kind(i));
+  weights.steps.reserve(c.n_step());
+  for (std::size_t i = 0; i < c.n_step(); ++i) {
+    const std::size_t layer = c.layer_of(i);
+    weights.steps.push_back({layer, counts[weights.layers[layer].mixer.index()]++});
   }
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
     m = {&format_of(c, plan, slot.role, DType::F32), nullptr, slot.rows, slot.cols};

@@ -35,7 +35,7 @@ struct BasicMixed {
   static constexpr std::size_t kRotation = kRotationAsStored;
 
   /// In the order of their numbers in packed files.
-  static constexpr std::array<const Format*, 18> kFormats = {
+  static constexpr std::array<const Format*, 19> kFormats = {
       &kFormat<typename Policies::Fp32>,
       &kFormat<typename Policies::Fp16>,
       &kFormat<typename Policies::Bf16>,
@@ -53,7 +53,8 @@ struct BasicMixed {
       &kFormat<typename Policies::IQ4_NL>,
       &kFormat<typename Policies::Q5_K>,
       &kFormat<typename Policies::TernaryRows>,
-      &kFormat<typename Policies::Q2_0>};
+      &kFormat<typename Policies::Q2_0>,
+      &kFormat<typename Policies::IQ4_XS>};
 
   /// The format for a type of a checkpoint.
   [[nodiscard]] static constexpr const Format& format_for(DType stored) {
@@ -77,6 +78,8 @@ struct BasicMixed {
         return kFormat<typename Policies::Q5_1>;
       case DType::IQ4_NL:
         return kFormat<typename Policies::IQ4_NL>;
+      case DType::IQ4_XS:
+        return kFormat<typename Policies::IQ4_XS>;
       case DType::Q5_K:
         return kFormat<typename Policies::Q5_K>;
       case DType::Q4_K:
@@ -120,6 +123,7 @@ struct NativePolicies {
   using Q5_0 = mamba2::Q5_0;
   using Q5_1 = mamba2::Q5_1;
   using IQ4_NL = mamba2::IQ4_NL;
+  using IQ4_XS = mamba2::IQ4_XS;
   using Q4_K = mamba2::Q4_K;
   using Q5_K = mamba2::Q5_K;
   using Q6_K = mamba2::Q6_K;

@@ -20,6 +20,8 @@ enum class Role : std::uint8_t {
   embedding,     ///< a matrix with a row for each token
   head,          ///< a matrix that makes logits
   matrix,        ///< any other
+  lora_A,        ///< (rank, cols) of an adapter, FP32
+  lora_B,        ///< (rows, rank) of an adapter, FP32: in memory (rank, rows)
   router,        ///< scores experts: a row for each, FP32 whatever the plan
   norm,          ///< the weights of an RMSNorm
   grouped_norm,  ///< of one that takes groups of channels apart

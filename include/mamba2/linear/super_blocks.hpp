@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Q4_K, Q5_K and Q6_K: weights of GGUF files as they are, times activations of 8 bits.
+// Q4_K, Q5_K, Q6_K and IQ4_XS: weights of GGUF files as they are, times activations of 8 bits.
 #pragma once
 
 #include <algorithm>
@@ -22,18 +22,20 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// Weights in super-blocks of 256 columns: Q4_K and Q5_K of 4 and 5 bits, or Q6_K of 6 bits, which
-/// Q3_K fits into.
+/// Q3_K fits into; or without minima IQ4_XS, whose codes of 4 bits are those of values.
 /// They are taken from a file and never made from floats. Activations as for Q8_0.
-template <class Kernel, std::size_t kBits>
+template <class Kernel, std::size_t kBits, bool kMins = kBits != 6>
 struct BasicSuperBlocks {
-  static_assert(kBits == 4 || kBits == 5 || kBits == 6);
-  static constexpr std::string_view name = kBits == 4 ? "q4_k" : kBits == 5 ? "q5_k" : "q6_k";
-  static constexpr bool kMins = kBits != 6;
+  static_assert(kBits == 4 || (kBits == 5 && kMins) || (kBits == 6 && !kMins));
+  static constexpr std::string_view name = kBits == 5   ? "q5_k"
+                                           : kBits == 6 ? "q6_k"
+                                           : kMins      ? "q4_k"
+                                                        : "iq4_xs";
   using Head = BasicSuperBlocks;
   static constexpr std::size_t kRotation = 0;
   static constexpr std::size_t kBandRows = Kernel::kRows;
   static constexpr bool kPacksOnly = requires { Kernel::kPacksOnly; };
-  static constexpr std::size_t kGroup = kMins ? 32 : 16;
+  static constexpr std::size_t kGroup = kBits == 6 ? 16 : 32;
   static constexpr std::size_t kWhole = kernels::KLayout::kSuperBlock;
 
   [[nodiscard]] static constexpr kernels::KLayout layout(std::size_t cols) {
@@ -43,14 +45,14 @@ struct BasicSuperBlocks {
     return layout(cols).band_bytes(kBandRows);
   }
 
-  /// from.stored: Q4_K, or Q5_K, or Q6_K or Q3_K.
+  /// from.stored: Q4_K, or Q5_K, or Q6_K or Q3_K, or IQ4_XS.
   static void pack_band(const BandRows& from, std::size_t cols, std::byte* band) {
     const std::size_t block_bytes = dtype_size(from.stored);
     const std::size_t blocks = cols / kernels::KLayout::kSuperBlock;
     std::fill_n(band, band_bytes(cols), std::byte{0});
     for (std::size_t i = 0; i * block_bytes < from.data.size(); ++i) {
       const std::byte* block = from.data.data() + i * block_bytes;
-      pack(kMins ? detail::read_q4_k(from.stored, block) : detail::read_q6_k(from.stored, block),
+      pack(detail::read_coded_super_block(from.stored, block),
            Place(layout(cols), i / blocks, i % blocks), band);
     }
   }
@@ -70,7 +72,7 @@ struct BasicSuperBlocks {
       if constexpr (kMins) {
         to[k] = scale * static_cast<float>(code) - fp16_to_float(d[kBandRows]) * small(group + 2);
       } else {
-        to[k] = scale * static_cast<float>(code - 32);
+        to[k] = scale * static_cast<float>(kBits == 6 ? code - 32 : detail::iq4_value(code));
       }
     }
   }
@@ -144,9 +146,10 @@ struct BasicSuperBlocks {
   }
 };
 
-template <class Kernel, std::size_t kBits>
-void BasicSuperBlocks<Kernel, kBits>::multiply(const Matrix& m, std::size_t first,
-                                               std::size_t count, const Inputs& x, MutableRows y) {
+template <class Kernel, std::size_t kBits, bool kMins>
+void BasicSuperBlocks<Kernel, kBits, kMins>::multiply(const Matrix& m, std::size_t first,
+                                                      std::size_t count, const Inputs& x,
+                                                      MutableRows y) {
   const std::size_t rows = m.rows_in(first, count);
   Kernel::multiply(layout(m.cols), m.band(first), rows, x, y.columns(first * kBandRows, rows));
 }
@@ -154,8 +157,10 @@ void BasicSuperBlocks<Kernel, kBits>::multiply(const Matrix& m, std::size_t firs
 using Q4_K = BasicSuperBlocks<kernels::Q4_KNative, 4>;
 using Q5_K = BasicSuperBlocks<kernels::Q5_KNative, 5>;
 using Q6_K = BasicSuperBlocks<kernels::Q6_KNative, 6>;
+using IQ4_XS = BasicSuperBlocks<kernels::IQ4_XSNative, 4, false>;
 
-static_assert(MatrixFormat<Q4_K> && MatrixFormat<Q5_K> && MatrixFormat<Q6_K>);
+static_assert(MatrixFormat<Q4_K> && MatrixFormat<Q5_K> && MatrixFormat<Q6_K> &&
+              MatrixFormat<IQ4_XS>);
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

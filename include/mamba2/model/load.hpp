@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -38,6 +39,10 @@ struct LoadOptions {
   std::span<std::byte> memory = {};
   /// Of a packed file: as PackedOptions::check_hash.
   bool check_hash = true;
+  /// Of a path: an adapter of BitMamba-2, and layers that run more than once (Checkpoint::add_lora,
+  /// repeat). A packed file has what it was packed with.
+  std::filesystem::path lora = {};
+  LayerRepeat repeat = {};
 };
 
 namespace detail {
@@ -111,7 +116,8 @@ class WeightsLoader {
     if (slot.role == Role::decay) return decay(name, {to, slot.rows});
     rows_.resize(slot.rows * slot.cols);
     read(name, rows_);
-    if (slot.role == Role::taps) {  // tap by tap, so that lanes are channels
+    // Tap by tap, and rank by rank, so that lanes are channels.
+    if (slot.role == Role::taps || slot.role == Role::lora_B) {
       for (std::size_t i = 0; i < rows_.size(); ++i) {
         to[i % slot.cols * slot.rows + i / slot.cols] = rows_[i];
       }

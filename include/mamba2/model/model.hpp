@@ -185,12 +185,22 @@ class Mamba2Model : public AnyModel {
 MAMBA2_FUNCTION Result<AnyModel> AnyModel::load(const std::filesystem::path& path, const Plan& plan,
                                                 const LoadOptions& options) {
   if (is_packed_file(path)) {
+    if (!options.lora.empty() || options.repeat.count > 0) {
+      return Error{ErrorCode::unsupported,
+                   detail::concat(path.native(),
+                                  ": is packed: an adapter, or layers that run more "
+                                  "than once, need the model that it was packed from")};
+    }
     auto weights = open_packed_weights(path, plan, {.check_hash = options.check_hash});
     if (!weights) return std::move(weights).error();
     return AnyModel(*std::move(weights));
   }
-  const Result<Checkpoint> checkpoint = Checkpoint::open(path);
-  if (!checkpoint) return checkpoint.error();
+  Result<Checkpoint> checkpoint = Checkpoint::open(path);
+  if (!checkpoint) return std::move(checkpoint).error();
+  if (!options.lora.empty()) {
+    if (auto added = checkpoint->add_lora(options.lora); !added) return added.error();
+  }
+  if (auto repeated = checkpoint->repeat(options.repeat); !repeated) return repeated.error();
   return load(*checkpoint, plan, options);
 }
 

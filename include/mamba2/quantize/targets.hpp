@@ -48,6 +48,7 @@ struct PoliciesFor {
   using Q5_0 = BasicCodedBlocks<Int5Kernel, DType::Q5_0>;
   using Q5_1 = BasicCodedBlocks<Int5Kernel, DType::Q5_1>;
   using IQ4_NL = BasicCodedBlocks<Int4Kernel, DType::IQ4_NL>;
+  using IQ4_XS = BasicSuperBlocks<Int8Kernel, 4, false>;
   using Q4_K = BasicSuperBlocks<Int8Kernel, 4>;
   using Q5_K = BasicSuperBlocks<Int8Kernel, 5>;
   using Q6_K = BasicSuperBlocks<Int8Kernel, 6>;

@@ -179,7 +179,9 @@ MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
   const Scratch scratch = scratch_.first(tokens_);
   const Activations& a = scratch.activations;
   const Pass pass = {weights_->config, a, parts, executor};
-  for (const LayerWeights& layer : weights_->layers) forward(layer, scratch, pass);
+  for (const auto& [layer, index] : weights_->steps) {
+    forward(weights_->layers[layer], index, scratch, pass);
+  }
   executor.run(part_count_, [&](std::size_t i) {
     const Part& part = parts[i];
     part.state->count(part.count);

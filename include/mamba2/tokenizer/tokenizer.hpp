@@ -27,6 +27,7 @@
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/core/mapped_file.hpp"
+#include "mamba2/io/gguf_parts.hpp"
 #include "mamba2/io/model_path.hpp"
 #include "mamba2/tokenizer/encoder.hpp"
 #include "mamba2/tokenizer/tokenizer_source.hpp"
@@ -180,7 +181,8 @@ class StreamingDecoder {
 
 MAMBA2_FUNCTION Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
   const std::optional<std::filesystem::path> folder = detail::checkpoint_folder(path);
-  const std::filesystem::path file_path = folder ? detail::tokenizer_in(*folder) : path;
+  const std::filesystem::path file_path =
+      folder ? detail::tokenizer_in(*folder) : detail::first_gguf_part(path);
   const Result<MappedFile> file = MappedFile::open(file_path);
   if (!file) return file.error();
   return from_file(detail::read_tokenizer(file->bytes(), file_path), file_path.native());

@@ -30,6 +30,11 @@ struct Q8_0Products {
     for (std::size_t t = 0; t < kTokens; ++t)
       sums[0][t] = Int8::Sums{vdupq_n_s32(0), vdupq_n_s32(0)};
   }
+  /// The same: no codes have a bias here.
+  template <std::size_t kTokens>
+  static void start(const std::int32_t (&)[kTokens], Int8::Sums (&sums)[1][kTokens]) {
+    clear(sums);
+  }
   template <std::size_t kTokens>
   static void add(const std::byte* band, const std::int8_t* codes, std::size_t x_stride,
                   Int8::Sums (&sums)[1][kTokens]) {

@@ -15,6 +15,7 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/gguf_metadata.hpp"
+#include "mamba2/io/gguf_parts.hpp"
 #include "mamba2/io/gguf_value.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_fields.hpp"
@@ -175,13 +176,13 @@ struct ModelTemplates {
   [[nodiscard]] static Result<ModelTemplates> read(const std::filesystem::path& model) {
     ModelTemplates out;
     if (const auto folder = checkpoint_folder(model)) return read_folder(*folder);
-    const auto file = MappedFile::open(model);
+    const auto file = MappedFile::open(first_gguf_part(model));
     if (!file) return file.error();
     if (!is_gguf(file->bytes())) return out;
-    const auto metadata = GgufMetadata::parse(file->bytes(), model.native());
+    const auto metadata = GgufMetadata::parse(file->bytes(), first_gguf_part(model).native());
     if (!metadata) return metadata.error();
     out.templates = templates_of_gguf(*metadata);
-    out.place = concat(model.native(), ": ", kGgufTemplate);
+    out.place = concat(metadata->file(), ": ", kGgufTemplate);
     out.tokens = {gguf_token_text(*metadata, "tokenizer.ggml.bos_token_id"),
                   gguf_token_text(*metadata, "tokenizer.ggml.eos_token_id")};
     return out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IQ4_NL products with VPMADDUBSW: values are looked up, and signs moved to the inputs as in those
-// of INT8.
+// IQ4_NL and IQ4_XS products with VPMADDUBSW: values are looked up, and signs moved to the inputs
+// as in those of INT8.
 #pragma once
 
 #include <immintrin.h>
@@ -13,6 +13,7 @@
 #include "mamba2/kernels/avx512/vectors.hpp"
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/group_tiles.hpp"
+#include "mamba2/kernels/x86/k_tiles.hpp"
 
 MAMBA2_INTRINSICS_BEGIN
 
@@ -28,8 +29,10 @@ namespace kernels::avx512 {
                                       _mm_add_epi8(values, _mm_set1_epi8(static_cast<char>(plus))));
 }
 
+/// For groups of 32 columns.
 struct IQ4Products : Vectors {
   static constexpr int kBias = 0;
+  static constexpr std::size_t kGroup = 32;
   static constexpr std::size_t kTokens = 4;
   static constexpr std::size_t chains(std::size_t) { return 1; }
 
@@ -71,6 +74,10 @@ struct IQ4Products : Vectors {
 };
 
 struct IQ4_NL : GroupTiles<IQ4Products> {
+  static constexpr std::string_view name = "avx512";
+};
+
+struct IQ4_XS : KTiles<IQ4Products> {
   static constexpr std::string_view name = "avx512";
 };
 

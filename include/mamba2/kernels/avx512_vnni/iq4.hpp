@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IQ4_NL products with VPDPBUSD, which multiplies unsigned by signed bytes: values are looked up
+// IQ4_NL and IQ4_XS products with VPDPBUSD, which multiplies unsigned by signed bytes: values are
+// looked up
 // + 128.
 #pragma once
 
@@ -8,18 +9,21 @@
 #include <cstddef>
 #include <string_view>
 
-#include "mamba2/kernels/avx512/iq4_nl.hpp"
+#include "mamba2/kernels/avx512/iq4.hpp"
 #include "mamba2/kernels/avx512/vectors.hpp"
 #include "mamba2/kernels/avx512_vnni/dot.hpp"
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/group_tiles.hpp"
+#include "mamba2/kernels/x86/k_tiles.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace kernels::avx512_vnni {
 
+/// For groups of 32 columns.
 struct IQ4Products : avx512::Vectors {
   static constexpr int kBias = 128;
+  static constexpr std::size_t kGroup = 32;
   static constexpr std::size_t kTokens = 8;
   /// Of a small tile, to overlap additions.
   static constexpr std::size_t chains(std::size_t sums) { return sums < 8 ? 2 : 1; }
@@ -56,6 +60,10 @@ struct IQ4Products : avx512::Vectors {
 };
 
 struct IQ4_NL : GroupTiles<IQ4Products> {
+  static constexpr std::string_view name = "avx512_vnni";
+};
+
+struct IQ4_XS : KTiles<IQ4Products> {
   static constexpr std::string_view name = "avx512_vnni";
 };
 

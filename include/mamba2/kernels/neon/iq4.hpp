@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IQ4_NL products for cores without dot product instructions (Armv8.0): values are looked up, the
-// rest is as in Q8_0.
+// IQ4_NL and IQ4_XS products for cores without dot product instructions (Armv8.0): values are
+// looked up, the rest is as in Q8_0.
 #pragma once
 
 #include <arm_neon.h>
@@ -12,6 +12,7 @@
 #include "mamba2/formats/blocks.hpp"
 #include "mamba2/kernels/neon/group_tiles.hpp"
 #include "mamba2/kernels/neon/int8.hpp"
+#include "mamba2/kernels/neon/k_tiles.hpp"
 #include "mamba2/kernels/neon/q8_0.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 
@@ -33,6 +34,10 @@ inline void load_iq4_values(const std::byte* from, int8x16_t (&w)[4]) {
 }
 
 struct IQ4Products : Q8_0Products {
+  static constexpr std::size_t kGroup = 32;
+  static constexpr std::size_t kBits = 4;
+  static constexpr std::int32_t kBias = 0;
+
   template <std::size_t kTokens>
   static void add(const std::byte* band, const std::int8_t* codes, std::size_t x_stride,
                   Int8::Sums (&sums)[1][kTokens]) {
@@ -52,6 +57,10 @@ struct IQ4Products : Q8_0Products {
 };
 
 struct IQ4_NL : GroupTiles<IQ4Products> {
+  static constexpr std::string_view name = "neon";
+};
+
+struct IQ4_XS : KTiles<IQ4Products> {
   static constexpr std::string_view name = "neon";
 };
 

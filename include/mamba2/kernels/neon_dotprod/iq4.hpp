@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// IQ4_NL products: values are looked up, and multiplied with SDOT by element.
+// IQ4_NL and IQ4_XS products: values are looked up, and multiplied with SDOT by element.
 #pragma once
 
 #include <arm_neon.h>
@@ -9,7 +9,8 @@
 #include <string_view>
 
 #include "mamba2/kernels/neon/group_tiles.hpp"
-#include "mamba2/kernels/neon/iq4_nl.hpp"
+#include "mamba2/kernels/neon/iq4.hpp"
+#include "mamba2/kernels/neon/k_tiles.hpp"
 #include "mamba2/kernels/neon/tile.hpp"
 #include "mamba2/kernels/neon_dotprod/dot.hpp"
 
@@ -19,6 +20,10 @@ namespace kernels::neon_dotprod {
 
 template <class Dot = DotProducts>
 struct IQ4Products : Dot {
+  static constexpr std::size_t kGroup = 32;
+  static constexpr std::size_t kBits = 4;
+  static constexpr std::int32_t kBias = 0;
+
   template <std::size_t kTokens, std::size_t kChains>
   static void add(const std::byte* band, const std::int8_t* codes, std::size_t x_stride,
                   int32x4_t (&sums)[kTokens][kChains]) {
@@ -35,6 +40,10 @@ struct IQ4Products : Dot {
 };
 
 struct IQ4_NL : neon::GroupTiles<IQ4Products<>> {
+  static constexpr std::string_view name = "neon_dotprod";
+};
+
+struct IQ4_XS : neon::KTiles<IQ4Products<>> {
   static constexpr std::string_view name = "neon_dotprod";
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IQ4_NL products with VPMADDUBSW: values are looked up, and signs moved to the inputs as in those
-// of INT8.
+// IQ4_NL and IQ4_XS products with VPMADDUBSW: values are looked up, and signs moved to the inputs
+// as in those of INT8.
 #pragma once
 
 #include <immintrin.h>
@@ -12,13 +12,16 @@
 #include "mamba2/kernels/avx2/vectors.hpp"
 #include "mamba2/kernels/unroll.hpp"
 #include "mamba2/kernels/x86/group_tiles.hpp"
+#include "mamba2/kernels/x86/k_tiles.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace kernels::avx2 {
 
+/// For groups of 32 columns.
 struct IQ4Products : Vectors {
   static constexpr int kBias = 0;
+  static constexpr std::size_t kGroup = 32;
   static constexpr std::size_t kTokens = 4;
   static constexpr std::size_t chains(std::size_t) { return 1; }
 
@@ -59,6 +62,10 @@ struct IQ4Products : Vectors {
 };
 
 struct IQ4_NL : GroupTiles<IQ4Products> {
+  static constexpr std::string_view name = "avx2";
+};
+
+struct IQ4_XS : KTiles<IQ4Products> {
   static constexpr std::string_view name = "avx2";
 };
 
