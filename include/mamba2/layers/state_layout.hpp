@@ -49,7 +49,7 @@ class StateLayout {
     qkv_conv_size_ = c.attention.d_conv == 0 || attention == 0
                          ? 0
                          : (c.attention.d_conv - 1) * c.attention.qkv_dim();
-    short_conv_count_ = c.count(LayerKind::short_conv);
+    short_conv_count_ = c.step_count(LayerKind::short_conv);
     short_conv_size_ = short_conv_count_ == 0 ? 0 : (c.short_conv.d_conv - 1) * c.d_model;
     last_size_ = c.d_model;
     kv_count_ = attention;
