@@ -46,6 +46,7 @@ inline void check_lfm2_attention(ExportCheck& check, const AttentionConfig& a) {
 }
 
 inline void check_lfm2(ExportCheck& check, const Config& c) {
+  check.require_plain_block(c);
   bool in_turn = c.n_layer % 2 == 0;
   const std::size_t dense = c.count(LayerKind::mlp);
   for (std::size_t i = 0; i < c.n_layer; ++i) {
