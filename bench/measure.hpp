@@ -205,7 +205,7 @@ class Measurement {
     if (!slices) return slices.error();
     const mamba2::StateLayout layout(model_->config(), session_options().state_options());
     const auto state = 2.0 * static_cast<double>(layout.fixed_bytes());
-    const auto weights = static_cast<double>(model_->bytes_per_token(request_.state)) - state;
+    const auto weights = static_cast<double>(model_->bytes_of_weights(sequences));
     row.bytes_per_token = weights / static_cast<double>(sequences) + state;
     summarize(*slices, operations, row);
     row.share = spread(*slices, [&](const Slice& s) {
@@ -246,7 +246,9 @@ class Measurement {
     const std::size_t batch = mamba2::SessionOptions().prefill_batch;
     const auto batches = static_cast<double>((tokens + batch - 1) / batch);
     const auto head = static_cast<double>(head_bytes_);
-    const auto once = static_cast<double>(model_->bytes_per_token(request_.state));
+    const auto once = static_cast<double>(model_->bytes_per_token(request_.state) +
+                                          model_->bytes_of_weights(std::min(tokens, batch)) -
+                                          model_->bytes_of_weights(1));
     return (batches * (once - head) + head) / static_cast<double>(tokens);
   }
 

@@ -22,7 +22,16 @@ namespace detail {
   return static_cast<double>(c.count(kind));
 }
 
-/// Weights in the projections of all layers.
+/// Weights of experts, of which those of a token count, and of what is around them.
+inline double expert_weights(const mamba2::Config& c) {
+  const mamba2::MoeConfig& m = c.moe;
+  const std::size_t matrices = m.has_gate() ? 3 : 2;
+  const std::size_t chosen =
+      m.num_experts_per_tok * matrices * m.d_intermediate * m.d_expert(c.d_model);
+  const std::size_t always = m.num_experts + matrices * m.d_shared + 2 * m.d_latent;
+  return count(c, mamba2::LayerKind::moe) * static_cast<double>(chosen + always * c.d_model);
+}
+/// Weights in the projections of all layers that a token meets.
 inline double projection_weights(const mamba2::Config& c) {
   using mamba2::LayerKind;
   const double mamba2 =
@@ -32,7 +41,8 @@ inline double projection_weights(const mamba2::Config& c) {
   const double mlp = count(c, LayerKind::mlp) *
                      static_cast<double>((c.mlp.has_gate() ? 3 : 2) * c.mlp.d_intermediate);
   const double short_conv = count(c, LayerKind::short_conv) * static_cast<double>(4 * c.d_model);
-  return (mamba2 + attention + mlp + short_conv) * static_cast<double>(c.d_model);
+  return (mamba2 + attention + mlp + short_conv) * static_cast<double>(c.d_model) +
+         expert_weights(c);
 }
 inline double head_weights(const mamba2::Config& c) {
   return static_cast<double>(c.vocab_size * c.d_model);

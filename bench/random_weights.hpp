@@ -45,12 +45,15 @@ class RandomBands {
 };
 
 /// A value of a small tensor, as it is initialised for training.
-[[nodiscard]] inline float random_value(mamba2::Role role, std::mt19937& random) {
+[[nodiscard]] inline float random_value(mamba2::Role role, std::size_t cols, std::mt19937& random) {
   using mamba2::Role;
   const auto in = [&random](float least, float most) {
     return std::uniform_real_distribution<float>(least, most)(random);
   };
   switch (role) {
+    case Role::router:  // scores of a deviation of 1
+      return std::normal_distribution<float>(0.0F,
+                                             1.0F / std::sqrt(static_cast<float>(cols)))(random);
     case Role::bias:
       return 0.0F;
     case Role::taps:
@@ -86,7 +89,8 @@ class RandomBands {
       found->second.fill(weights.writable(place.bands), place.band_count(), first++);
     } else {
       float* values = weights.writable(place);
-      std::generate_n(values, slot.count(), [&] { return random_value(slot.role, random); });
+      std::generate_n(values, slot.count(),
+                      [&] { return random_value(slot.role, slot.cols, random); });
     }
   });
   return weights;

@@ -129,8 +129,9 @@ void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
 
 TEST_CASE("hybrid convert: a folder of transformers is the same model") {
   for (const std::string name :
-       {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense",
-        "nemotron_small_dt", "lfm2", "lfm2_moe", "mamba2attn_mlp"}) {
+       {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense", "nemotron_moe",
+        "nemotron_latent", "nemotron_small_dt", "falcon_h1", "falcon_h1_norm", "lfm2", "lfm2_moe",
+        "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();
@@ -147,8 +148,9 @@ TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of t
   // The second has RoPE, and rows in llama.cpp's order; those of LFM2 stay in theirs.
   for (const std::string name :
        {"hybrids/granite_dense", "hybrids/granite_moe", "hybrids_gguf/granite-moe/model.gguf",
-        "hybrids_gguf/bamba-q8_0/model.gguf", "hybrids/nemotron_dense", "hybrids/nemotron_small_dt",
-        "hybrids_gguf/nemotron-q8_0/model.gguf", "hybrids/lfm2",
+        "hybrids_gguf/bamba-q8_0/model.gguf", "hybrids/nemotron_dense", "hybrids/nemotron_moe",
+        "hybrids/nemotron_latent", "hybrids_gguf/nemotron-moe/model.gguf",
+        "hybrids/nemotron_small_dt", "hybrids_gguf/nemotron-q8_0/model.gguf", "hybrids/lfm2",
         "hybrids_gguf/lfm2-q8_0/model.gguf", "hybrids_gguf/lfm2moe-q8_0/model.gguf"}) {
     CAPTURE(name);
     const mamba2_tests::TempDir dir;
@@ -223,6 +225,78 @@ TEST_CASE("hybrid convert: models with attention alone are granite, in GGUF") {
   }
 }
 
+TEST_CASE("hybrid convert: Falcon-H1's factors are in the weights of a GGUF file") {
+  for (const bool ties : {false, true}) {
+    CAPTURE(ties);
+    nlohmann::json json = reference::random_hybrid_config(reference::Writer::falcon, 3);
+    json["tie_word_embeddings"] = ties;
+    json["mamba_norm_before_gate"] = false;
+    json["mamba_rms_norm"] = ties;
+    json["mamba_conv_bias"] = true;
+    for (const char* bias : {"mamba_proj_bias", "projectors_bias", "attention_bias", "mlp_bias"}) {
+      json[bias] = false;
+    }
+    json["time_step_limit"] = {0.0, 1e30};
+    const reference::Hybrid hybrid = reference::random_hybrid(json, 3);
+    const reference::Checkpoint files = reference::write_hybrid(json, hybrid);
+    HybridModel model{files.config_json, files.safetensors, {}, {}};
+    model.tokens = reference::Random(6).tokens(30, hybrid.vocab_size);
+    const auto expected = reference::forward(hybrid, model.tokens);
+    const mamba2_tests::TempDir dir;
+    dir.write("config.json", files.config_json);
+    dir.write("model.safetensors", files.safetensors);
+    const auto source = convert::ModelSource::open(dir.path()).value();
+    mamba2::check_gguf_export(source.config()).value();
+    const auto gguf =
+        convert::ModelSource::open(dir.write("model.gguf", gguf_of(source, DType::F32))).value();
+    const Config& c = gguf.config();
+    CHECK(!c.tie_embeddings);
+    CHECK(c.embedding_multiplier == 1.0F);
+    CHECK(c.ssm_multipliers == mamba2::Mamba2Multipliers{});
+    CHECK(gguf.checkpoint()->notes().empty());
+    CHECK(tests::deviation(logits_of(*gguf.checkpoint(), model), expected) < 1e-5);
+    const Bytes weights = folder_of(gguf, DType::F32);
+    CHECK(tests::deviation(logits_of(open_folder(gguf.config(), weights), model), expected) < 1e-5);
+  }
+}
+
+TEST_CASE("hybrid convert: GGUF files of Falcon-H1 that lack something") {
+  const auto source = convert::ModelSource::open(golden_folder("falcon_h1")).value();
+  const auto write = [&](const Config& config, auto more) {
+    mamba2::GgufWriter writer;
+    mamba2::set_gguf_config(writer, config, {}, DType::F32);
+    more(writer);
+    return write_all(source, mamba2::gguf_export(config, DType::F32), writer);
+  };
+  const Bytes old = write(source.config(), [](mamba2::GgufWriter& writer) {
+    writer.set_flag("falcon-h1.ssm.has_mup", true);
+  });
+  const auto refused = mamba2::Checkpoint::from_gguf(old, "old.gguf");
+  REQUIRE(!refused);
+  CHECK(refused.error().code == mamba2::ErrorCode::unsupported);
+  CHECK(refused.error().message.starts_with("old.gguf: falcon-h1.ssm.has_mup must be absent"));
+  // A tied model, as llama.cpp's converter leaves it.
+  Config tied = source.config();
+  tied.tie_embeddings = true;
+  tied.embedding_multiplier = tied.logits_multiplier = 1.0F;
+  const auto opened =
+      mamba2::Checkpoint::from_gguf(write(tied, [](mamba2::GgufWriter&) {})).value();
+  CHECK(opened.config().tie_embeddings);
+  REQUIRE(opened.notes().size() == 1);
+  CHECK(opened.notes()[0].find("the factor of the head is lost") != std::string::npos);
+}
+
+TEST_CASE("hybrid convert: rows have the factors that they are written with") {
+  ExportedTensor tensor{"t", "a", {4, 3}, DType::F32, mamba2::Role::matrix};
+  tensor.set_factors({{1, 2.0F}, {2, 3.0F}, {1, 0.5F}});
+  CHECK(!tensor.is_as_stored());
+  std::vector<float> values(8, 1.0F);
+  tensor.scale(2, values);
+  CHECK(values == std::vector<float>{2.0F, 3.0F, 3.0F, 3.0F, 3.0F, 3.0F, 3.0F, 0.5F});
+  tensor.set_factors({{4, 1.0F}});
+  CHECK(tensor.is_as_stored());
+}
+
 TEST_CASE("hybrid convert: rows are put in order, whatever a row holds") {
   ExportedTensor tensor{"t", "a", {8, 3}, DType::F32, mamba2::Role::matrix};
   tensor.head_rows = 4;
@@ -287,6 +361,17 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
   folder("attention.rotary_emb_dim", turning, "nemotron_dense");
   const auto with_bias = [](Config& c) { c.attention.out_proj_bias = true; };
   folder("attention.out_proj_bias", with_bias, "nemotron_dense");
+  const auto norm_first = [](Config& c) { c.norm_before_gate = true; };
+  gguf("norm_before_gate", norm_first, "falcon_h1_norm");
+  gguf(
+      "attention.qkv_proj_bias",
+      [](Config& c) { c.attention.qkv_proj_bias = c.attention.out_proj_bias = true; }, "falcon_h1");
+  folder(
+      "the layers", [](Config& c) { c.pattern = "HH--"; }, "falcon_h1");
+  folder(
+      "attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 8; }, "falcon_h1");
+  folder(
+      "residual_multiplier", [](Config& c) { c.residual_multiplier = 0.5F; }, "falcon_h1");
   const auto sharper = [](Config& c) { c.attention.softmax_scale *= 2.0F; };
   folder("attention.softmax_scale", sharper, "nemotron_dense");
   gguf("dt_limit", [](Config& c) { c.dt_max = 0.1F; });

@@ -71,14 +71,15 @@ TEST_CASE("hybrids give the golden logits, in both spellings of the config") {
       }
     }
   }
-  CHECK(compared == 18);  // the original implementation has one spelling
+  CHECK(compared == 26);  // the original implementation has one spelling
 }
 
 TEST_CASE("hybrids in GGUF give the golden logits") {
   // Of llama.cpp's converter; the logits are llama.cpp's of the same weights in F32, and where half
   // of a head's channels turn, which llama.cpp computes otherwise, transformers'.
-  for (const std::string name : {"granite-q8_0", "granite-moe", "bamba-q8_0", "bamba-half",
-                                 "nemotron-q8_0", "lfm2-q8_0", "lfm2moe-q8_0"}) {
+  for (const std::string name :
+       {"granite-q8_0", "granite-moe", "bamba-q8_0", "bamba-half", "nemotron-q8_0", "nemotron-moe",
+        "falcon-norm-q8_0", "lfm2-q8_0", "lfm2moe-q8_0"}) {
     CAPTURE(name);
     const std::string folder = MAMBA2_SOURCE_DIR "/tests/golden/hybrids_gguf/" + name + "/";
     auto expected = reference::load_safetensors(folder + "expected.safetensors").value();
@@ -104,27 +105,31 @@ TEST_CASE("hybrids in GGUF give the golden logits") {
 }
 
 TEST_CASE("damaged hybrids in GGUF are refused, or models all the same") {
-  const std::string golden =
-      reference::read_file(MAMBA2_SOURCE_DIR "/tests/golden/hybrids_gguf/granite-q8_0/model.gguf")
-          .value();
   const auto open = [](const std::string& file) {
     return mamba2::Checkpoint::from_gguf(std::as_bytes(std::span(file)), "f.gguf");
   };
-  CHECK(open(golden));
-  std::size_t refused = 0;
-  reference::Random random(3);
-  const std::size_t directory = golden.find("token_embd.weight") + 4000;
-  for (std::size_t i = 0; i < 3000; ++i) {
-    std::string damaged = golden;
-    damaged[static_cast<std::size_t>(random.uniform(0.0, 1.0) * static_cast<double>(directory))] ^=
-        static_cast<char>(1 << i % 8);
-    const auto checkpoint = open(damaged);
-    if (!checkpoint) {
-      CHECK(!checkpoint.error().message.empty());
-      ++refused;
+  std::string golden;
+  for (const std::string name : {"nemotron-q8_0", "falcon-norm-q8_0", "granite-q8_0"}) {
+    CAPTURE(name);
+    golden =
+        reference::read_file(MAMBA2_SOURCE_DIR "/tests/golden/hybrids_gguf/" + name + "/model.gguf")
+            .value();
+    CHECK(open(golden));
+    std::size_t refused = 0;
+    reference::Random random(3);
+    const auto directory = static_cast<double>(golden.find("token_embd.weight") + 4000);
+    for (std::size_t i = 0; i < 2000; ++i) {
+      std::string damaged = golden;
+      damaged[static_cast<std::size_t>(random.uniform(0.0, 1.0) * directory)] ^=
+          static_cast<char>(1 << i % 8);
+      const auto checkpoint = open(damaged);
+      if (!checkpoint) {
+        CHECK(!checkpoint.error().message.empty());
+        ++refused;
+      }
     }
+    CHECK(refused > 600);
   }
-  CHECK(refused > 1000);
   // What a key says is said of it.
   const auto with_byte = [&](const std::string& key, std::size_t after, char value) {
     std::string changed = golden;
@@ -139,6 +144,20 @@ TEST_CASE("damaged hybrids in GGUF are refused, or models all the same") {
             .starts_with("f.gguf: granitehybrid.attention.head_count_kv must be the same number"));
   CHECK(with_byte("granitehybrid.block_count", 4, 2)
             .starts_with("f.gguf: granitehybrid.attention.head_count_kv must be a list of 2"));
+}
+
+TEST_CASE("Nemotron-H: what guesses tokens further on is passed over") {
+  HybridModel golden = tests::hybrid_golden("nemotron_dense", "config.json").at(0);
+  auto file = reference::load_safetensors(MAMBA2_SOURCE_DIR
+                                          "/tests/golden/hybrids/nemotron_dense/model.safetensors")
+                  .value();
+  file.tensors["mtp.layers.0.norm.weight"] = reference::f32_tensor({2}, {1.0, 2.0});
+  golden.safetensors = reference::write_safetensors(file);
+  golden.open([](const mamba2::Checkpoint& checkpoint) {
+    REQUIRE(checkpoint.notes().size() == 1);
+    CHECK(checkpoint.notes()[0].find("mtp.layers.0.norm.weight") != std::string::npos);
+    CHECK(checkpoint.find("mtp.layers.0.norm.weight") == nullptr);
+  });
 }
 
 TEST_CASE("random hybrids agree with the oracle, however their prompts are cut") {
@@ -173,7 +192,7 @@ TEST_CASE("hybrids: the same bits with any number of threads, in every precision
       const auto expected = logits_of(model, options(KvPrecision::fp16), hybrid.tokens, pieces);
       // Of random weights without structure, codes of 4 bits, and experts that are chosen
       // otherwise.
-      CHECK(deviation(expected, hybrid.logits) < (name == "int4" ? 3.0 : 1.0));
+      CHECK(deviation(expected, hybrid.logits) < (name == "int4" ? 4.0 : 1.5));
       for (const std::size_t threads : std::vector<std::size_t>{2, 3, 7}) {
         CHECK(logits_of(model, options(KvPrecision::fp16, threads), hybrid.tokens, pieces) ==
               expected);
@@ -237,7 +256,9 @@ void check_batch(const HybridModel& hybrid, const mamba2::Plan& plan) {
   std::vector<mamba2::AnySession> users;
   std::vector<std::vector<float>> expected;
   for (const std::size_t count : counts) {
-    auto alone = model.session(options(KvPrecision::fp16)).value();
+    SessionOptions how = options(KvPrecision::fp16);
+    how.prefill_batch = 50;
+    auto alone = model.session(how).value();
     logits_in_pieces(alone, tokens.first(count), {1000});
     alone.decode(3).value();
     expected.emplace_back(alone.logits().begin(), alone.logits().end());
@@ -270,14 +291,11 @@ void check_batch(const HybridModel& hybrid, const mamba2::Plan& plan) {
 TEST_CASE("hybrids: sequences of a batch get the bits that they get alone") {
   for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Int8>, &kFloats}) {
     check_batch(tests::random_hybrid(reference::Writer::lfm2, 1, 90), *plan);
-    bool has_experts[2] = {};
-    for (std::uint64_t seed = 1; seed < 5; ++seed) {
-      CAPTURE(seed);
-      const HybridModel hybrid = tests::random_hybrid(reference::Writer::granite, seed, 90);
-      has_experts[hybrid.load(*plan).config().has(mamba2::LayerKind::moe) ? 1 : 0] = true;
-      check_batch(hybrid, *plan);
+    check_batch(tests::random_hybrid(reference::Writer::granite, 1, 90), *plan);
+    for (const reference::Writer writer : tests::kWritersOfExperts) {
+      CAPTURE(static_cast<int>(writer));
+      check_batch(tests::random_hybrid_with_experts(writer, 90), *plan);
     }
-    CHECK((has_experts[0] && has_experts[1]));
   }
 }
 

@@ -86,6 +86,7 @@ add_golden() {
       pair "$golden"/hybrids/granite_dense/{config.json,model.safetensors}
       pair "$golden"/hybrids/lfm2/{config.json,model.safetensors}
       cp "$golden"/bitmamba/d64/model.bin "$seeds/bitmamba-d64"
+      pair "$golden"/hybrids/granite_moe/{config.json,model.safetensors}
       ;;
     config)
       cp "$golden"/transformers/time_step_limit/config.json "$seeds"

@@ -24,6 +24,7 @@ using mamba2::Config;
 struct Memory {
   std::string_view weights;
   mamba2::MemoryRequired bytes;
+  std::size_t per_token;  ///< bytes of weights that decoding a token reads
 };
 
 std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
@@ -31,7 +32,9 @@ std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
   for (const mamba2::Plan* plan : cli::kPlans) {
     mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
     if (!mamba2::check_stored_types(checkpoint, planned)) continue;
-    memory.push_back({plan->name, mamba2::memory_required(std::move(planned), {})});
+    const std::size_t unread = planned.unread_bytes();
+    const auto required = mamba2::memory_required(std::move(planned), {});
+    memory.push_back({plan->name, required, required.weights - unread});
   }
   return memory;
 }
@@ -51,11 +54,25 @@ std::string shape_of(const mamba2::TensorView& tensor) {
   return text;
 }
 
-/// "layers.3.norm.weight" and "layers.4.norm.weight" are one line of the table.
-std::string family(const std::string& name) {
+/// The name of a tensor in its layer.
+std::string local_name(const std::string& name) {
   constexpr std::string_view kLayers = "layers.";
-  if (!name.starts_with(kLayers)) return name;
-  return "layers.*" + name.substr(name.find('.', kLayers.size()));
+  return name.starts_with(kLayers) ? name.substr(name.find('.', kLayers.size()) + 1) : "";
+}
+
+/// Whether it is one of an expert that not all tokens pass.
+bool is_of_expert(const std::string& name) {
+  return mamba2::expert_name(local_name(name)).has_value();
+}
+
+/// "layers.3.norm.weight" and "layers.4.norm.weight" are one line of the table; so are those of all
+/// experts.
+std::string family(const std::string& name) {
+  const std::string local = local_name(name);
+  if (local.empty()) return name;
+  const auto in_expert = mamba2::expert_name(local);
+  if (!in_expert) return "layers.*." + local;
+  return mamba2::detail::concat("layers.*.", mamba2::kExperts, "*.", in_expert->name);
 }
 
 /// A float as the number that people wrote: 1e-05, not 9.99999975e-06. JSON has no infinity.
@@ -91,8 +108,10 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
   const Config& c = checkpoint.config();
   Json tensors = Json::array();
   std::size_t parameters = 0;
+  std::size_t of_experts = 0;
   for (const mamba2::TensorView& tensor : checkpoint.tensors()) {
     parameters += tensor.elements();
+    if (is_of_expert(tensor.name)) of_experts += tensor.elements();
     tensors.push_back({{"name", tensor.name},
                        {"dtype", mamba2::dtype_name(tensor.dtype)},
                        {"mixed", mixed_format(tensor, c)},
@@ -102,16 +121,18 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
                        {"file", tensor.file}});
   }
   Json memory = Json::object();
-  for (const auto& [weights, bytes] : memory_needed(checkpoint)) {
-    memory[std::string(weights)] = {{"weights", bytes.weights},
-                                    {"state", bytes.state},
-                                    {"scratch", bytes.scratch},
-                                    {"loading", bytes.loading},
-                                    {"peak", bytes.peak()}};
+  for (const auto& [weights, bytes, per_token] : memory_needed(checkpoint)) {
+    memory[std::string(weights)] = {{"weights", bytes.weights},       {"state", bytes.state},
+                                    {"scratch", bytes.scratch},       {"loading", bytes.loading},
+                                    {"weights_per_token", per_token}, {"peak", bytes.peak()}};
   }
+  const std::size_t idle = of_experts == 0 ? 0
+                                           : of_experts / c.moe.num_experts *
+                                                 (c.moe.num_experts - c.moe.num_experts_per_tok);
   return {{"model", path},
           {"config", config_json(c)},
           {"parameters", parameters},
+          {"active_parameters", parameters - idle},
           {"file_bytes", checkpoint.file_bytes()},
           {"memory", memory},
           {"notes", checkpoint.notes()},
@@ -164,11 +185,15 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
 
 void print_memory(const Checkpoint& checkpoint) {
   const Config& c = checkpoint.config();
-  std::puts("\nmemory, in MB\n             weights      state    scratch       peak");
+  std::puts(
+      "\nmemory, in MB; a token: the weights that decoding one reads\n             weights    a "
+      "token "
+      "     state    scratch       peak");
   const auto mega = [](std::size_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  for (const auto& [weights, bytes] : memory_needed(checkpoint)) {
-    std::printf("  %-8s %10.1f %10.1f %10.1f %10.1f\n", std::string(weights).c_str(),
-                mega(bytes.weights), mega(bytes.state), mega(bytes.scratch), mega(bytes.peak()));
+  for (const auto& [weights, bytes, per_token] : memory_needed(checkpoint)) {
+    std::printf("  %-8s %10.1f %10.1f %10.1f %10.1f %10.1f\n", std::string(weights).c_str(),
+                mega(bytes.weights), mega(per_token), mega(bytes.state), mega(bytes.scratch),
+                mega(bytes.peak()));
   }
   std::printf("with the state in FP16 (half of it) %.1f less\n",
               mega(mamba2::State::bytes(c) -
@@ -197,10 +222,12 @@ int main(int argc, char** argv) {
     if (!checkpoint) return checkpoint.error();
     const Json json = report(model, *checkpoint);
     cli::show_notes(checkpoint->notes());
-    std::printf("%s: %s, %.2f M parameters, %.1f MB on disk\n", model.c_str(),
-                checkpoint->config().is_bitmamba() ? "BitMamba-2" : "Mamba-2",
-                json["parameters"].get<double>() / 1e6,
-                static_cast<double>(checkpoint->file_bytes()) / 1e6);
+    const auto parameters = json["parameters"].get<double>();
+    const auto active = json["active_parameters"].get<double>();
+    std::printf("%s: %s, %.2f M parameters", model.c_str(),
+                checkpoint->config().is_bitmamba() ? "BitMamba-2" : "Mamba-2", parameters / 1e6);
+    if (active < parameters) std::printf(", %.2f M of them for a token", active / 1e6);
+    std::printf(", %.1f MB on disk\n", static_cast<double>(checkpoint->file_bytes()) / 1e6);
     print_config(json["config"]);
     print_tensors(*checkpoint, each);
     print_memory(*checkpoint);

@@ -98,12 +98,13 @@ Result<Calibration> calibrate(const Arguments& a, const Input& input, quantize::
 Json report(const Arguments& a, const std::vector<quantize::Outcome>& outcomes,
             std::uintmax_t bytes) {
   Json matrices = Json::array();
-  for (const auto& [target, error] : outcomes) {
+  for (const auto& [target, error, unseen] : outcomes) {
     Json entry = {{"name", target->name},
                   {"type", mamba2::dtype_name(target->format.dtype)},
                   {"rotation", target->format.rotation},
                   {"bytes", target->bytes()}};
     if (error) entry["relative_error"] = *error;
+    if (unseen) entry["unseen"] = true;
     matrices.push_back(std::move(entry));
   }
   return {{"model", a.in},       {"output", a.out},          {"type", a.type},
@@ -122,6 +123,12 @@ Result<void> finish(const Arguments& a, const std::vector<quantize::Outcome>& ou
   for (const auto& outcome : outcomes) worst = std::max(worst, outcome.relative_error);
   if (worst) std::printf(", relative error of a matrix up to %.2f %%", 100.0 * *worst);
   std::printf("\n");
+  const auto unseen = std::ranges::count(outcomes, true, &quantize::Outcome::unseen);
+  if (unseen > 0) {
+    std::printf(
+        "%td matrices of experts were rounded as without a text, as no token of it chose them\n",
+        unseen);
+  }
   return cli::write_json(a.json_file, report(a, outcomes, is_no_file ? 0 : bytes));
 }
 

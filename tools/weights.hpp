@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mamba2/io/checkpoint_files.hpp>
+#include <mamba2/io/foreign_quantization.hpp>
 #include <mamba2/io/quantization.hpp>
 #include <mamba2/mamba2.hpp>
 #include <span>
@@ -49,7 +50,8 @@ inline const std::vector<std::string> kWeights = {"fp32", "fp16",  "bf16",   "in
   const auto text = mamba2::read_text_file(files->config, mamba2::detail::kMaxConfigBytes);
   if (!text) return false;
   const auto quantization = mamba2::parse_quantization(*text);
-  return quantization && !quantization->empty();
+  if (!quantization) return false;
+  return !quantization->empty() || mamba2::detail::is_quantized_by_others(*text);
 }
 
 /// The precision that a model is packed in; empty if it is no packed file, or damaged.

@@ -25,7 +25,8 @@ void expect_same(const mamba2::Config& a, const mamba2::Config& b) {
          std::min(b.dt_max, std::numeric_limits<float>::max()));  // JSON has no infinity
   expect(a.bias == b.bias && a.conv_bias == b.conv_bias && a.tie_embeddings == b.tie_embeddings);
   expect(a.eos_token_ids == b.eos_token_ids);
-  expect(a.pattern == b.pattern && a.mlp == b.mlp && a.short_conv == b.short_conv);
+  expect(a.pattern == b.pattern && a.mlp == b.mlp && a.moe == b.moe);
+  expect(a.short_conv == b.short_conv);
   expect(a.embedding_multiplier == b.embedding_multiplier);
   expect(a.residual_multiplier == b.residual_multiplier);
   expect(std::fabs(a.logits_multiplier / b.logits_multiplier - 1.0F) < 1e-6F);  // of 1 / (1 / x)
@@ -35,7 +36,13 @@ void expect_same(const mamba2::Config& a, const mamba2::Config& b) {
   expect(x.num_heads == y.num_heads && x.num_heads_kv == y.num_heads_kv);
   expect(x.head_dim == y.head_dim && x.rotary_emb_dim == y.rotary_emb_dim);
   expect(x.rotary_emb_dim == 0 || x.rotary_emb_base == y.rotary_emb_base);
-  expect(x.softmax_scale == y.softmax_scale && x.qkv_proj_bias == y.qkv_proj_bias);
+  // Of Falcon-H1, it is written as a factor of the usual one.
+  expect(x.softmax_scale == y.softmax_scale ||
+         std::fabs(x.softmax_scale / y.softmax_scale - 1.0F) < 1e-6F);
+  expect(x.qkv_proj_bias == y.qkv_proj_bias);
+  expect(x.in_multiplier == y.in_multiplier && x.out_multiplier == y.out_multiplier);
+  expect(a.ssm_multipliers == b.ssm_multipliers);
+  expect(a.rmsnorm == b.rmsnorm && a.norm_before_gate == b.norm_before_gate);
   expect(x.qk_norm == y.qk_norm);
 }
 

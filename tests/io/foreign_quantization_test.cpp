@@ -28,13 +28,25 @@ TEST_CASE("foreign quantization: every spelling names its program") {
       {R"("quantization_config": {"load_in_8bit": true})", "bitsandbytes"},
       {R"("quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128})", "gptq"},
       {R"("quantization_config": {"quant_method": "awq"})", "awq"},
-      {R"("quantization_config": {"quant_method": "compressed-tensors"})", "compressed-tensors"},
+      {R"("quantization_config": {"quant_method": "compressed-tensors"})",
+       "compressed-tensors (format none)"},
       {R"("quantization_config": {"config_groups": {}, "format": "pack-quantized"})",
-       "compressed-tensors"},
-      {R"("compression_config": {"config_groups": {}})", "compressed-tensors"},
+       "compressed-tensors (no config_groups)"},
+      {R"("compression_config": {"config_groups": {}, "format": "nvfp4-pack-quantized"})",
+       "compressed-tensors (format \"nvfp4-pack-quantized\")"},
+      {R"("quantization_config": {"format": "pack-quantized", "config_groups": {"group_0":
+          {"weights": {"num_bits": 4, "type": "int", "symmetric": false}}}})",
+       "compressed-tensors (weights of num_bits 4, type \"int\", symmetric false)"},
+      {R"("quantization_config": {"format": "float-quantized", "config_groups": {"group_0":
+          {"weights": {"num_bits": 8, "type": "float", "block_structure": [64, 64]}}}})",
+       "compressed-tensors (block_structure a list of 2)"},
+      {R"("quantization_config": {"format": "float-quantized", "config_groups": {"g": {}}})",
+       "compressed-tensors (no weights in group \"g\")"},
       {R"("compression_config": {"sparsity": 1})", "another program"},
-      {R"("quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]})", "fp8"},
-      {R"("quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"})", "modelopt"},
+      {R"("quantization_config": {"quant_method": "fp8", "weight_block_size": [64, 128]})",
+       "fp8 (weight_block_size a list of 2)"},
+      {R"("quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"})",
+       "modelopt (quant_algo \"NVFP4\")"},
       {R"("quantization_config": {"quant_method": "quanto"})", "quanto"},
       {R"("quantization_config": {"quant_method": "mxfp4"})", "mxfp4"},
       {R"("quantization_config": {"quant_method": "torchao"})", "torchao"},
@@ -59,11 +71,22 @@ TEST_CASE("foreign quantization: every spelling names its program") {
                                              name + ", which is not supported; expected no "));
     CHECK(parsed.error().message.find('\n') == std::string::npos);
   }
-  for (const std::string keys :
-       {R"("quantization": null)", R"("quantization": {})", R"("quantization": "none")",
-        R"("compression_config": null)", R"("quantization_config": null)"}) {
+  for (
+      const std::string keys :
+      {R"("quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"})",
+       R"("quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]})",
+       R"("quantization_config": {"quant_method": "fbgemm_fp8"})",
+       R"("quantization_config": {"quant_method": "compressed-tensors", "format": "float-quantized",
+           "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "float"}}}})",
+       R"("quantization_config": {"quant_method": "compressed-tensors", "format": "pack-quantized",
+           "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int",
+           "symmetric": true, "group_size": 128}}}})",
+       R"("quantization": null)", R"("quantization": {})", R"("quantization": "none")",
+       R"("compression_config": null)", R"("quantization_config": null)"}) {
     CAPTURE(keys);
     CHECK(parse_quantization("{" + keys + "}").value().empty());
+    const bool is_read = keys.find("quant_method") != std::string::npos;
+    CHECK(mamba2::detail::is_quantized_by_others("{" + keys + "}") == is_read);
   }
 }
 
@@ -82,4 +105,29 @@ TEST_CASE("foreign quantization: it is said before anything about the tensors") 
   dir.write("model.safetensors", "types that nobody knows");
   mamba2_tests::check_refused(Checkpoint::open(dir.path()), ErrorCode::unsupported,
                               {dir.path().native() + "/config.json: ", expected});
+}
+
+TEST_CASE("foreign quantization: FP8 with scales is read, whoever wrote it") {
+  for (const std::string keys :
+       {R"("quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"},)",
+        R"("quantization_config": {"quant_method": "fp8"},)", ""}) {
+    CAPTURE(keys);
+    auto toy = ToyCheckpoint::small(keys + "\"tie_word_embeddings\": true");
+    toy["layers.1.mixer.out_proj.weight"].dtype = mamba2::DType::F8_E4M3;  // zeros
+    toy["backbone.layers.1.mixer.out_proj.weight_scale"].shape = {1};
+    toy["backbone.layers.1.mixer.out_proj.input_scale"].shape = {1};
+    const std::vector<std::byte> bytes = toy.bytes();
+    const std::span<const std::byte> shard = bytes;
+    const auto checkpoint = Checkpoint::from_bytes(toy.config, {&shard, 1});
+    REQUIRE(checkpoint);
+    const auto& matrix = checkpoint->tensor("layers.1.mixer.out_proj.weight");
+    CHECK(matrix.dtype == mamba2::DType::F8_E4M3);
+    CHECK(matrix.scales.size() == sizeof(float));
+    toy.erase("out_proj.weight_scale");
+    const std::vector<std::byte> without = toy.bytes();
+    const std::span<const std::byte> other = without;
+    mamba2_tests::check_refused(Checkpoint::from_bytes(toy.config, {&other, 1}),
+                                ErrorCode::unsupported,
+                                {"out_proj.weight", "found F8_E4M3 without scales"});
+  }
 }

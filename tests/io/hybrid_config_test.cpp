@@ -76,6 +76,39 @@ std::string mamba2attn_config(std::string_view more = "") {
                       more);
 }
 
+/// A Nemotron-Nano-9B-v2 as it was published.
+std::string nemotron_config(std::string_view more = "") {
+  return with_members(R"({"model_type": "nemotron_h", "architectures": ["NemotronHForCausalLM"],
+    "vocab_size": 131072, "hidden_size": 4480, "num_hidden_layers": 56, "hybrid_override_pattern":
+    "M-M-M-MM-M-M-M*-M-M-M*-M-M-M-M*-M-M-M-M*-M-MM-M-M-M-M-M-", "num_attention_heads": 40,
+    "num_key_value_heads": 8, "attention_head_dim": 128, "head_dim": 128, "intermediate_size": 15680,
+    "mamba_num_heads": 128, "mamba_head_dim": 80, "ssm_state_size": 128, "n_groups": 8,
+    "conv_kernel": 4, "expand": 2, "use_conv_bias": true, "use_bias": false, "mlp_bias": false,
+    "mlp_hidden_act": "relu2", "mamba_hidden_act": "silu", "layer_norm_epsilon": 1e-5,
+    "time_step_min": 0.001, "time_step_limit": [0.0, 1e30], "sliding_window": null,
+    "tie_word_embeddings": false, "eos_token_id": [2, 11, 12], "max_position_embeddings": 131072})",
+                      more);
+}
+
+/// Falcon-H1-0.5B as it was published.
+std::string falcon_config(std::string_view more = "") {
+  return with_members(R"({"model_type": "falcon_h1", "architectures": ["FalconH1ForCausalLM"],
+    "vocab_size": 32784, "hidden_size": 1024, "num_hidden_layers": 36, "intermediate_size": 2048,
+    "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64, "mamba_d_ssm": 1536,
+    "mamba_n_heads": 24, "mamba_d_head": 64, "mamba_n_groups": 1, "mamba_d_state": 128,
+    "mamba_d_conv": 4, "mamba_expand": 2, "mamba_conv_bias": true, "mamba_proj_bias": false,
+    "projectors_bias": false, "attention_bias": false, "mlp_bias": false, "mamba_rms_norm": false,
+    "mamba_norm_before_gate": false, "rms_norm_eps": 1e-5, "rope_theta": 100000000000.0,
+    "rope_scaling": null, "tie_word_embeddings": false, "eos_token_id": 11, "hidden_act": "silu",
+    "embedding_multiplier": 5.656854249492381, "lm_head_multiplier": 0.0390625,
+    "attention_in_multiplier": 1.0, "attention_out_multiplier": 0.9375,
+    "key_multiplier": 0.39062499999999994, "mlp_multipliers": [0.8838834764831844, 0.5859375],
+    "ssm_in_multiplier": 1.25, "ssm_out_multiplier": 0.23570226039551587, "ssm_multipliers":
+    [0.3535533905932738, 0.25, 0.3535533905932738, 0.5, 0.3535533905932738],
+    "attn_layer_indices": null, "mamba_use_mlp": true, "max_position_embeddings": 16384})",
+                      more);
+}
+
 /// Refused, in a message with this in it.
 void check_refused_hybrid(const std::string& json, ErrorCode code, std::string_view part) {
   const auto config = parse_config(json, "config.json");
@@ -212,6 +245,108 @@ TEST_CASE("hybrid config: lfm2_moe") {
   CHECK(with(R"(, "num_dense_layers": 99)").count(LayerKind::moe) == 0);
   CHECK(with(R"(, "num_dense_layers": 0)").count(LayerKind::mlp) == 0);
   CHECK(with(R"(, "norm_topk_prob": false)").moe.norm_eps == 0.0F);
+}
+
+TEST_CASE("hybrid config: nemotron") {
+  const Config c = parse_config(nemotron_config()).value();
+  CHECK(c.n_layer == 56);
+  CHECK(c.count(LayerKind::mamba2) == 27);
+  CHECK(c.count(LayerKind::mlp) == 25);
+  CHECK(c.count(LayerKind::attention) == 4);
+  CHECK(c.d_inner == 128 * 80);  // not expand * hidden_size
+  CHECK(c.ngroups == 8);
+  CHECK(c.dt_min == 0.0F);
+  CHECK(!c.mlp.has_gate());
+  CHECK(c.mlp.d_intermediate == 15680);
+  CHECK(c.attention.head_dim == 128);
+  CHECK(c.attention.q_dim() == 5120);
+  CHECK(c.attention.rotary_emb_dim == 0);
+  CHECK(c.attention.softmax_scale == 1.0F / std::sqrt(128.0F));
+  // Other names, and the list in place of the text.
+  const Config other = parse_config(nemotron_config(R"("layers_block_type": ["mamba",
+      "linear_attention", "attention", "full_attention", "mlp"], "num_hidden_layers": null,
+      "head_dim": null, "attention_head_dim": 96, "num_key_value_heads": null, "n_groups": null,
+      "mamba_n_groups": 4, "conv_kernel": null, "mamba_d_conv": 3, "use_conv_bias": null,
+      "mamba_conv_bias": false)"))
+                           .value();
+  CHECK(other.pattern == "MM**-");
+  CHECK(other.attention.head_dim == 96);
+  CHECK(other.attention.num_heads_kv == 8);
+  CHECK(other.ngroups == 4);
+  CHECK(other.d_conv == 3);
+  CHECK(!other.conv_bias);
+  std::vector<std::string> notes;
+  const auto fewer = nemotron_config(R"("hybrid_override_pattern": "M*-")");
+  CHECK(parse_config(fewer, "config.json", &notes).value().n_layer == 3);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0] ==
+        "config.json: num_hidden_layers is 56, but hybrid_override_pattern has 3 layers, which "
+        "count");
+}
+
+TEST_CASE("hybrid config: falcon") {
+  const Config c = parse_config(falcon_config()).value();
+  CHECK(c.n_layer == 72);
+  CHECK(c.kind(0) == LayerKind::parallel);
+  CHECK(c.kind(1) == LayerKind::mlp);
+  CHECK(c.count(LayerKind::mamba2) == 36);
+  CHECK(c.count(LayerKind::attention) == 36);
+  CHECK(c.d_inner == 1536);
+  CHECK(!c.rmsnorm);
+  CHECK(!c.norm_before_gate);
+  CHECK(c.attention.rotary_emb_dim == 64);
+  CHECK(c.attention.rotary_emb_base == 1e11F);
+  CHECK(c.attention.softmax_scale == 0.390625F / 8);
+  CHECK(c.attention.out_multiplier == 0.9375F);
+  CHECK(c.embedding_multiplier == 5.656854249492381F);
+  CHECK(c.logits_multiplier == 0.0390625F);
+  CHECK(c.ssm_multipliers == mamba2::Mamba2Multipliers{1.25F, 0.3535533905932738F, 0.25F,
+                                                       0.3535533905932738F, 0.5F,
+                                                       0.3535533905932738F, 0.23570226039551587F});
+  CHECK(c.mlp.gate_multiplier == 0.8838834764831844F);
+  CHECK(c.mlp.out_multiplier == 0.5859375F);
+  CHECK(c.default_context() == 4096);
+  const Config wide = parse_config(falcon_config(R"("mamba_d_ssm": null, "mamba_d_head": "auto",
+      "mamba_n_heads": 32, "mamba_rms_norm": true, "ssm_multipliers": null, "head_dim": null,
+      "num_key_value_heads": null)"))
+                          .value();
+  CHECK(wide.d_inner == 2048);
+  CHECK(wide.rmsnorm);
+  CHECK(wide.ssm_multipliers.z == 1.0F);
+  CHECK(wide.attention.head_dim == 128);
+  CHECK(wide.attention.num_heads_kv == 8);
+}
+
+TEST_CASE("hybrid config: what Nemotron-H and Falcon-H1 do not have is refused by key") {
+  const auto unsupported = ErrorCode::unsupported;
+  const auto malformed = ErrorCode::malformed;
+  const auto nemotron = [](const char* more, ErrorCode code, std::string_view part) {
+    check_refused_hybrid(nemotron_config(more), code, part);
+  };
+  nemotron(R"("hybrid_override_pattern": "M|M")", unsupported,
+           "hybrid_override_pattern must be of M, * and -");
+  nemotron(R"("hybrid_override_pattern": null)", malformed, "hybrid_override_pattern");
+  nemotron(R"("hybrid_override_pattern": "")", malformed, "of 1..65536 layers, found 0");
+  nemotron(R"("layers_block_type": ["mamba", "conv"])", unsupported, "layers_block_type");
+  nemotron(R"("layers_block_type": "mamba")", malformed, "layers_block_type must be a list");
+  nemotron(R"("mlp_hidden_act": "silu")", unsupported, "mlp_hidden_act must be \"relu2\"");
+  nemotron(R"("mamba_hidden_act": "gelu")", unsupported, "mamba_hidden_act");
+  nemotron(R"("sliding_window": 4096)", unsupported, "sliding_window must be null, found 4096");
+  nemotron(R"("n_groups": 7)", ErrorCode::invalid_argument, "ngroups must be a divisor");
+  nemotron(R"("mamba_head_dim": 2000000000)", ErrorCode::invalid_argument, "d_inner must be in");
+  const auto falcon = [](const char* more, ErrorCode code, std::string_view part) {
+    check_refused_hybrid(falcon_config(more), code, part);
+  };
+  falcon(R"("ssm_multipliers": [1, 1, 1, 1])", malformed,
+         "ssm_multipliers must be a list of 5 numbers, found a list of 4");
+  falcon(R"("ssm_multipliers": [1, 1, 1, 1, "x"])", malformed, "ssm_multipliers must be a list");
+  falcon(R"("mlp_multipliers": 2)", malformed, "mlp_multipliers must be a list of 2 numbers");
+  falcon(R"("key_multiplier": 0)", ErrorCode::invalid_argument, "attention.softmax_scale");
+  falcon(R"("lm_head_multiplier": 1e-60)", ErrorCode::invalid_argument, "logits_multiplier");
+  falcon(R"("projectors_bias": true)", unsupported, "projectors_bias must be as mamba_proj_bias");
+  falcon(R"("mamba_n_heads": 25)", malformed, "mamba_n_heads must be mamba_d_ssm / mamba_d_head");
+  falcon(R"("num_hidden_layers": 40000)", ErrorCode::invalid_argument, "n_layer");
+  falcon(R"("hidden_act": "gelu")", unsupported, "hidden_act");
 }
 
 TEST_CASE("hybrid config: what is not supported, or wrong, is refused by key") {

@@ -50,9 +50,9 @@ TEST_CASE("fields(), hybrid_fields() and later_fields() list every member once")
   mamba2::hybrid_fields(config, visit);
   mamba2::later_fields(config, visit);
   const std::size_t members =
-      count_members<Config>() - 4 + count_members<mamba2::AttentionConfig>() +
+      count_members<Config>() - 5 + count_members<mamba2::AttentionConfig>() +
       count_members<mamba2::MlpConfig>() + count_members<mamba2::MoeConfig>() +
-      count_members<mamba2::ShortConvConfig>();
+      count_members<mamba2::Mamba2Multipliers>() + count_members<mamba2::ShortConvConfig>();
   CHECK(names.size() == members);
   CHECK(places.size() == members);
 }
@@ -72,7 +72,7 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config& c) { c.pattern = "M-*"; }) ==
         "pattern must be of n_layer 4 characters, found 3");
   CHECK(hybrid([](Config& c) { c.pattern = "M-X-"; }) ==
-        "pattern must be of the characters M*-EC, found X");
+        "pattern must be of the characters M*-ECH, found X");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 5; }) ==
         "attention.num_heads_kv must be a divisor of attention.num_heads 12, found 5");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 24; }) ==
@@ -92,6 +92,17 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config& c) { c.mlp.d_intermediate = 0; }) ==
         "mlp.d_intermediate must be in 1..131072, found 0");
   CHECK(hybrid([](Config& c) { c.ngroups = 7; }) ==
+        "ngroups must be a divisor of nheads 80, found 7");
+  CHECK(hybrid([](Config& c) { c.ssm_multipliers.B = 0.0F; }) ==
+        "ssm_multipliers.B must be finite and not 0, and its inverse, too, found 0");
+  CHECK(hybrid([](Config& c) {
+          c.mlp.out_multiplier = 1e-39F;
+        }).starts_with("mlp.out_multiplier must be finite and not 0"));
+  CHECK(hybrid([](Config& c) { c.ssm_multipliers.B = 2.0F, c.d_ssm = 2560; }) ==
+        "d_ssm must be d_inner 5120 where there are ssm_multipliers, found 2560");
+  CHECK(hybrid([](Config& c) { c.pattern = "H-H-", c.attention.head_dim = 0; }) ==
+        "attention.head_dim must be in 1..131072, found 0");
+  CHECK(hybrid([](Config& c) { c.pattern = "H-H-", c.ngroups = 7; }) ==
         "ngroups must be a divisor of nheads 80, found 7");
   CHECK(hybrid([](Config& c) { c.pattern = "C-*-"; }) ==
         "short_conv.d_conv must be in 1..64, found 0");

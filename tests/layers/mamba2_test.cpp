@@ -38,7 +38,7 @@ std::vector<float> run_mixer(const mamba2::Weights& weights, const std::vector<d
   const mamba2::Pass pass = {c, a, std::span(&part, 1), executor};
   const mamba2::Mamba2Mixer mixer(weights.layers[0].mamba2(), 0, scratch.mixers.mamba2, pass);
   pass.each_token([&](std::size_t t) { mixer.prepare(t); });
-  mixer.mix(mamba2::kNothing);
+  mixer.mix([](std::size_t, std::size_t, float) {});
   return {a.u.data, a.u.data + tokens * c.d_model};
 }
 

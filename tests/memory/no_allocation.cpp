@@ -307,6 +307,16 @@ TEST_CASE("hybrids ask for no memory and nothing of the system either") {
   }
 }
 
+TEST_CASE("nor do experts") {
+  for (const reference::Writer writer : tests::kWritersOfExperts) {
+    const auto hybrid = tests::random_hybrid_with_experts(writer);
+    for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Fp32>, &mamba2::kPlan<mamba2::Int8>}) {
+      check_requests(std::string(plan->name), hybrid.load(*plan));
+      check_system_calls(std::string(plan->name), [&] { return hybrid.load(*plan); });
+    }
+  }
+}
+
 TEST_CASE("models in the application's memory leave pointers on the heap, and nothing else"){
     FOR_POLICIES(check_loading)}
 

@@ -6,9 +6,9 @@
 goldens=$source/tests/golden/hybrids
 
 logits() { expect 0 '' mamba2-logits "$1" --ids 5,1,9,2,7 --all -w "$2" --out "$3.safetensors" "${@:4}"; }
-for name in granite_dense bamba lfm2 mamba2attn_mlp; do
+for name in granite_dense granite_moe bamba nemotron_dense nemotron_moe falcon_h1 lfm2 lfm2_moe mamba2attn_mlp; do
   hybrid=$goldens/$name
-  expect 0 'pattern +"[MC*]-' mamba2-inspect "$hybrid"
+  expect 0 'pattern +"[MHC*][-E]' mamba2-inspect "$hybrid"
   expect 0 'context +4096' mamba2-inspect "$hybrid"
   for type in int8 int4; do
     # What is loaded as it is is what loading would have made of the original.
@@ -47,8 +47,26 @@ convert 0 '^lfm2.gguf: BF16' "$goldens/lfm2" lfm2.gguf
 logits "$goldens/lfm2" fp32 original
 logits lfm2.gguf fp32 converted
 cmp original.safetensors converted.safetensors || die "lfm2.gguf: the logits"
+# Falcon-H1's factors are in the scales of the codes there.
+quantize 0 '^falcon.gguf: int4' "$goldens/falcon_h1" falcon.gguf --type int4
+expect 0 'pattern +"H-' mamba2-inspect falcon.gguf
+logits falcon.gguf mixed falcon
+convert 0 '^falcon-f32.gguf: F32' "$goldens/falcon_h1" falcon-f32.gguf --type f32
+logits falcon-f32.gguf fp32 falcon
 convert 0 '^random.gguf: Q4_0, 2[0-9][0-9]' --random granite-4.0-h-350m random.gguf -t q4_0
 logits random.gguf mixed random
+# Experts are one tensor in GGUF.
+for name in granite_moe nemotron_moe; do
+  expect 0 'parameters, 0.[0-9][0-9] M of them for a token' mamba2-inspect "$goldens/$name"
+  expect 0 'layers.\*.moe.experts.\*.up_proj.weight' mamba2-inspect "$goldens/$name"
+  convert 0 "^$name.gguf: F32" "$goldens/$name" "$name.gguf" --type f32
+  logits "$goldens/$name" fp32 original
+  logits "$name.gguf" fp32 converted
+  quantize 0 "^$name-int4.gguf: int4" "$goldens/$name" "$name-int4.gguf" --type int4
+  logits "$name-int4.gguf" mixed quantized
+done
+quantize 1 'ffn_up_exps.weight: all matrices must be ' "$goldens/granite_moe" out.gguf --type int8 \
+  --keep layers.1.moe.experts.2.up_proj=fp16
 logits "$goldens/bamba" fp32 fp16 --kv fp16
 logits "$goldens/bamba" fp32 fp32 --kv fp32
 cmp -s fp16.safetensors fp32.safetensors && die "--kv changes nothing"

@@ -27,6 +27,9 @@ struct Attention {
   bool o_has_bias = false;
   bool qk_norm = false;
   double qk_norm_eps = 1e-5;
+  double in_scale = 1.0;   ///< of the input
+  double key_scale = 1.0;  ///< of the keys
+  double out_scale = 1.0;  ///< of the output
 
   std::vector<double> q, q_bias;        ///< (heads * head_dim, d_model), its rows
   std::vector<double> k, k_bias;        ///< (kv_heads * head_dim, d_model), its rows
@@ -49,6 +52,12 @@ struct AttentionState {
   explicit AttentionState(const Attention& a)
       : conv(a.d_conv > 0 ? (a.d_conv - 1) * a.qkv_dim() : 0) {}
 };
+
+/// factor * x.
+inline std::vector<double> times(double factor, std::vector<double> x) {
+  for (double& value : x) value *= factor;
+  return x;
+}
 
 /// softmax(scale q k^T) v of one query (head_dim) over the first `tokens` keys and values of one
 /// head, which are `stride` apart. Adds it to out (head_dim).
@@ -78,13 +87,14 @@ inline void rotate_heads(const Attention& a, std::size_t first, std::size_t head
 
 /// The mixer on its normed input u (T, d_model), each token over all before it and itself. Returns
 /// (T, d_model); the state moves on by T tokens.
-inline std::vector<double> attention(const Attention& a, std::span<const double> u,
+inline std::vector<double> attention(const Attention& a, std::span<const double> input,
                                      AttentionState& state) {
+  const std::vector<double> u = times(a.in_scale, {input.begin(), input.end()});
   const std::size_t q_dim = a.q_dim(), kv_dim = a.kv_dim(), T = u.size() / a.d_model;
   const std::size_t past = state.keys.size() / kv_dim;
 
   std::vector<double> qk = beside(linear(a.q, a.q_bias, u, a.d_model), q_dim,
-                                  linear(a.k, a.k_bias, u, a.d_model), kv_dim);
+                                  times(a.key_scale, linear(a.k, a.k_bias, u, a.d_model)), kv_dim);
   std::vector<double> qkv = beside(qk, q_dim + kv_dim, linear(a.v, a.v_bias, u, a.d_model), kv_dim);
   if (a.d_conv > 0) qkv = causal_conv(a.conv, a.conv_bias, a.d_conv, qkv, state.conv);
   std::vector<double> q = columns(qkv, a.qkv_dim(), 0, q_dim);
@@ -106,7 +116,7 @@ inline std::vector<double> attention(const Attention& a, std::span<const double>
       attend(a, &q[at], &state.keys[read], &state.values[read], kv_dim, past + t + 1, &out[at]);
     }
   }
-  return linear(a.o, a.o_bias, out, q_dim);
+  return times(a.out_scale, linear(a.o, a.o_bias, out, q_dim));
 }
 
 }  // namespace reference

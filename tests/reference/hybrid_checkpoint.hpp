@@ -103,6 +103,11 @@ class StoredList {
     }
   }
 
+  void add(const std::string& layer, Parallel& both) {
+    add(layer, both.mamba);
+    add(layer, both.attention);
+  }
+
   void add(const std::string& layer, Mlp& m) {
     switch (writer_) {
       case Writer::granite:  // the gate first
@@ -128,6 +133,7 @@ class StoredList {
         }
         break;
       case Writer::bamba:
+      case Writer::falcon:
         const std::string prefix = layer + "feed_forward.";
         linear(prefix + "gate_proj", {{&m.gate, m.width}}, m.d_model);
         linear(prefix + "up_proj", {{&m.up, m.width}}, m.d_model);
@@ -144,6 +150,7 @@ class StoredList {
   /// The shared expert has the names of an MLP.
   void add(const std::string& layer, Moe& m) {
     if (writer_ == Writer::lfm2) return add_lfm2(layer + "feed_forward.", m);
+    if (writer_ == Writer::nemotron) return add_nemotron(layer + "mixer.", m);
     const std::string prefix = layer + "block_sparse_moe.";
     const std::size_t count = m.experts.size();
     linear(prefix + "router.layer", {{&m.router, count}}, m.d_model);
@@ -160,7 +167,7 @@ class StoredList {
 
   void add_lfm2(const std::string& prefix, Moe& m) {
     linear(prefix + "gate", {{&m.router, m.experts.size()}}, m.d_model);
-    if (!m.router_bias.empty()) {
+    if (m.has_bias) {
       vector(prefix + "expert_bias", {{&m.router_bias, m.experts.size()}});
     }
     for (std::size_t e = 0; e < m.experts.size(); ++e) {
@@ -183,6 +190,23 @@ class StoredList {
   std::vector<Stored> list;
 
  private:
+  void add_nemotron(const std::string& prefix, Moe& m) {
+    linear(prefix + "gate", {{&m.router, m.experts.size()}}, m.d_model);
+    vector(prefix + "gate.e_score_correction_bias", {{&m.router_bias, m.experts.size()}});
+    if (m.latent > 0) {
+      linear(prefix + "fc1_latent_proj", {{&m.latent_in, m.latent}}, m.d_model);
+      linear(prefix + "fc2_latent_proj", {{&m.latent_out, m.d_model}}, m.latent);
+    }
+    const auto mlp = [&](const std::string& name, Mlp& e) {
+      linear(name + ".up_proj", {{&e.up, e.width}}, e.d_model);
+      linear(name + ".down_proj", {{&e.down, e.d_model}}, e.width);
+    };
+    for (std::size_t e = 0; e < m.experts.size(); ++e) {
+      mlp(prefix + "experts." + std::to_string(e), m.experts[e]);
+    }
+    mlp(prefix + "shared_experts", m.shared);
+  }
+
   Writer writer_;
 };
 
@@ -200,6 +224,7 @@ inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
       case Writer::granite:
         return {"model.", "embed_tokens", {"input_layernorm", "post_attention_layernorm"}, "norm"};
       case Writer::bamba:
+      case Writer::falcon:
         return {
             "model.", "embed_tokens", {"input_layernorm", "pre_ff_layernorm"}, "final_layernorm"};
       case Writer::lfm2:

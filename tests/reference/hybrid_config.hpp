@@ -20,6 +20,7 @@ namespace reference {
 enum class Writer {
   granite,       ///< transformers, model_type granitemoehybrid
   bamba,         ///< transformers, model_type bamba
+  falcon,        ///< transformers, model_type falcon_h1
   lfm2,          ///< transformers, model_type lfm2 or lfm2_moe
   nemotron,      ///< transformers, model_type nemotron_h
   state_spaces,  ///< the original implementation, with attention layers or MLPs
@@ -78,7 +79,7 @@ inline Attention transformers_attention(const nlohmann::json& json) {
   attention.d_model = size_at(json, "hidden_size");
   attention.heads = size_at(json, "num_attention_heads");
   attention.kv_heads = value_or(json, "num_key_value_heads", attention.heads);
-  attention.head_dim = attention.d_model / attention.heads;
+  attention.head_dim = value_or(json, "head_dim", attention.d_model / attention.heads);
   attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
   attention.rope.base = rope_theta(json);
   attention.qkv_has_bias = attention.o_has_bias = json.at("attention_bias").get<bool>();
@@ -169,7 +170,7 @@ inline Moe lfm2_experts(const nlohmann::json& json) {
   expert.d_model = moe.d_model;
   expert.width = size_at(json, "moe_intermediate_size");
   moe.experts.assign(size_at(json, "num_experts"), expert);
-  if (json.at("use_expert_bias").get<bool>()) moe.router_bias.resize(moe.experts.size());
+  moe.has_bias = json.at("use_expert_bias").get<bool>();
   return moe;
 }
 
@@ -212,6 +213,42 @@ inline Hybrid lfm2_config(const nlohmann::json& json) {
   return model;
 }
 
+/// Two mixers side by side and an MLP, and factors everywhere.
+inline Hybrid falcon_config(const nlohmann::json& json) {
+  Hybrid model = transformers_model(json);
+  model.embedding_scale = json.at("embedding_multiplier").get<double>();
+  model.logits_scale = 1.0 / json.at("lm_head_multiplier").get<double>();
+  Parallel both{transformers_mamba(json), transformers_attention(json)};
+  Config& config = both.mamba.config;
+  config.d_inner = config.d_ssm = size_at(json, "mamba_d_ssm");
+  config.headdim = config.d_ssm / size_at(json, "mamba_n_heads");
+  config.rmsnorm = json.at("mamba_rms_norm").get<bool>();
+  config.norm_before_gate = json.at("mamba_norm_before_gate").get<bool>();
+  both.mamba.in_scale = json.at("ssm_in_multiplier").get<double>();
+  both.mamba.out_scale = json.at("ssm_out_multiplier").get<double>();
+  const auto scales = json.at("ssm_multipliers").get<std::vector<double>>();
+  const std::size_t shared = config.ngroups * config.d_state;
+  const std::size_t widths[] = {config.d_ssm, config.d_ssm, shared, shared, config.nheads()};
+  for (std::size_t i = 0; i < 5; ++i) {
+    both.mamba.weights.in_proj_scale.insert(both.mamba.weights.in_proj_scale.end(), widths[i],
+                                            scales[i]);
+  }
+  both.attention.rope.width = both.attention.head_dim;
+  both.attention.in_scale = json.at("attention_in_multiplier").get<double>();
+  both.attention.key_scale = json.at("key_multiplier").get<double>();
+  both.attention.out_scale = json.at("attention_out_multiplier").get<double>();
+  Mlp mlp;
+  mlp.d_model = model.d_model;
+  mlp.width = size_at(json, "intermediate_size");
+  mlp.has_bias = json.at("mlp_bias").get<bool>();
+  mlp.gate_scale = json.at("mlp_multipliers")[0].get<double>();
+  mlp.out_scale = json.at("mlp_multipliers")[1].get<double>();
+  for (std::size_t i = 0; i < size_at(json, "num_hidden_layers"); ++i) {
+    model.layers.push_back({{{}, 1.0, both}, {{}, 1.0, mlp}});
+  }
+  return model;
+}
+
 inline MambaMixer nemotron_mamba(const nlohmann::json& json) {
   MambaMixer mamba;
   Config& config = mamba.config;
@@ -230,6 +267,29 @@ inline MambaMixer nemotron_mamba(const nlohmann::json& json) {
     config.dt_max = bound(json["time_step_limit"][1]);
   }
   return mamba;
+}
+
+inline Moe nemotron_moe(const nlohmann::json& json) {
+  Moe moe;
+  moe.d_model = size_at(json, "hidden_size");
+  moe.chosen = size_at(json, "num_experts_per_tok");
+  moe.latent = value_or<std::size_t>(json, "moe_latent_size", 0);
+  moe.groups = size_at(json, "n_group");
+  moe.groups_left = size_at(json, "topk_group");
+  moe.sigmoid = true;
+  moe.has_bias = true;
+  moe.normalized = json.at("norm_topk_prob").get<bool>();
+  moe.eps = 1e-20;
+  moe.factor = json.at("routed_scaling_factor").get<double>();
+  Mlp expert;
+  expert.kind = Mlp::Kind::relu2;
+  expert.d_model = moe.latent > 0 ? moe.latent : moe.d_model;
+  expert.width = size_at(json, "moe_intermediate_size");
+  moe.experts.assign(size_at(json, "n_routed_experts"), expert);
+  moe.shared = expert;
+  moe.shared.d_model = moe.d_model;
+  moe.shared.width = size_at(json, "moe_shared_expert_intermediate_size");
+  return moe;
 }
 
 /// One mixer to a layer, whatever it is.
@@ -254,13 +314,17 @@ inline Hybrid nemotron_config(const nlohmann::json& json) {
   if (json.contains("layers_block_type")) {
     pattern.clear();
     for (const auto& type : json["layers_block_type"].get<std::vector<std::string>>()) {
-      pattern += type == "mlp" ? '-' : type.ends_with("attention") && type[0] != 'l' ? '*' : 'M';
+      pattern += type == "mlp"                                   ? '-'
+                 : type == "moe"                                 ? 'E'
+                 : type.ends_with("attention") && type[0] != 'l' ? '*'
+                                                                 : 'M';
     }
   }
   for (const char kind : pattern) {
     Mixer mixer = mlp;
     if (kind == 'M') mixer = nemotron_mamba(json);
     if (kind == '*') mixer = attention;
+    if (kind == 'E') mixer = nemotron_moe(json);
     model.layers.push_back({{{}, 1.0, mixer}});
   }
   return model;
@@ -341,6 +405,7 @@ inline Writer writer_of(const nlohmann::json& json) {
   const auto type = detail::value_or<std::string>(json, "model_type", "");
   if (type == "granitemoehybrid") return Writer::granite;
   if (type == "bamba") return Writer::bamba;
+  if (type == "falcon_h1") return Writer::falcon;
   if (type == "lfm2" || type == "lfm2_moe") return Writer::lfm2;
   if (type == "nemotron_h") return Writer::nemotron;
   return Writer::state_spaces;
@@ -353,6 +418,8 @@ inline Hybrid read_hybrid_config(const nlohmann::json& json) {
       return detail::granite_config(json);
     case Writer::bamba:
       return detail::bamba_config(json);
+    case Writer::falcon:
+      return detail::falcon_config(json);
     case Writer::lfm2:
       return detail::lfm2_config(json);
     case Writer::nemotron:

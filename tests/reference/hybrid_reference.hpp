@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -20,9 +21,17 @@ namespace reference {
 struct MambaMixer {
   Config config;
   BlockWeights weights;
+  double in_scale = 1.0;   ///< of the input
+  double out_scale = 1.0;  ///< of the output
 };
 
-using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe, ShortConv>;
+/// Two mixers with the same input; their outputs are added.
+struct Parallel {
+  MambaMixer mamba;
+  Attention attention;
+};
+
+using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe, Parallel, ShortConv>;
 
 /// residual += scale * mixer(rms_norm(residual))
 struct Branch {
@@ -46,7 +55,8 @@ struct Hybrid {
 };
 
 /// What a mixer remembers; an MLP and experts nothing.
-using MixerState = std::variant<std::monostate, BlockState, AttentionState, ShortConvState>;
+using MixerState = std::variant<std::monostate, BlockState, AttentionState,
+                                std::pair<BlockState, AttentionState>, ShortConvState>;
 
 /// What a model remembers: nothing before the first token.
 struct HybridState {
@@ -61,6 +71,9 @@ struct HybridState {
           state.emplace<BlockState>(mamba->config);
         } else if (const auto* attention = std::get_if<Attention>(&branch.mixer)) {
           state.emplace<AttentionState>(*attention);
+        } else if (const auto* both = std::get_if<Parallel>(&branch.mixer)) {
+          state.emplace<std::pair<BlockState, AttentionState>>(BlockState(both->mamba.config),
+                                                               AttentionState(both->attention));
         } else if (const auto* conv = std::get_if<ShortConv>(&branch.mixer)) {
           state.emplace<ShortConvState>(*conv);
         }
@@ -69,11 +82,17 @@ struct HybridState {
   }
 };
 
+inline std::vector<double> mix_mamba(const MambaMixer& m, std::span<const double> u,
+                                     BlockState& state) {
+  const std::vector<double> input = times(m.in_scale, {u.begin(), u.end()});
+  return times(m.out_scale, mixer(m.config, m.weights, input, state));
+}
+
 /// Any mixer on its normed input u (T, d_model). Returns (T, d_model); the state moves on by T
 /// tokens.
 inline std::vector<double> mix(const Mixer& any, std::span<const double> u, MixerState& state) {
   if (const auto* m = std::get_if<MambaMixer>(&any)) {
-    return mixer(m->config, m->weights, u, std::get<BlockState>(state));
+    return mix_mamba(*m, u, std::get<BlockState>(state));
   }
   if (const auto* a = std::get_if<Attention>(&any)) {
     return attention(*a, u, std::get<AttentionState>(state));
@@ -81,6 +100,13 @@ inline std::vector<double> mix(const Mixer& any, std::span<const double> u, Mixe
   if (const auto* m = std::get_if<Moe>(&any)) return moe(*m, u);
   if (const auto* s = std::get_if<ShortConv>(&any)) {
     return short_conv(*s, u, std::get<ShortConvState>(state));
+  }
+  if (const auto* both = std::get_if<Parallel>(&any)) {
+    auto& states = std::get<std::pair<BlockState, AttentionState>>(state);
+    std::vector<double> sum = mix_mamba(both->mamba, u, states.first);
+    const std::vector<double> other = attention(both->attention, u, states.second);
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
+    return sum;
   }
   return mlp(std::get<Mlp>(any), u);
 }

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -29,8 +30,9 @@ constexpr double kHybridBound = 1e-12;  // logits up to 47
 const std::string kHybrids = MAMBA2_SOURCE_DIR "/tests/golden/hybrids/";
 
 constexpr const char* kHybridNames[] = {
-    "granite_dense", "granite_rope",   "granite_moe",       "bamba",      "lfm2",
-    "lfm2_moe",      "nemotron_dense", "nemotron_small_dt", "mamba2attn", "mamba2attn_mlp"};
+    "granite_dense", "granite_rope",    "granite_moe",       "bamba",         "nemotron_dense",
+    "nemotron_moe",  "nemotron_latent", "nemotron_small_dt", "falcon_h1",     "falcon_h1_norm",
+    "lfm2",          "lfm2_moe",        "mamba2attn",        "mamba2attn_mlp"};
 
 struct HybridGolden {
   Hybrid model;
@@ -70,7 +72,7 @@ TEST_CASE("hybrids: the oracle gives the golden logits in both spellings of the 
       ++compared;
     }
   }
-  CHECK(compared == 18);  // the original implementation has one spelling
+  CHECK(compared == 26);  // the original implementation has one spelling
 }
 
 TEST_CASE("hybrids: a prompt may be read in parts") {
@@ -106,7 +108,7 @@ TEST_CASE("hybrids: the residual stream after every layer") {
     CHECK(max_abs_difference(all, golden.hidden) < 1e-7 * max_abs(golden.hidden));  // floats
     ++compared;
   }
-  CHECK(compared == 5);
+  CHECK(compared == 7);
 }
 
 /// Calls change(mixer) for each mixer of the kind.
@@ -115,6 +117,12 @@ void each(Hybrid& model, Change change) {
   for (std::vector<Branch>& layer : model.layers) {
     for (Branch& branch : layer) {
       if (auto* mixer = std::get_if<Kind>(&branch.mixer)) change(*mixer);
+      auto* both = std::get_if<Parallel>(&branch.mixer);
+      if constexpr (std::is_same_v<Kind, MambaMixer>) {
+        if (both != nullptr) change(both->mamba);
+      } else if constexpr (std::is_same_v<Kind, Attention>) {
+        if (both != nullptr) change(both->attention);
+      }
     }
   }
 }
@@ -221,7 +229,7 @@ std::vector<Mistake> mistakes() {
   return {
       {"embedding_multiplier 1",
        [](Hybrid& m) { m.embedding_scale = 1.0; },
-       {{"granite_dense", 2.09}}},
+       {{"granite_dense", 2.09}, {"falcon_h1", 2.39}, {"falcon_h1_norm", 3.39}}},
       {"residual_multiplier 1", scale_branches, {{"granite_dense", 1.36}}},
       {"logits_scaling 1", [](Hybrid& m) { m.logits_scale = 1.0; }, {{"granite_dense", 14.8}}},
       {"attention scale 1/sqrt(head_dim)",
@@ -229,13 +237,25 @@ std::vector<Mistake> mistakes() {
        {{"granite_dense", 0.0731}, {"granite_rope", 0.0870}}},
       {"query head h reads key head h % KV",
        in_each<Attention>(wrong_heads),
-       {{"granite_dense", 0.167}, {"bamba", 1.86}, {"lfm2", 3.23}}},
+       {{"granite_dense", 0.167},
+        {"bamba", 1.86},
+        {"nemotron_dense", 1.73},
+        {"falcon_h1", 2.66},
+        {"lfm2", 3.23}}},
       {"no RoPE",
        in_each<Attention>([](Attention& a) { a.rope.width = 0; }),
-       {{"granite_rope", 0.0453}, {"bamba", 0.775}, {"lfm2", 0.986}, {"mamba2attn", 1.13}}},
+       {{"granite_rope", 0.0453},
+        {"bamba", 0.775},
+        {"falcon_h1", 1.01},
+        {"lfm2", 0.986},
+        {"mamba2attn", 1.13}}},
       {"RoPE of neighbours",
        in_each<Attention>(interleaved_rope),
-       {{"granite_rope", 0.0458}, {"bamba", 2.00}, {"lfm2", 0.978}, {"mamba2attn", 1.70}}},
+       {{"granite_rope", 0.0458},
+        {"bamba", 2.00},
+        {"falcon_h1", 0.984},
+        {"lfm2", 0.978},
+        {"mamba2attn", 1.70}}},
       {"RoPE over the whole head",
        in_each<Attention>([](Attention& a) { a.rope.width = a.head_dim; }),
        {{"bamba", 1.49}}},
@@ -244,7 +264,12 @@ std::vector<Mistake> mistakes() {
        {{"mamba2attn", 3.85}}},
       {"taps reversed",
        taps,
-       {{"granite_dense", 0.329}, {"bamba", 4.35}, {"lfm2", 5.15}, {"mamba2attn", 3.92}}},
+       {{"granite_dense", 0.329},
+        {"bamba", 4.35},
+        {"nemotron_dense", 4.03},
+        {"falcon_h1", 0.163},
+        {"falcon_h1_norm", 2.74},
+        {"mamba2attn", 3.92}}},
       {"no QK norm",
        in_each<Attention>([](Attention& a) { a.qk_norm = false; }),
        {{"lfm2", 1.16}, {"lfm2_moe", 1.66}}},
@@ -260,7 +285,41 @@ std::vector<Mistake> mistakes() {
        {{"granite_dense", 0.0659}, {"bamba", 1.68}, {"mamba2attn", 2.88}}},
       {"no D",
        in_each<MambaMixer>([](MambaMixer& m) { m.weights.D.assign(m.weights.D.size(), 0.0); }),
-       {{"granite_dense", 0.374}, {"bamba", 4.36}, {"mamba2attn", 3.77}}},
+       {{"granite_dense", 0.374},
+        {"bamba", 4.36},
+        {"nemotron_dense", 3.48},
+        {"falcon_h1", 0.140},
+        {"mamba2attn", 3.77}}},
+      {"attention_in_multiplier 1",
+       in_each<Attention>([](Attention& a) { a.in_scale = 1.0; }),
+       {{"falcon_h1", 0.696}, {"falcon_h1_norm", 0.752}}},
+      {"attention_out_multiplier 1",
+       in_each<Attention>([](Attention& a) { a.out_scale = 1.0; }),
+       {{"falcon_h1", 0.147}, {"falcon_h1_norm", 0.161}}},
+      {"key_multiplier 1",
+       in_each<Attention>([](Attention& a) { a.key_scale = 1.0; }),
+       {{"falcon_h1", 1.19}, {"falcon_h1_norm", 1.39}}},
+      {"ssm_in_multiplier 1",
+       in_each<MambaMixer>([](MambaMixer& m) { m.in_scale = 1.0; }),
+       {{"falcon_h1", 0.0596}, {"falcon_h1_norm", 0.276}}},
+      {"ssm_out_multiplier 1",
+       in_each<MambaMixer>([](MambaMixer& m) { m.out_scale = 1.0; }),
+       {{"falcon_h1", 0.0373}, {"falcon_h1_norm", 0.483}}},
+      {"ssm_multipliers[4] 1",
+       in_each<MambaMixer>([](MambaMixer& m) {
+         std::vector<double>& scale = m.weights.in_proj_scale;
+         std::fill(scale.end() - static_cast<std::ptrdiff_t>(m.config.nheads()), scale.end(), 1.0);
+       }),
+       {{"falcon_h1", 0.00239}, {"falcon_h1_norm", 0.0410}}},
+      {"mlp_multipliers[0] 1",
+       in_each<Mlp>([](Mlp& m) { m.gate_scale = 1.0; }),
+       {{"falcon_h1", 0.188}}},
+      {"mlp_multipliers[1] 1",
+       in_each<Mlp>([](Mlp& m) { m.out_scale = 1.0; }),
+       {{"falcon_h1", 0.741}}},
+      {"dt at least time_step_min",
+       in_each<MambaMixer>([](MambaMixer& m) { m.config.dt_min = 0.001F; }),
+       {{"nemotron_small_dt", 0.118}}},
       {"gate and up swapped",
        in_each<Mlp>([](Mlp& m) { std::swap(m.gate, m.up); }),
        {{"granite_dense", 0.320}, {"mamba2attn_mlp", 3.39}}},
@@ -270,6 +329,15 @@ std::vector<Mistake> mistakes() {
          for (Mlp& expert : m.experts) std::swap(expert.gate, expert.up);
        }),
        {{"granite_moe", 0.199}}},
+      {"weights of experts not normalised",
+       in_each<Moe>([](Moe& m) { m.normalized = false; }),
+       {{"nemotron_moe", 2.52}, {"nemotron_latent", 1.35}}},
+      {"routed_scaling_factor 1",
+       in_each<Moe>([](Moe& m) { m.factor = 1.0; }),
+       {{"nemotron_moe", 3.13}, {"nemotron_latent", 3.02}}},
+      {"no correction bias",
+       in_each<Moe>([](Moe& m) { m.router_bias.assign(m.router_bias.size(), 0.0); }),
+       {{"nemotron_moe", 3.73}, {"nemotron_latent", 4.18}}},
   };
 }
 

@@ -21,6 +21,7 @@ struct BlockWeights {
   std::vector<double> norm;           ///< (d_model)
   std::vector<double> in_proj;        ///< (d_in_proj, d_model)
   std::vector<double> in_proj_bias;   ///< (d_in_proj)
+  std::vector<double> in_proj_scale;  ///< (d_in_proj): factors of what in_proj gives; empty: 1
   std::vector<double> conv_weight;    ///< (conv_dim, d_conv), the last tap meets the newest input
   std::vector<double> conv_bias;      ///< (conv_dim)
   std::vector<double> dt_bias;        ///< (nheads)
@@ -178,7 +179,10 @@ inline MixerTrace mixer_trace(const Config& config, const BlockWeights& w,
   const std::size_t GN = config.ngroups * config.d_state;
   MixerTrace m;
 
-  const std::vector<double> projected = linear(w.in_proj, w.in_proj_bias, u, config.d_model);
+  std::vector<double> projected = linear(w.in_proj, w.in_proj_bias, u, config.d_model);
+  for (std::size_t i = 0; i < projected.size() && !w.in_proj_scale.empty(); ++i) {
+    projected[i] *= w.in_proj_scale[i % w.in_proj_scale.size()];
+  }
   std::size_t next = 0;
   const auto take = [&](std::size_t width) {
     next += width;

@@ -22,6 +22,8 @@ struct Mlp {
   std::size_t d_model = 0;
   std::size_t width = 0;
   bool has_bias = false;
+  double gate_scale = 1.0;  ///< of what gate gives
+  double out_scale = 1.0;   ///< of the output
 
   std::vector<double> gate, gate_bias;  ///< (width, d_model), its rows
   std::vector<double> up, up_bias;      ///< likewise
@@ -33,11 +35,13 @@ inline std::vector<double> mlp(const Mlp& m, std::span<const double> u) {
   std::vector<double> inner = linear(m.up, m.up_bias, u, m.d_model);
   if (m.kind == Mlp::Kind::swiglu) {
     const std::vector<double> gate = linear(m.gate, m.gate_bias, u, m.d_model);
-    for (std::size_t i = 0; i < inner.size(); ++i) inner[i] *= silu(gate[i]);
+    for (std::size_t i = 0; i < inner.size(); ++i) inner[i] *= silu(m.gate_scale * gate[i]);
   } else {
     for (double& value : inner) value = std::max(value, 0.0) * std::max(value, 0.0);
   }
-  return linear(m.down, m.down_bias, inner, m.width);
+  std::vector<double> out = linear(m.down, m.down_bias, inner, m.width);
+  for (double& value : out) value *= m.out_scale;
+  return out;
 }
 
 }  // namespace reference

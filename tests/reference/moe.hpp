@@ -23,6 +23,7 @@ struct Moe {
   std::size_t latent = 0;  ///< width of what experts read and write; 0: d_model
   std::size_t groups = 1;
   std::size_t groups_left = 1;
+  bool has_bias = false;    ///< of the router, for the choice alone
   bool sigmoid = false;     ///< else the softmax over the scores of those that are chosen
   bool normalized = false;  ///< divided by their sum + eps
   double eps = 0.0;

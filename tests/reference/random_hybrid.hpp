@@ -63,6 +63,32 @@ class RandomConfig {
     return json;
   }
 
+  nlohmann::json falcon() {
+    nlohmann::json json = transformers(2 * between(2, 6));
+    const std::size_t heads = 2 * between(1, 3), headdim = between(3, 9);
+    json["model_type"] = "falcon_h1";
+    json["mamba_n_heads"] = heads;
+    json["mamba_d_ssm"] = heads * headdim;
+    json["mamba_d_head"] = headdim;
+    if (coin()) json["mamba_d_head"] = "auto";
+    json["mamba_n_groups"] = coin() ? heads : heads / 2;
+    json["mamba_rms_norm"] = coin();
+    json["mamba_norm_before_gate"] = coin();
+    json["projectors_bias"] = json["mamba_proj_bias"];
+    if (coin()) json["head_dim"] = 2 * between(2, 8);
+    json["num_hidden_layers"] = between(2, 3);
+    json["intermediate_size"] = between(17, 60);
+    json["mlp_bias"] = coin();
+    for (const char* key : {"embedding_multiplier", "lm_head_multiplier", "attention_in_multiplier",
+                            "attention_out_multiplier", "key_multiplier", "ssm_in_multiplier",
+                            "ssm_out_multiplier"}) {
+      json[key] = factor();
+    }
+    json["mlp_multipliers"] = {factor(), factor()};
+    json["ssm_multipliers"] = {factor(), factor(), factor(), factor(), factor()};
+    return json;
+  }
+
   /// Sizes that do not follow from each other; attention and MLPs follow each other in any way.
   nlohmann::json nemotron() {
     newer_ = coin();
@@ -91,11 +117,13 @@ class RandomConfig {
                            {"vocab_size", between(33, 60)}};
     if (coin()) json["time_step_limit"] = {0.01, 0.1};
     constexpr const char* kPatterns[] = {"M-*-M", "*M-M", "-M*M-", "MM**-", "M*-", "*-M"};
-    const std::string pattern = kPatterns[between(0, 5)];
+    std::string pattern = kPatterns[between(0, 5)];
+    if (coin()) add_nemotron_experts(json, pattern);
     if (!newer_) json["hybrid_override_pattern"] = pattern;
     for (std::size_t i = 0; newer_ && i < pattern.size(); ++i) {
       json["layers_block_type"].push_back(pattern[i] == 'M'   ? "linear_attention"
                                           : pattern[i] == '*' ? "full_attention"
+                                          : pattern[i] == 'E' ? "moe"
                                                               : "mlp");
     }
     return json;
@@ -184,7 +212,28 @@ class RandomConfig {
   std::size_t between(std::size_t low, std::size_t high) {
     return low + random_.next() % (high - low + 1);
   }
+  double factor() { return random_.uniform(0.5, 1.7); }
   bool coin() { return random_.next() % 2 == 0; }
+
+  /// In place of MLPs, of all or of the last.
+  void add_nemotron_experts(nlohmann::json& json, std::string& pattern) {
+    const bool all = coin();
+    for (std::size_t i = 0; i < pattern.size(); ++i) {
+      const bool is_last = pattern.find('-', i + 1) == std::string::npos;
+      if (pattern[i] == '-' && (all || is_last)) pattern[i] = 'E';
+    }
+    const bool grouped = coin();
+    json["mlp_bias"] = false;
+    json["n_routed_experts"] = grouped ? 3 * between(2, 3) : between(4, 9);
+    json["n_group"] = grouped ? 3 : 1;
+    json["topk_group"] = grouped ? between(1, 2) : 1;
+    json["num_experts_per_tok"] = between(1, 2);
+    json["moe_intermediate_size"] = between(9, 30);
+    json["moe_shared_expert_intermediate_size"] = between(9, 30);
+    if (coin()) json["moe_latent_size"] = between(9, 25);
+    json["norm_topk_prob"] = coin();
+    json["routed_scaling_factor"] = coin() ? 1.0 : 2.5;
+  }
 
   /// Which of three to five layers are attention: one at least, and not all.
   std::vector<bool> layers() {
@@ -251,8 +300,10 @@ inline std::vector<double> random_rows(Random& random, std::size_t rows, std::si
 }
 
 inline void randomize(Random& random, MambaMixer& m) {
+  const std::vector<double> scale = m.weights.in_proj_scale;
   m.weights = random_weights(m.config, random.next()).blocks[0];
   m.weights.norm.clear();
+  m.weights.in_proj_scale = scale;
 }
 
 inline void randomize(Random& random, Attention& a) {
@@ -289,6 +340,11 @@ inline void randomize(Random& random, ShortConv& s) {
   }
 }
 
+inline void randomize(Random& random, Parallel& both) {
+  randomize(random, both.mamba);
+  randomize(random, both.attention);
+}
+
 inline void randomize(Random& random, Mlp& m) {
   if (m.kind == Mlp::Kind::swiglu) m.gate = random_rows(random, m.width, m.d_model);
   m.up = random_rows(random, m.width, m.d_model);
@@ -303,7 +359,11 @@ inline void randomize(Random& random, Mlp& m) {
 inline void randomize(Random& random, Moe& m) {
   // Choices that rounding does not change.
   m.router = random_rows(random, m.experts.size(), m.d_model, 2.0);
-  if (!m.router_bias.empty()) m.router_bias = random.normals(m.router_bias.size(), 0.0, 0.2);
+  if (m.has_bias) m.router_bias = random.normals(m.experts.size(), 0.0, 0.2);
+  if (m.latent > 0) {
+    m.latent_in = random_rows(random, m.latent, m.d_model);
+    m.latent_out = random_rows(random, m.d_model, m.latent);
+  }
   for (Mlp& expert : m.experts) randomize(random, expert);
   if (m.shared.width > 0) randomize(random, m.shared);
 }
@@ -314,6 +374,7 @@ inline void randomize(Random& random, Moe& m) {
 inline nlohmann::json random_hybrid_config(Writer writer, std::uint64_t seed) {
   detail::RandomConfig random(seed);
   if (writer == Writer::granite) return random.granite();
+  if (writer == Writer::falcon) return random.falcon();
   if (writer == Writer::lfm2) return random.lfm2();
   if (writer == Writer::nemotron) return random.nemotron();
   return writer == Writer::bamba ? random.bamba() : random.state_spaces();

@@ -21,8 +21,8 @@ namespace {
 
 using namespace reference;
 
-constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::nemotron, Writer::lfm2,
-                               Writer::state_spaces};
+constexpr Writer kWriters[] = {Writer::granite,  Writer::bamba, Writer::falcon,
+                               Writer::nemotron, Writer::lfm2,  Writer::state_spaces};
 
 /// Calls check(config, model) for every writer and seed.
 template <class Check>
@@ -92,7 +92,10 @@ TEST_CASE("random hybrids: a sequence may be cut anywhere") {
 }
 
 bool has_experts(const Hybrid& model) {
-  return std::holds_alternative<Moe>(model.layers.back().back().mixer);
+  for (const std::vector<Branch>& layer : model.layers) {
+    if (std::holds_alternative<Moe>(layer.back().mixer)) return true;
+  }
+  return false;
 }
 
 TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
@@ -101,59 +104,82 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
     const Writer writer = writer_of(config);
     const std::string who = writer == Writer::granite    ? "granite "
                             : writer == Writer::bamba    ? "bamba "
+                            : writer == Writer::falcon   ? "falcon "
                             : writer == Writer::nemotron ? "nemotron "
                             : writer == Writer::lfm2     ? "lfm2 "
                                                          : "state-spaces ";
     const bool may_turn = writer == Writer::granite || writer == Writer::state_spaces;
     const auto note = [&](const char* what, bool is) { ++seen[is ? 1 : 0][who + what]; };
     note("tied", model.tie_embeddings);
-    note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
+    if (writer != Writer::falcon) {
+      note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
+    }
     if (writer == Writer::nemotron) note("newer", config.contains("layers_block_type"));
     if (writer == Writer::lfm2) {
       note("width as stated", !config["block_auto_adjust_ff_dim"].get<bool>());
       note("width not rounded", config["block_ffn_dim_multiplier"].is_null());
     }
-    if (writer != Writer::state_spaces && writer != Writer::nemotron) {
+    if (writer != Writer::nemotron && writer != Writer::state_spaces) {
       note("newer", config.contains("rope_parameters"));
     }
     if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
-    if (writer == Writer::granite || writer == Writer::lfm2) note("experts", has_experts(model));
+    if (writer == Writer::granite || writer == Writer::nemotron || writer == Writer::lfm2) {
+      note("experts", has_experts(model));
+    }
     for (const std::vector<Branch>& layer : model.layers) {
       for (const Branch& branch : layer) {
-        if (const auto* m = std::get_if<MambaMixer>(&branch.mixer)) {
+        const auto* both = std::get_if<Parallel>(&branch.mixer);
+        const auto* m = both != nullptr ? &both->mamba : std::get_if<MambaMixer>(&branch.mixer);
+        const auto* a = both != nullptr ? &both->attention : std::get_if<Attention>(&branch.mixer);
+        const auto* mlp = std::get_if<Mlp>(&branch.mixer);
+        if (m != nullptr) {
           REQUIRE(m->config.validate());
           note("groups", m->config.ngroups > 1);
           note("a group a head", m->config.ngroups == m->config.nheads());
           note("Mamba-2's bias", m->config.bias);
           note("convolution's bias", m->config.conv_bias);
           note("dt_limit", m->config.dt_min > 0.0F);
-        } else if (const auto* a = std::get_if<Attention>(&branch.mixer)) {
+          if (writer == Writer::falcon) note("gated norm", m->config.rmsnorm);
+          if (writer == Writer::falcon) note("norm first", m->config.norm_before_gate);
+        }
+        if (a != nullptr) {
           note("one key head", a->kv_heads == 1);
           note("a key head a head", a->kv_heads == a->heads);
           CHECK(a->qk_norm == (writer == Writer::lfm2));
           if (writer == Writer::lfm2) continue;
           if (writer != Writer::nemotron) note("biases of q, k, v", a->qkv_has_bias);
           if (writer != Writer::nemotron) note("bias of o", a->o_has_bias);
-          if (writer != Writer::bamba) note("odd heads", a->head_dim % 2 == 1);
+          if (writer != Writer::bamba && writer != Writer::falcon)
+            note("odd heads", a->head_dim % 2 == 1);
           if (may_turn) note("RoPE", a->rope.width > 0);
           if (writer == Writer::state_spaces) {
             note("whole head turns", a->rope.width == a->head_dim);
             note("convolution", a->d_conv > 0);
           }
-        } else if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
+        }
+        if (const auto* e = std::get_if<Moe>(&branch.mixer)) {
           if (writer == Writer::granite) note("shared expert", e->shared.width > 0);
+          if (writer == Writer::nemotron) {
+            note("latent space", e->latent > 0);
+            note("groups of experts", e->groups > 1);
+            note("normalized", e->normalized);
+            note("factor", e->factor != 1.0);
+          }
           if (writer == Writer::lfm2) {
             note("bias of the router", !e->router_bias.empty());
             note("divided by the sum", e->normalized);
             note("factor", e->factor != 1.0);
           }
           note("one expert", e->chosen == 1);
-        } else if (const auto* s = std::get_if<ShortConv>(&branch.mixer)) {
+        }
+        if (const auto* s = std::get_if<ShortConv>(&branch.mixer)) {
           note("one tap", s->d_conv == 1);
           note("three taps", s->d_conv == 3);
           note("the convolution's bias", s->has_bias);
-        } else if (writer == Writer::bamba || writer == Writer::nemotron) {
-          note("MLP's bias", std::get<Mlp>(branch.mixer).has_bias);
+        }
+        if (mlp != nullptr && writer != Writer::granite && writer != Writer::lfm2 &&
+            writer != Writer::state_spaces) {
+          note("MLP's bias", mlp->has_bias);
         }
       }
     }

@@ -71,7 +71,7 @@ class TensorCopier {
                                  std::size_t count) {
     const std::size_t tasks = (count + kTask - 1) / kTask;
     // As they lie in the file: written from there.
-    const auto stored = tensor.is_in_order()
+    const auto stored = tensor.is_as_stored()
                             ? source_.stored(tensor.canonical, tensor.dtype, first, count)
                             : std::span<const std::byte>();
     grow(floats_, count);
@@ -100,13 +100,18 @@ class TensorCopier {
   std::optional<Bad> copy_task(const mamba2::ExportedTensor& tensor, std::size_t first,
                                std::span<float> floats, std::byte* out) {
     std::optional<Bad> bad;
+    std::size_t at = first;
     tensor.for_each_piece(
         first, floats.size(), [&](const std::string& canonical, std::size_t begin, std::size_t n) {
           const auto values = floats.first(n);
           floats = floats.subspan(n);
           if (bad) return;
-          const auto stored = source_.stored(canonical, tensor.dtype, begin, n);
+          const auto stored = tensor.factors.empty()
+                                  ? source_.stored(canonical, tensor.dtype, begin, n)
+                                  : std::span<const std::byte>();
           source_.read(canonical, begin, values);
+          tensor.scale(at, values);
+          at += n;
           // What is copied has lost nothing, whatever the codes that this program would choose.
           const float most =
               stored.empty() ? mamba2::max_encodable(tensor.dtype) : mamba2::detail::kNoLimit;

@@ -51,8 +51,9 @@ class ModelSource {
   [[nodiscard]] bool is_quantized() const {
     if (!checkpoint_) return false;
     const auto tensors = checkpoint_->tensors();
-    return std::any_of(tensors.begin(), tensors.end(),
-                       [](const auto& tensor) { return mamba2::is_quantized(tensor.dtype); });
+    return std::any_of(tensors.begin(), tensors.end(), [](const auto& tensor) {
+      return mamba2::is_quantized(tensor.dtype) || mamba2::is_fp8(tensor.dtype);
+    });
   }
 
   /// The checkpoint; nullptr where weights are random.

@@ -33,6 +33,7 @@ class RandomModel {
     switch (spec->role) {
       case mamba2::Role::embedding:
       case mamba2::Role::head:
+      case mamba2::Role::router:
       case mamba2::Role::matrix:  // so that a product keeps the size of its input
         return fill(canonical, first, 1.0F / std::sqrt(static_cast<float>(spec->shape.back())),
                     out);

@@ -130,13 +130,13 @@ class ObservedModel {
     const std::vector<Target>& targets = plan.targets();
     matrices_.resize(targets.size());
     mamba2::all_matrices(weights, [&](const mamba2::Slot& slot, mamba2::Matrix& m) {
-      const auto target = std::ranges::find(targets, slot.full_name(), &Target::tensor);
+      const Target* target = plan.find(slot.full_name());
       const bool is_multiplied = slot.role != mamba2::Role::embedding || plan.tied();
       // Inputs are to be seen as the matrix that is written will see them.
       mamba2::Matrix written = m;
       written.rotation = target->format.rotation;
       if (is_multiplied) m.format = &formats_.emplace_back(written);
-      matrices_[static_cast<std::size_t>(target - targets.begin())] = {
+      matrices_[static_cast<std::size_t>(target - targets.data())] = {
           weights.writable(m.bands), m.cols, is_multiplied ? &formats_.back().recorder : nullptr};
     });
     if (plan.tied()) weights.lm_head = weights.embedding;

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <mamba2/io/quantization.hpp>
 #include <mamba2/io/tensor_names.hpp>
 #include <mamba2/kernels/hadamard.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize/quantize_rows.hpp>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -87,6 +89,7 @@ class Plan {
       const bool is_other = spec.role == mamba2::Role::matrix;
       const DType dtype = is_head && base == DType::Q4_0 ? DType::Q6_K : is_other ? base : head;
       target.format = format_of(target, dtype);
+      by_tensor_.emplace(spec.name, targets_.size());
       targets_.push_back(std::move(target));
       return mamba2::Result<void>();
     });
@@ -137,9 +140,8 @@ class Plan {
 
   /// The target of a tensor; nullptr if it is no matrix.
   [[nodiscard]] const Target* find(std::string_view tensor) const {
-    const auto found = std::find_if(targets_.begin(), targets_.end(),
-                                    [&](const Target& t) { return t.tensor() == tensor; });
-    return found == targets_.end() ? nullptr : &*found;
+    const auto found = by_tensor_.find(tensor);
+    return found == by_tensor_.end() ? nullptr : &targets_[found->second];
   }
 
   [[nodiscard]] mamba2::Quantization quantization() const {
@@ -154,6 +156,7 @@ class Plan {
   Precisions precisions_;
   bool tied_;
   std::vector<Target> targets_;
+  std::map<std::string, std::size_t, std::less<>> by_tensor_;  // there may be many: experts
 };
 
 }  // namespace quantize

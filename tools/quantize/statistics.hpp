@@ -21,6 +21,7 @@ namespace quantize {
 struct InputStatistics {
   std::vector<float> squares;  ///< mean of x^2 for each column; empty: nothing is known
   std::vector<float> hessian;  ///< X^T X (cols, cols), of which the lower triangle counts; or empty
+  std::size_t tokens = 0;      ///< of an expert those that chose it
 
   /// What the squared error of each column counts.
   [[nodiscard]] std::vector<float> importance() const {
@@ -90,7 +91,7 @@ class Statistics {
     for (std::size_t i = first; i < end_; ++i) {
       if (model_.recorder(i) != nullptr) model_.recorder(i)->turn(false);
       for (float& square : statistics_[i].squares) {
-        square /= static_cast<float>(text_.tokens.size());
+        square /= static_cast<float>(std::max<std::size_t>(1, statistics_[i].tokens));
       }
     }
     return outcome;
@@ -127,7 +128,9 @@ class Statistics {
           .noalias() += X.middleCols(k, count).transpose() * X.leftCols(k + count);
     });
     for (std::size_t i = first; i < end_; ++i) {
-      if (model_.recorder(i) != nullptr) model_.recorder(i)->clear();
+      if (model_.recorder(i) == nullptr) continue;
+      statistics_[i].tokens += model_.recorder(i)->tokens();
+      model_.recorder(i)->clear();
     }
   }
 

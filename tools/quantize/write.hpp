@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <mamba2/export.hpp>
 #include <mamba2/io/dialects/dialect.hpp>
@@ -34,6 +35,7 @@ struct Method {
 struct MatrixRounding {
   std::vector<float> importance;
   std::unique_ptr<mamba2::GptqFactor> gptq;
+  bool unseen = false;  ///< of an expert that no token of the text chose: as without a text
 
   [[nodiscard]] mamba2::Rounding rounding(const Method& method) const {
     return {method.search, importance, gptq.get()};
@@ -47,6 +49,8 @@ struct MatrixRounding {
     const auto found = method.statistics->of(index);
     if (!found) return found.error();
     const InputStatistics& statistics = **found;
+    made.unseen = statistics.tokens == 0;
+    if (made.unseen) return made;
     if (!statistics.hessian.empty()) {
       auto factor = mamba2::GptqFactor::create(statistics.hessian, statistics.squares.size());
       if (!factor) return factor.error();
@@ -61,6 +65,7 @@ struct MatrixRounding {
 struct Outcome {
   const Target* target;
   std::optional<double> relative_error;  ///< nothing where this program did not quantize it
+  bool unseen = false;                   ///< see MatrixRounding
 };
 
 /// Turns codes and scales of INT4_G32 into blocks of Q4_0.
@@ -77,6 +82,22 @@ inline void to_q4_0(const QuantizedRows& rows, std::vector<std::byte>& blocks) {
       return codes[j / 2] >> (j % 2 * 4) & std::byte{15};
     };
     for (std::size_t j = 0; j < kHalf; ++j) block[2 + j] = code(j) | code(j + kHalf) << 4;
+  }
+}
+
+/// Multiplies the scales of rows of a tensor, from the first'th on, by the factors that it is
+/// written with: its codes stay.
+inline void scale_q4_0(const mamba2::ExportedTensor& tensor, std::size_t first, std::size_t rows,
+                       std::vector<std::byte>& blocks) {
+  constexpr std::size_t kBlock = 18;
+  if (tensor.factors.empty()) return;
+  const std::size_t row_bytes = blocks.size() / rows;
+  for (std::size_t at = 0; at < blocks.size(); at += kBlock) {
+    std::uint16_t scale = 0;
+    std::memcpy(&scale, &blocks[at], sizeof scale);
+    const float factor = tensor.factor_of(first + at / row_bytes);
+    scale = mamba2::float_to_fp16(factor * mamba2::fp16_to_float(scale));
+    std::memcpy(&blocks[at], &scale, sizeof scale);
   }
 }
 
@@ -192,13 +213,14 @@ class ModelWriter {
         return writer_.write(rows.codes);
       }
       to_q4_0(rows, blocks_);
+      scale_q4_0(tensor, rows.first, rows.count, blocks_);
       if (tensor.is_in_order()) return writer_.write(blocks_);
       whole_.insert(whole_.end(), blocks_.begin(), blocks_.end());
       return {};
     };
     const auto sums = quantizer_.quantize(target, format, rounding->rounding(method_), {}, take);
     if (!sums) return sums.error();
-    outcomes_.push_back({&target, sums->relative()});
+    outcomes_.push_back({&target, sums->relative(), rounding->unseen});
     return tensor.is_in_order() ? writer_.write(scales_) : write_in_order(tensor, target.rows);
   }
 

@@ -29,6 +29,7 @@
 #include "mamba2/io/gguf_parts.hpp"
 #include "mamba2/io/lora_file.hpp"
 #include "mamba2/io/model_path.hpp"
+#include "mamba2/io/needed_tensors.hpp"
 #include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/quantization.hpp"
@@ -151,38 +152,6 @@ class Checkpoint {
 };
 
 #if MAMBA2_HAS_DEFINITIONS
-
-namespace detail {
-
-/// Checks the shape and the type of a tensor that a model needs.
-[[nodiscard]] inline Result<void> check_tensor(const TensorView& tensor, const TensorSpec& spec) {
-  const auto failure = [&](ErrorCode code, const auto&... reason) {
-    return Error{code, concat(tensor.file, ": tensor ", in_quotes(spec.name), ": ", reason...)};
-  };
-  // Only the filters of the convolution have three dimensions; some writers drop the middle one.
-  const bool is_squeezed = spec.shape.size() == 3 && tensor.shape.size() == 2 &&
-                           tensor.shape[0] == spec.shape[0] && tensor.shape[1] == spec.shape[2];
-  if (tensor.shape != spec.shape && !is_squeezed) {
-    return failure(ErrorCode::mismatch, "shape must be ", shape_text(spec.shape), ", found ",
-                   shape_text(tensor.shape));
-  }
-  if (!is_float(tensor.dtype)) {
-    return failure(ErrorCode::unsupported, "dtype must be F64, F32, F16 or BF16, found ",
-                   dtype_name(tensor.dtype));
-  }
-  return {};
-}
-
-/// The tensor that a model needs, or A itself in place of A_log; nullptr if there is none.
-[[nodiscard]] inline const TensorView* find_needed(const TensorTable& table,
-                                                   std::string_view name) {
-  constexpr std::string_view kLog = "_log";
-  const TensorView* tensor = table.find(name);
-  if (tensor != nullptr || !name.ends_with(".A_log")) return tensor;
-  return table.find(name.substr(0, name.size() - kLog.size()));
-}
-
-}  // namespace detail
 
 MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const TensorTable& all,
                                                         std::string_view name,

@@ -8,6 +8,7 @@
 #include <functional>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,12 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
+/// A factor of so many rows.
+struct RowFactor {
+  std::size_t rows;
+  float factor;
+};
+
 /// A tensor as it shall be written.
 struct ExportedTensor {
   std::string name;       ///< in the file
@@ -35,6 +42,8 @@ struct ExportedTensor {
   /// AttentionConfig::qk_interleaved names, or back from it. 0: it does not.
   std::size_t head_rows = 0;
   bool interleaves = false;
+  /// Of its rows, one after the other; empty: 1.
+  std::vector<RowFactor> factors = {};
 
   [[nodiscard]] std::size_t elements() const noexcept {
     return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
@@ -46,8 +55,36 @@ struct ExportedTensor {
     if (count > 0) shape = {count, shape[0] / count, shape[1]};
   }
 
-  /// Whether it is one tensor of the source as it is.
+  /// Whether it is one tensor of the source, in its order; and whether it is that as it is.
   [[nodiscard]] bool is_in_order() const noexcept { return below.empty() && head_rows == 0; }
+  [[nodiscard]] bool is_as_stored() const noexcept { return is_in_order() && factors.empty(); }
+
+  /// Factors of 1 are none.
+  void set_factors(std::vector<RowFactor> rows) {
+    factors = std::move(rows);
+    const auto is_one = [](const RowFactor& some) { return some.factor == 1.0F; };
+    if (std::all_of(factors.begin(), factors.end(), is_one)) factors.clear();
+  }
+  /// Of a row.
+  [[nodiscard]] float factor_of(std::size_t row) const noexcept {
+    for (const RowFactor& some : factors) {
+      if (row < some.rows) return some.factor;
+      row -= some.rows;
+    }
+    return 1.0F;
+  }
+  /// Multiplies the elements from `first` on by the factors of their rows.
+  void scale(std::size_t first, std::span<float> values) const noexcept {
+    if (factors.empty()) return;
+    const std::size_t cols = elements() / shape.front();
+    while (!values.empty()) {
+      const auto part = values.first(std::min(values.size(), cols - first % cols));
+      const float factor = factor_of(first / cols);
+      for (float& value : part) value *= factor;
+      first += part.size();
+      values = values.subspan(part.size());
+    }
+  }
 
   /// Which row of the source becomes a row here.
   [[nodiscard]] std::size_t source_row(std::size_t row) const noexcept {
@@ -129,6 +166,19 @@ class ExportCheck {
     require("mlp.activation", is_gated, "SwiGLU", "another");
   }
 
+  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
+  /// count by the softmax over those that are chosen.
+  void require_granite_pairs(const Config& c) {
+    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
+    if (!c.has(LayerKind::moe)) return;
+    const MoeConfig& m = c.moe;
+    require("moe.activation", m.has_gate(), "swiglu", "relu2");
+    require_flag("moe.sigmoid", false, m.sigmoid);
+    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
+    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
+            m.routed_scaling_factor);
+  }
+
   /// Factors of one.
   void require_no_multipliers(const Config& c) {
     for (const auto& [key, factor] : {std::pair("embedding_multiplier", c.embedding_multiplier),
@@ -141,19 +191,6 @@ class ExportCheck {
     const float usual = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
     require("attention.softmax_scale", a.softmax_scale == usual,
             concat("1 / sqrt(head_dim ", a.head_dim, ")"), a.softmax_scale);
-  }
-
-  /// What Granite has: after each mixer an MLP, or after each of them experts of SwiGLU, which
-  /// count by the softmax over those that are chosen.
-  void require_granite_pairs(const Config& c) {
-    require_pairs(c, c.has(LayerKind::moe) ? LayerKind::moe : LayerKind::mlp);
-    if (!c.has(LayerKind::moe)) return;
-    const MoeConfig& m = c.moe;
-    require("moe.activation", m.has_gate(), "swiglu", "relu2");
-    require_flag("moe.sigmoid", false, m.sigmoid);
-    require("moe.d_latent", m.d_latent == 0, "0", m.d_latent);
-    require("moe.routed_scaling_factor", m.routed_scaling_factor == 1.0F, "1",
-            m.routed_scaling_factor);
   }
 
   [[nodiscard]] const Result<void>& outcome() const noexcept { return outcome_; }

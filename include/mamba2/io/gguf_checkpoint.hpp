@@ -127,7 +127,11 @@ inline Result<Config> gguf_config(const Gguf& gguf, std::vector<std::string>* no
   if (const Result<void> valid = config.validate(); !valid) {
     return Error{valid.error().code, detail::concat(fields.file(), ": ", valid.error().message)};
   }
-  if (notes != nullptr) notes->insert(notes->end(), tokens.notes().begin(), tokens.notes().end());
+  if (notes != nullptr) {
+    for (const auto& some : {tokens.notes(), fields.notes()}) {
+      notes->insert(notes->end(), some.begin(), some.end());
+    }
+  }
   return config;
 }
 

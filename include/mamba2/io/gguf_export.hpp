@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <array>
 
+#include "mamba2/io/dialects/gguf_falcon_h1_writing.hpp"
 #include "mamba2/io/dialects/gguf_granite_writing.hpp"
 #include "mamba2/io/dialects/gguf_lfm2_writing.hpp"
 #include "mamba2/io/dialects/gguf_mamba2_writing.hpp"
@@ -28,17 +29,18 @@
 #include "mamba2/io/dialects/gguf_writing.hpp"
 #include "mamba2/io/gguf_checkpoint.hpp"
 #include "mamba2/io/tensor_names.hpp"
+#include "mamba2/io/tied_head.hpp"
 #endif
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// Whether the format, as llama.cpp reads it, can say what a model with this Config is: one of
-/// Mamba-2 layers alone, or a hybrid like Granite 4.0-H. Error unsupported, naming
-/// the option: biases of Mamba-2's projections, a convolution without bias, limits of the step
-/// size, a gated MLP part, D per channel, norm before gate or none, more than three end-of-text
-/// tokens; of hybrids: RoPE of a part of a head, other orders of layers, other widths than
-/// llama.cpp takes for granted.
+/// Mamba-2 layers alone, or a hybrid like Granite 4.0-H, Nemotron-H without experts, or
+/// Falcon-H1. Error unsupported, naming the option: biases of Mamba-2's projections, a convolution
+/// without bias, limits of the step size, a gated MLP part, D per channel, norm before gate, or
+/// none where that is usual, more than three end-of-text tokens; of hybrids: RoPE of a part of a
+/// head, other orders of layers, other widths than llama.cpp takes for granted.
 [[nodiscard]] Result<void> check_gguf_export(const Config& config);
 
 /// Sets the keys of the architecture, and the special tokens. Comes after all other keys:
@@ -49,17 +51,19 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 /// All tensors, in the order of the network. `matrices` is the type of in_proj, out_proj, embedding
 /// and head: F32, F16, BF16, Q8_0 or Q4_0; all else is F32. With Q4_0 the head, or the embedding
-/// that serves as such, is Q6_K. Where rows are not whole blocks the type is Q8_0 in place of Q6_K,
-/// else F16.
+/// that serves as such, is Q6_K. A tied model has a head of its own where the file would not tell
+/// the factors of embedding and head apart. Where rows are not whole blocks the type is Q8_0 in
+/// place of Q6_K, else F16.
 [[nodiscard]] std::vector<ExportedTensor> gguf_export(const Config& config, DType matrices);
 
 #if MAMBA2_HAS_DEFINITIONS
 
 namespace detail {
 
-inline constexpr std::array<const GgufWriting*, 6> kGgufWritings = {
-    &kGgufMamba2Writing, &kGgufNemotronHWriting,    &kGgufLfm2MoeWriting,
-    &kGgufLfm2Writing,   &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
+inline constexpr std::array<const GgufWriting*, 8> kGgufWritings = {
+    &kGgufMamba2Writing,       &kGgufFalconH1Writing,     &kGgufNemotronHMoeWriting,
+    &kGgufNemotronHWriting,    &kGgufLfm2MoeWriting,      &kGgufLfm2Writing,
+    &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
 
 /// How a model is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {
@@ -103,6 +107,7 @@ inline constexpr std::array<const GgufWriting*, 6> kGgufWritings = {
   tensor.shape.front() *= named->canonical.size();
   tensor.below.assign(named->canonical.begin() + 1, named->canonical.end());
   tensor.stack(named->experts);
+  if (writing.scale != nullptr) writing.scale(tensor, config);
   return tensor;
 }
 
@@ -177,9 +182,15 @@ MAMBA2_FUNCTION void set_gguf_config(GgufWriter& writer, const Config& c,
 }
 
 MAMBA2_FUNCTION std::vector<ExportedTensor> gguf_export(const Config& config, DType matrices) {
+  const GgufWriting& writing = detail::gguf_writing(config);
+  Config written = config;
+  const bool gets_head =
+      config.tie_embeddings && writing.needs_head != nullptr && writing.needs_head(config);
+  if (gets_head) written.tie_embeddings = false;
   std::vector<ExportedTensor> tensors;
-  (void)expected_tensors(config, [&](const TensorSpec& spec) {
-    if (auto tensor = detail::gguf_tensor(spec, config, matrices)) {
+  (void)expected_tensors(written, [&](const TensorSpec& spec) {
+    if (auto tensor = detail::gguf_tensor(spec, written, matrices)) {
+      if (gets_head && spec.role == Role::head) tensor->canonical = detail::kEmbeddingName;
       tensors.push_back(*std::move(tensor));
     }
     return Result<void>();

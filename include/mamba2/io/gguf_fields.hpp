@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/gguf_metadata.hpp"
@@ -89,6 +91,10 @@ class GgufFields {
     error_ = Error{code, concat(file(), ": ", key, " must be ", expected, ", found ", found)};
   }
 
+  /// Something that somebody may not expect: a line with the file.
+  void note(std::string text) { notes_.push_back(std::move(text)); }
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+
   [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
   [[nodiscard]] const std::string& file() const noexcept { return metadata_.file(); }
 
@@ -97,6 +103,7 @@ class GgufFields {
 
   const GgufMetadata& metadata_;
   std::optional<Error> error_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace detail

@@ -19,9 +19,9 @@
 //                                                     high half
 //            X.weight_scale  F16 (rows, cols / group) group: 32, 64 or 128
 // rotation: the rows of out_proj are those of the original times the transpose of the
-// block-diagonal, orthonormal Hadamard matrix (kernels/hadamard.hpp) with blocks so wide: a power of
-// two, or 12 or 40 times one, that divides cols. Its inputs are multiplied by that matrix. Matrices
-// that are not named, and all else, are floats.
+// block-diagonal, orthonormal Hadamard matrix (kernels/hadamard.hpp) with blocks so wide: a power
+// of two, or 12 or 40 times one, that divides cols. Its inputs are multiplied by that matrix.
+// Matrices that are not named, and all else, are floats.
 #pragma once
 
 #include <cstddef>
@@ -63,7 +63,8 @@ struct StoredFormat {
 /// The quantized matrices of a checkpoint, by canonical names without ".weight".
 using Quantization = std::map<std::string, StoredFormat, std::less<>>;
 
-/// Reads quantization_config from the text of a config.json; empty if it has none. `name` is the
+/// Reads quantization_config from the text of a config.json; empty if it has none, or that of
+/// another program whose weights are read. `name` is the
 /// file's, for messages. Errors: malformed, unsupported (another method or version).
 [[nodiscard]] Result<Quantization> parse_quantization(std::string_view json,
                                                       std::string_view name = "config.json");
@@ -153,9 +154,9 @@ MAMBA2_FUNCTION Result<Quantization> parse_quantization(std::string_view json,
   if (!document) return document.error();
   if (!document->is_object()) return quantization;
   detail::JsonFields config(*document, name);
-  if (const Result<void> ours = detail::refuse_foreign_quantization(config); !ours) {
-    return ours.error();
-  }
+  const Result<bool> foreign = detail::read_foreign_quantization(config);
+  if (!foreign) return foreign.error();
+  if (*foreign) return quantization;  // which their tensors tell, see foreign_scales.hpp
   const detail::Json* value = config.find_value(detail::kQuantizationKey);
   if (value == nullptr) return quantization;
   if (!value->is_object())

@@ -13,6 +13,7 @@
 
 #include "mamba2/core/result.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
+#include "mamba2/io/foreign_scales.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/io/quantization.hpp"
 #include "mamba2/io/safetensors.hpp"
@@ -83,7 +84,7 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
 }
 
 /// All tensors of all shards under their canonical names, the filters of convolutions in one shape,
-/// quantized matrices as config.json says.
+/// quantized matrices as config.json says, or as their tensors do (foreign_scales.hpp).
 /// What is passed over is noted. `config_name` is the name of config.json, for messages. Errors:
 /// malformed (two tensors of one name), those of add_renamed, check_quantization and join_scales.
 [[nodiscard]] inline Result<TensorTable> merge_shards(std::span<const Safetensors> shards,
@@ -91,15 +92,18 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
                                                       const Quantization& quantization,
                                                       std::string_view config_name,
                                                       std::vector<std::string>& notes) {
-  std::vector<TensorView> tensors;
+  std::vector<TensorView> stored;
   for (const Safetensors& shard : shards) {
-    for (const TensorView& tensor : shard.tensors()) {
-      TensorView unwrapped = tensor;
-      unwrapped.name = canonical_name(tensor.name);
-      const Result<void> added = add_renamed(dialect.names, config, std::move(unwrapped), tensors);
-      if (!added) return added.error();
-      normalize_filters(tensors.back(), config);
-    }
+    stored.insert(stored.end(), shard.tensors().begin(), shard.tensors().end());
+  }
+  Result<std::vector<TensorView>> whole = join_foreign_scales(std::move(stored));
+  if (!whole) return std::move(whole).error();
+  std::vector<TensorView> tensors;
+  for (TensorView& tensor : *whole) {
+    tensor.name = canonical_name(tensor.name);
+    const Result<void> added = add_renamed(dialect.names, config, std::move(tensor), tensors);
+    if (!added) return added.error();
+    normalize_filters(tensors.back(), config);
   }
   drop_idle_tensors(tensors, config, dialect.names.passed_over, notes);
   const Result<void> named = check_quantization(quantization, config, config_name);

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@
 #include "mamba2/core/platform.hpp"
 #include "mamba2/formats/decode.hpp"
 #include "mamba2/formats/dtype.hpp"
+#include "mamba2/formats/fp8.hpp"
+#include "mamba2/formats/scale_grid.hpp"
 #include "mamba2/formats/scaled_codes.hpp"
 #include "mamba2/kernels/hadamard.hpp"
 
@@ -32,8 +35,10 @@ struct TensorView {
   std::vector<std::size_t> shape;
   std::span<const std::byte> data;
   std::string file;                        ///< where it comes from, for messages
-  std::span<const std::byte> scales = {};  ///< where the type has_scales
+  std::span<const std::byte> scales = {};  ///< where the type has_scales, and of FP8
   std::size_t rotation = 1;  ///< width of the Hadamard blocks that the rows are rotated by
+  ScaleGrid grid = {};       ///< of FP8 with scales, which are floats
+  std::shared_ptr<const std::vector<std::byte>> owner = {};  ///< of scales that are no file's
 
   [[nodiscard]] std::size_t elements() const noexcept {
     return data.size() / dtype_size(dtype) * dtype_block(dtype);
@@ -46,9 +51,26 @@ struct TensorView {
     return data.subspan(first / block * size, count / block * size);
   }
 
+  /// Whether read_floats can read it.
+  [[nodiscard]] bool is_readable() const noexcept {
+    return is_float(dtype) || (is_fp8(dtype) && !scales.empty());
+  }
+
+  /// The rows [first, first + count).
+  [[nodiscard]] TensorView row_range(std::size_t first, std::size_t count) const {
+    TensorView rows = *this;
+    const std::size_t row_bytes = shape.front() == 0 ? 0 : data.size() / shape.front();
+    rows.shape.front() = count;
+    rows.data = data.subspan(first * row_bytes, count * row_bytes);
+    if (has_scales(dtype)) rows.scales = scales_of(first, count);
+    rows.grid.first_row += first;
+    return rows;
+  }
+
   /// The scales of the rows [first, first + count), of TERNARY the one of all; nothing where the
   /// type has none.
   [[nodiscard]] std::span<const std::byte> scales_of(std::size_t first, std::size_t count) const {
+    if (!has_scales(dtype)) return {};
     if (scales.empty() || dtype == DType::TERNARY) return scales;
     const std::size_t row = scales.size() / shape.front();
     return scales.subspan(first * row, count * row);
@@ -69,10 +91,10 @@ void convert_elements(const std::byte* __restrict from, float* __restrict to, st
 
 }  // namespace detail
 
-/// Reads the elements [first, first + out.size()) as float. The dtype must be F64, F32, F16, BF16
-/// or quantized and the range must lie inside the tensor; of one with a rotation, which is undone,
-/// it must begin and end with a block of that. F64 is rounded to nearest; beyond the
-/// range of float it becomes infinity. NaN and infinity pass as they are.
+/// Reads the elements [first, first + out.size()) as float. The dtype must be F64, F32, F16, BF16,
+/// FP8 with scales or quantized and the range must lie inside the tensor; of one with a rotation,
+/// which is undone, it must begin and end with a block of that. F64 is rounded to nearest; beyond
+/// the range of float it becomes infinity. NaN and infinity pass as they are.
 inline void read_floats(const TensorView& tensor, std::size_t first,
                         std::span<float> out) noexcept {
   if (out.empty()) return;
@@ -83,6 +105,10 @@ inline void read_floats(const TensorView& tensor, std::size_t first,
       kernels::hadamard_of_weights<true>(out.data(), out.size(), tensor.rotation);
     }
     return;
+  }
+  if (is_fp8(tensor.dtype)) {
+    return detail::read_scaled_fp8(tensor.dtype, tensor.data.data(), tensor.shape.back(),
+                                   tensor.grid, tensor.scales.data(), first, out);
   }
   if (is_quantized(tensor.dtype)) {
     return detail::read_quantized(tensor.dtype, tensor.data.data(), first, out);

@@ -149,28 +149,38 @@ class AttentionMixer {
   /// As Mamba2Mixer::mix().
   template <class Then>
   void mix(Then then) const {
-    project();
+    const std::array<Product, 3> qkv = projections(SharedInputs<3>(reading(w_)).number);
+    multiply(pass_.executor, {qkv[0], qkv[1], qkv[2]}, pass_.parts,
+             [&](std::size_t which, std::size_t first, std::size_t count) {
+               projected(which, first, count);
+             });
+    mix_projected(then);
+  }
+
+  /// mix() in two parts, for those who multiply other matrices at the same time. The products of
+  /// q_proj, k_proj and v_proj with the inputs of these numbers:
+  [[nodiscard]] std::array<Product, 3> projections(const std::array<std::size_t, 3>& inputs) const {
+    return {pass_.product(w_.q_proj, s_.q, inputs[0]), pass_.product(w_.k_proj, s_.k, inputs[1]),
+            pass_.product(w_.v_proj, s_.v, inputs[2])};
+  }
+  /// what follows for the rows [first, first + count) of one of them;
+  void projected(std::size_t which, std::size_t first, std::size_t count) const {
+    const std::array<const float*, 3> biases = {w_.q_proj_bias, w_.k_proj_bias, w_.v_proj_bias};
+    const std::array<const MutableRows*, 3> rows = {&s_.q, &s_.k, &s_.v};
+    add_bias(biases[which], rows[which]->columns(first, count), first, c_.in_multiplier, 1.0F);
+  }
+  /// and the rest.
+  template <class Then>
+  void mix_projected(Then then) const {
     if (c_.d_conv > 0) convolve();
     const std::span<kernels::AttentionPart> parts = place_parts();
     prepare_tokens(parts);
     kernels::attend(pass_.executor, s_.heads, parts, s_.queries, s_.running, s_.running_rows, s_.q);
     pass_.each_token([&](std::size_t t) { pass_.prepare(w_.o_proj, s_.q[t], t); });
-    pass_.multiply_out(w_.o_proj, w_.o_proj_bias, then);
+    pass_.multiply_out(w_.o_proj, w_.o_proj_bias, then, c_.out_multiplier);
   }
 
  private:
-  void project() const {
-    const SharedInputs<3> shared(reading(w_));
-    const std::array<const float*, 3> biases = {w_.q_proj_bias, w_.k_proj_bias, w_.v_proj_bias};
-    const Product products[] = {pass_.product(w_.q_proj, s_.q, shared.number[0]),
-                                pass_.product(w_.k_proj, s_.k, shared.number[1]),
-                                pass_.product(w_.v_proj, s_.v, shared.number[2])};
-    multiply(pass_.executor, products, pass_.parts,
-             [&](std::size_t which, std::size_t first, std::size_t count) {
-               add_bias(biases[which], products[which].y.columns(first, count), first);
-             });
-  }
-
   void convolve() const {
     constexpr std::size_t kChannels = 256;  // to a task
     const std::size_t pieces = (s_.qkv.cols + kChannels - 1) / kChannels;

@@ -26,7 +26,22 @@ enum class LayerKind : char {
   attention = '*',
   mlp = '-',
   moe = 'E',
-  short_conv = 'C'
+  short_conv = 'C',
+  parallel = 'H'  ///< Mamba-2 and attention side by side, which both read one norm
+};
+
+/// Factors in a Mamba-2 mixer, of what its matrices give: so that these are the same whatever they
+/// are stored as. in_proj gives m * (in * W u + bias), with the m of the part that a row is of.
+struct Mamba2Multipliers {
+  float in = 1.0F;
+  float z = 1.0F;
+  float x = 1.0F;
+  float B = 1.0F;
+  float C = 1.0F;
+  float dt = 1.0F;
+  float out = 1.0F;  ///< of out_proj's output, with its bias
+
+  [[nodiscard]] bool operator==(const Mamba2Multipliers&) const = default;
 };
 
 /// Of all attention layers, under the names of the original implementation's attn_cfg.
@@ -44,7 +59,9 @@ struct AttentionConfig {
   /// The rows of q_proj and k_proj that make a head are interleaved, as llama.cpp writes them: row
   /// 2 i + j is channel j * head_dim / 2 + i.
   bool qk_interleaved = false;
-  bool qk_norm = false;  ///< RMSNorm of each head of queries and keys, before RoPE
+  float in_multiplier = 1.0F;   ///< q_proj, k_proj and v_proj give in_multiplier * W u + bias
+  float out_multiplier = 1.0F;  ///< of o_proj's output, with its bias
+  bool qk_norm = false;         ///< RMSNorm of each head of queries and keys, before RoPE
 
   [[nodiscard]] std::size_t q_dim() const noexcept { return num_heads * head_dim; }
   [[nodiscard]] std::size_t kv_dim() const noexcept { return num_heads_kv * head_dim; }
@@ -65,6 +82,8 @@ struct MlpConfig {
   std::size_t d_intermediate = 0;
   bool bias = false;
   MlpActivation activation = MlpActivation::swiglu;
+  float gate_multiplier = 1.0F;  ///< of gate_proj's output, with its bias
+  float out_multiplier = 1.0F;   ///< of down_proj's output, with its bias
 
   [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
 
@@ -154,8 +173,8 @@ struct Config {
 
   std::vector<Token> eos_token_ids = {0};  ///< tokens that end a text; may be empty
 
-  /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H; what others call a
-  /// layer, a mixer and an MLP, is two here. Empty: all are Mamba-2.
+  /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H, and H; what others
+  /// call a layer, a mixer and an MLP, is two here. Empty: all are Mamba-2.
   std::string pattern;
   float embedding_multiplier = 1.0F;  ///< of rows of the embedding, where they enter
   float residual_multiplier = 1.0F;   ///< of what a layer adds
@@ -164,6 +183,7 @@ struct Config {
   AttentionConfig attention;
   MlpConfig mlp;
   MoeConfig moe;
+  Mamba2Multipliers ssm_multipliers;
   ShortConvConfig short_conv;
 
   /// Whether it is, at least in part, BitMamba-2 rather than Mamba-2.
@@ -175,11 +195,15 @@ struct Config {
   [[nodiscard]] LayerKind kind(std::size_t layer) const noexcept {
     return pattern.empty() ? LayerKind::mamba2 : static_cast<LayerKind>(pattern[layer]);
   }
-  /// How many layers of a kind there are.
+  /// How many mixers of a kind there are. Those of a layer with two count as what they are, too.
   [[nodiscard]] std::size_t count(LayerKind kind) const noexcept {
     if (pattern.empty()) return kind == LayerKind::mamba2 ? n_layer : 0;
-    return static_cast<std::size_t>(
-        std::count(pattern.begin(), pattern.end(), static_cast<char>(kind)));
+    const bool is_in_two = kind == LayerKind::mamba2 || kind == LayerKind::attention;
+    const auto counts = [&](char found) {
+      return found == static_cast<char>(kind) ||
+             (is_in_two && found == static_cast<char>(LayerKind::parallel));
+    };
+    return static_cast<std::size_t>(std::count_if(pattern.begin(), pattern.end(), counts));
   }
   [[nodiscard]] bool has(LayerKind kind) const noexcept { return count(kind) > 0; }
   /// The number of the layer that runs as the step'th of n_step().
@@ -299,6 +323,17 @@ void later_fields(AnyConfig& c, Visit&& visit) {
   visit("moe.norm_topk_prob", c.moe.norm_topk_prob);
   visit("moe.norm_eps", c.moe.norm_eps);
   visit("moe.routed_scaling_factor", c.moe.routed_scaling_factor);
+  visit("mlp.gate_multiplier", c.mlp.gate_multiplier);
+  visit("mlp.out_multiplier", c.mlp.out_multiplier);
+  visit("attention.in_multiplier", c.attention.in_multiplier);
+  visit("attention.out_multiplier", c.attention.out_multiplier);
+  visit("ssm_multipliers.in", c.ssm_multipliers.in);
+  visit("ssm_multipliers.z", c.ssm_multipliers.z);
+  visit("ssm_multipliers.x", c.ssm_multipliers.x);
+  visit("ssm_multipliers.B", c.ssm_multipliers.B);
+  visit("ssm_multipliers.C", c.ssm_multipliers.C);
+  visit("ssm_multipliers.dt", c.ssm_multipliers.dt);
+  visit("ssm_multipliers.out", c.ssm_multipliers.out);
   visit("attention.qk_norm", c.attention.qk_norm);
   visit("short_conv.d_conv", c.short_conv.d_conv);
   visit("short_conv.bias", c.short_conv.bias);

@@ -11,7 +11,8 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
-#include "mamba2/layers/moe.hpp"
+#include "mamba2/layers/moe_mixer.hpp"
+#include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/weights.hpp"
@@ -20,7 +21,7 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What mixers need beside weights and states: one is at work at a time, so all have the same
-/// memory.
+/// memory; but the two of a layer with two have memory of their own.
 struct MixerScratch {
   std::size_t bytes = 0;
   Mamba2Scratch mamba2;
@@ -33,19 +34,23 @@ struct MixerScratch {
   /// AttentionScratch.
   MixerScratch(std::byte* memory, const Config& c, const ExpertInputs& inputs, std::size_t tokens,
                std::size_t context, const std::uint64_t* rope_steps)
-      : mamba2(place<Mamba2Scratch>(memory, c, c.has(LayerKind::mamba2) ? tokens : 0)),
-        attention(place<AttentionScratch>(memory, c, c.has(LayerKind::attention) ? tokens : 0,
-                                          context, rope_steps)),
-        mlp(place<MlpScratch>(memory, c, c.has(LayerKind::mlp) ? tokens : 0)),
-        moe(place<MoeScratch>(memory, c, c.has(LayerKind::moe) ? tokens : 0, inputs)),
-        short_conv(place<ShortConvScratch>(memory, c, c.has(LayerKind::short_conv) ? tokens : 0)) {}
+      : mamba2(place<Mamba2Scratch>(memory, 0, c, c.has(LayerKind::mamba2) ? tokens : 0)),
+        attention(place<AttentionScratch>(memory, c.has(LayerKind::parallel) ? bytes : 0, c,
+                                          c.has(LayerKind::attention) ? tokens : 0, context,
+                                          rope_steps)),
+        mlp(place<MlpScratch>(memory, 0, c, c.has(LayerKind::mlp) ? tokens : 0)),
+        moe(place<MoeScratch>(memory, 0, c, c.has(LayerKind::moe) ? tokens : 0, inputs)),
+        short_conv(
+            place<ShortConvScratch>(memory, 0, c, c.has(LayerKind::short_conv) ? tokens : 0)) {}
 
  private:
+  /// from: the first byte that it may have.
   template <class T, class... Sizes>
-  [[nodiscard]] T place(std::byte* memory, const Config& c, Sizes... sizes) {
-    Carver carver(memory);
+  [[nodiscard]] T place(std::byte* memory, std::size_t from, const Config& c, Sizes... sizes) {
+    from = detail::round_up(from, Carver::kAlignment);
+    Carver carver(memory == nullptr ? nullptr : memory + from);
     T scratch(carver, c, sizes...);
-    bytes = std::max(bytes, carver.used());
+    bytes = std::max(bytes, from + carver.used());
     return scratch;
   }
 };
@@ -81,42 +86,47 @@ struct Scratch {
   }
 };
 
-inline Mamba2Mixer mixer_of(const Mamba2Weights& w, std::size_t index, const Scratch& scratch,
-                            const Pass& pass) {
-  return {w, index, scratch.mixers.mamba2, pass};
+inline Mamba2Mixer mixer_of(const Mamba2Weights& w, const Weights::Step& step,
+                            const Scratch& scratch, const Pass& pass) {
+  return {w, step.index, scratch.mixers.mamba2, pass};
 }
-inline AttentionMixer mixer_of(const AttentionWeights& w, std::size_t index, const Scratch& scratch,
-                               const Pass& pass) {
-  return {w, index, scratch.mixers.attention, pass};
+inline AttentionMixer mixer_of(const AttentionWeights& w, const Weights::Step& step,
+                               const Scratch& scratch, const Pass& pass) {
+  return {w, step.index, scratch.mixers.attention, pass};
 }
-inline MlpMixer mixer_of(const MlpWeights& w, std::size_t, const Scratch& scratch,
+inline MlpMixer mixer_of(const MlpWeights& w, const Weights::Step&, const Scratch& scratch,
                          const Pass& pass) {
   return {w, scratch.mixers.mlp, pass};
 }
-inline MoeMixer mixer_of(const MoeWeights& w, std::size_t, const Scratch& scratch,
+inline MoeMixer mixer_of(const MoeWeights& w, const Weights::Step&, const Scratch& scratch,
                          const Pass& pass) {
   return {w, scratch.mixers.moe, pass};
 }
-inline ShortConvMixer mixer_of(const ShortConvWeights& w, std::size_t index, const Scratch& scratch,
-                               const Pass& pass) {
-  return {w, index, scratch.mixers.short_conv, pass};
+inline ShortConvMixer mixer_of(const ShortConvWeights& w, const Weights::Step& step,
+                               const Scratch& scratch, const Pass& pass) {
+  return {w, step.index, scratch.mixers.short_conv, pass};
+}
+inline ParallelMixer mixer_of(const ParallelWeights& w, const Weights::Step& step,
+                              const Scratch& scratch, const Pass& pass) {
+  return {w,   step.index, step.attention_index, scratch.mixers.mamba2, scratch.mixers.attention,
+          pass};
 }
 
-/// residual += residual_multiplier * mixer(rms_norm(residual)). index: of the step among those of
-/// the layer's kind.
-inline void forward(const LayerWeights& layer, std::size_t index, const Scratch& scratch,
+/// residual += residual_multiplier * mixer(rms_norm(residual)), or the sum of two mixers.
+inline void forward(const LayerWeights& layer, const Weights::Step& step, const Scratch& scratch,
                     const Pass& pass) {
   const Config& c = pass.config;
   const Activations& a = pass.a;
   with_mixer(layer.mixer, [&](const auto& weights) {
-    const auto mixer = mixer_of(weights, index, scratch, pass);
+    const auto mixer = mixer_of(weights, step, scratch, pass);
     pass.each_token([&](std::size_t t) {
       kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
       mixer.prepare(t);
     });
-    mixer.mix([&](std::size_t first, std::size_t count) {
+    mixer.mix([&](std::size_t first, std::size_t count, float factor = 1.0F) {
       for (std::size_t t = 0; t < a.tokens(); ++t) {
-        kernels::add_times(c.residual_multiplier, a.u[t] + first, count, a.residual[t] + first);
+        kernels::add_times(c.residual_multiplier * factor, a.u[t] + first, count,
+                           a.residual[t] + first);
       }
     });
   });

@@ -155,26 +155,35 @@ class Mamba2Mixer {
     pass_.prepare(w_.in_proj, pass_.a.u[token], token);
   }
 
-  /// u = mixer(what has been prepared); then(first, count) for its columns [first, first + count)
-  /// as soon as all tokens have them. The states hold the layer's state before the first token of
-  /// their part, and after the last.
+  /// u = mixer(what has been prepared); then(first, count, factor) for its columns
+  /// [first, first + count) as soon as all tokens have them: factor * u is the mixer's output. The
+  /// states hold the layer's state before the first token of their part, and after the last.
   template <class Then>
   void mix(Then then) const {
+    multiply(pass_.executor, {projection(0)}, pass_.parts,
+             [&](std::size_t, std::size_t first, std::size_t count) { projected(first, count); });
+    mix_projected(then);
+  }
+
+  /// mix() in two parts, for those who multiply other matrices at the same time. The product of
+  /// in_proj with the index'th inputs:
+  [[nodiscard]] Product projection(std::size_t index) const {
+    return pass_.product(w_.in_proj, s_.zxbcdt, index);
+  }
+  /// what follows for its rows [first, first + count);
+  void projected(std::size_t first, std::size_t count) const {
     const MutableRows BC = s_.xBC.columns(c_.d_ssm, c_.conv_dim() - c_.d_ssm);  // if convolved
-    multiply(pass_.executor, w_.in_proj, pass_.parts, pass_.a.inputs(), s_.zxbcdt,
-             [&](std::size_t first, std::size_t count) {
-               const MutableRows rows = s_.zxbcdt.columns(first, count);
-               add_bias(w_.in_proj_bias, rows, first);
-               if (c_.lora_rank > 0) w_.in_proj_lora.add(s_.low, c_.d_in_proj(), rows, first);
-               overlap(BC, first, count, [&](std::size_t channel, std::size_t channels) {
-                 for (const Part& part : pass_.parts) {
-                   convolve(part, c_.d_ssm + channel, channels);
-                 }
-               });
-               overlap(s_.dt, first, count, [&](std::size_t head, std::size_t heads) {
-                 kernels::step_sizes(w_.ssm, head, s_.dt.columns(head, heads));
-               });
-             });
+    finish_projection(first, count);
+    overlap(BC, first, count, [&](std::size_t channel, std::size_t channels) {
+      for (const Part& part : pass_.parts) convolve(part, c_.d_ssm + channel, channels);
+    });
+    overlap(s_.dt, first, count, [&](std::size_t head, std::size_t heads) {
+      kernels::step_sizes(w_.ssm, head, s_.dt.columns(head, heads));
+    });
+  }
+  /// and the rest.
+  template <class Then>
+  void mix_projected(Then then) const {
     multiply_chunks();
     pass_.executor.run(pass_.parts.size() * c_.nheads(), [&](std::size_t task) {
       scan_and_gate(pass_.parts[task / c_.nheads()], task % c_.nheads());
@@ -185,15 +194,40 @@ class Mamba2Mixer {
       if (c_.lora_rank > 0) w_.out_proj_lora.narrow(c_, s_.gated[t], c_.d_inner, s_.low[t]);
       pass_.prepare(w_.out_proj, s_.gated[t], t);
     });
-    pass_.multiply_out(w_.out_proj, w_.out_proj_bias, [&](std::size_t first, std::size_t count) {
-      if (c_.lora_rank > 0) {
-        w_.out_proj_lora.add(s_.low, c_.d_model, pass_.a.u.columns(first, count), first);
-      }
-      then(first, count);
-    });
+    pass_.multiply_out(
+        w_.out_proj, w_.out_proj_bias,
+        [&](std::size_t first, std::size_t count, float factor) {
+          if (c_.lora_rank > 0) {
+            w_.out_proj_lora.add(s_.low, c_.d_model, pass_.a.u.columns(first, count), first);
+          }
+          then(first, count, factor);
+        },
+        c_.ssm_multipliers.out);
   }
 
  private:
+  /// Bias and factors of the rows [first, first + count) of in_proj.
+  void finish_projection(std::size_t first, std::size_t count) const {
+    const Mamba2Multipliers& m = c_.ssm_multipliers;
+    if (m == Mamba2Multipliers{}) {
+      const MutableRows rows = s_.zxbcdt.columns(first, count);
+      add_bias(w_.in_proj_bias, rows, first);
+      if (c_.lora_rank > 0) w_.in_proj_lora.add(s_.low, c_.d_in_proj(), rows, first);
+      return;
+    }
+    const auto finish = [&](MutableRows part, float factor) {
+      overlap(part, first, count, [&](std::size_t column, std::size_t columns) {
+        const auto row = static_cast<std::size_t>(part.data - s_.zxbcdt.data) + column;
+        add_bias(w_.in_proj_bias, part.columns(column, columns), row, m.in, factor);
+      });
+    };
+    finish(s_.z, m.z);
+    finish(s_.x, m.x);
+    finish(s_.B, m.B);
+    finish(s_.C, m.C);
+    finish(s_.dt, m.dt);
+  }
+
   /// Calls body(i, count) if the rows [first, first + count) of in_proj overlap the columns `part`
   /// of zxbcdt: at its columns [i, i + count).
   template <class Body>

@@ -91,7 +91,7 @@ struct MlpScratch {
 class MlpMixer {
  public:
   MlpMixer(const MlpWeights& weights, const MlpScratch& scratch, const Pass& pass)
-      : w_(weights), s_(scratch), pass_(pass) {}
+      : c_(pass.config.mlp), w_(weights), s_(scratch), pass_(pass) {}
 
   /// As Mamba2Mixer::prepare().
   void prepare(std::size_t token) const { pass_.prepare(reading(w_), pass_.a.u[token], token); }
@@ -115,7 +115,7 @@ class MlpMixer {
       }
       pass_.prepare(w_.down_proj, s_.up[t], t);
     });
-    pass_.multiply_out(w_.down_proj, w_.down_proj_bias, then);
+    pass_.multiply_out(w_.down_proj, w_.down_proj_bias, then, c_.out_multiplier);
   }
 
  private:
@@ -126,11 +126,13 @@ class MlpMixer {
               pass_.product(w_.up_proj, s_.up, shared.number[1])},
              pass_.parts, [&](std::size_t which, std::size_t first, std::size_t count) {
                const MutableRows& y = which == 0 ? s_.gate : s_.up;
+               const float factor = which == 0 ? c_.gate_multiplier : 1.0F;
                add_bias(which == 0 ? w_.gate_proj_bias : w_.up_proj_bias, y.columns(first, count),
-                        first);
+                        first, 1.0F, factor);
              });
   }
 
+  const MlpConfig& c_;
   const MlpWeights& w_;
   const MlpScratch& s_;
   const Pass& pass_;

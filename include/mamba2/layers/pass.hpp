@@ -30,7 +30,7 @@ struct Part {
 /// What all layers read and write. A row to a token.
 struct Activations {
   /// Matrices that one input is made ready for at most, each in a way of its own.
-  static constexpr std::size_t kMostInputs = 3;
+  static constexpr std::size_t kMostInputs = 4;
 
   MutableRows residual;  ///< (tokens, d_model): the running sum that layers add to
   MutableRows u;         ///< (tokens, d_model): its norm; later what a mixer makes of it
@@ -81,6 +81,19 @@ inline void add_bias(const float* bias, MutableRows y, std::size_t first) {
   for (std::size_t t = 0; t < y.rows; ++t) kernels::add(bias + first, y.cols, y[t]);
 }
 
+inline void multiply_by(float factor, MutableRows y) {
+  if (factor == 1.0F) return;
+  for (std::size_t t = 0; t < y.rows; ++t) kernels::times(factor, y[t], y.cols);
+}
+
+/// y = out * (in * y + bias), as add_bias().
+inline void add_bias(const float* bias, MutableRows y, std::size_t first, float in, float out) {
+  if (bias == nullptr) return multiply_by(in * out, y);
+  multiply_by(in, y);
+  add_bias(bias, y, first);
+  multiply_by(out, y);
+}
+
 /// Makes an input x (m.cols) of a product ready: rounds it where the model does that, and rotates
 /// it if m is.
 inline void make_ready(const Config& c, const Matrix& m, float* x, std::byte* to) {
@@ -123,13 +136,13 @@ struct Pass {
       matrices[i]->prepare(x, a.input + (done++ * a.tokens() + token) * a.input_bytes);
     }
   }
-  /// A mixer's last product: u = m x + bias of the first inputs; then(first, count) for its columns
-  /// [first, first + count) as soon as all tokens have them.
+  /// A mixer's last product: u = m x + bias of the first inputs; then(first, count, factor) for its
+  /// columns [first, first + count) as soon as all tokens have them. factor: of the mixer's output.
   template <class Then>
-  void multiply_out(const Matrix& m, const float* bias, Then then) const {
+  void multiply_out(const Matrix& m, const float* bias, Then then, float factor = 1.0F) const {
     multiply(executor, m, parts, a.inputs(), a.u, [&](std::size_t first, std::size_t count) {
       add_bias(bias, a.u.columns(first, count), first);
-      then(first, count);
+      then(first, count, factor);
     });
   }
   /// The product of a matrix with the index'th inputs.

@@ -35,7 +35,8 @@ struct StateOptions {
 
 /// The same for all States of a model with the same options. First the parts whose size does not
 /// depend on the context: conv of all Mamba-2 layers, ssm of all, qkv_conv of all attention layers,
-/// short_conv of all short convolutions, last; then keys and values, a layer after the other.
+/// short_conv of all short convolutions, last; then keys and values, a layer after the other. A
+/// layer with both mixers is one of the Mamba-2 layers and one of the attention layers.
 class StateLayout {
  public:
   StateLayout(const Config& c, const StateOptions& options) : options_(options) {

@@ -149,22 +149,40 @@ inline constexpr std::size_t kMaxTaps = 64;
   return check_ranges({{"short_conv.d_conv", s.d_conv, kMaxTaps}});
 }
 
+/// Factors, and their inverses, are numbers.
+[[nodiscard]] inline Result<void> check_multipliers(const Config& c) {
+  const Mamba2Multipliers& m = c.ssm_multipliers;
+  for (const auto& [key, value] :
+       {std::pair("embedding_multiplier", c.embedding_multiplier),
+        std::pair("residual_multiplier", c.residual_multiplier),
+        std::pair("logits_multiplier", c.logits_multiplier), std::pair("ssm_multipliers.in", m.in),
+        std::pair("ssm_multipliers.z", m.z), std::pair("ssm_multipliers.x", m.x),
+        std::pair("ssm_multipliers.B", m.B), std::pair("ssm_multipliers.C", m.C),
+        std::pair("ssm_multipliers.dt", m.dt), std::pair("ssm_multipliers.out", m.out),
+        std::pair("attention.in_multiplier", c.attention.in_multiplier),
+        std::pair("attention.out_multiplier", c.attention.out_multiplier),
+        std::pair("mlp.gate_multiplier", c.mlp.gate_multiplier),
+        std::pair("mlp.out_multiplier", c.mlp.out_multiplier)}) {
+    if (!std::isnormal(value) || !std::isnormal(1.0F / value)) {
+      return config_error(key, "finite and not 0, and its inverse, too", value);
+    }
+  }
+  if (c.d_mlp() > 0 && !(m == Mamba2Multipliers{})) {
+    return config_error("d_ssm", concat("d_inner ", c.d_inner, " where there are ssm_multipliers"),
+                        c.d_ssm);
+  }
+  return {};
+}
+
 /// What only hybrids have.
 [[nodiscard]] inline Result<void> check_hybrid(const Config& c) {
   if (c.pattern.size() != c.n_layer) {
     return config_error("pattern", concat("of n_layer ", c.n_layer, " characters"),
                         c.pattern.size());
   }
-  constexpr std::string_view kKinds = "M*-EC";
+  constexpr std::string_view kKinds = "M*-ECH";
   if (const auto odd = c.pattern.find_first_not_of(kKinds); odd != std::string::npos) {
     return config_error("pattern", concat("of the characters ", kKinds), c.pattern.substr(odd, 1));
-  }
-  for (const auto& [key, value] : {std::pair("embedding_multiplier", c.embedding_multiplier),
-                                   std::pair("residual_multiplier", c.residual_multiplier),
-                                   std::pair("logits_multiplier", c.logits_multiplier)}) {
-    if (!std::isnormal(value) || !std::isnormal(1.0F / value)) {
-      return config_error(key, "finite and not 0, and its inverse, too", value);
-    }
   }
   if (c.has(LayerKind::attention)) {
     if (Result<void> result = check_attention(c.attention); !result) return result;
@@ -192,6 +210,7 @@ inline Result<void> Config::validate() const {
                                               {"vocab_size", vocab_size, kMaxVocabulary}});
   if (result && !pattern.empty()) result = detail::check_hybrid(*this);
   if (result && has(LayerKind::mamba2)) result = detail::check_mamba2(*this);
+  if (result) result = detail::check_multipliers(*this);
   if (!result) return result;
   if (bitlinear && (is_hybrid() || tie_embeddings)) {
     return detail::config_error("bitlinear", "false in hybrids and where the head is the embedding",

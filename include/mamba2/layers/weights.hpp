@@ -20,6 +20,7 @@
 #include "mamba2/layers/mamba2.hpp"
 #include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/moe.hpp"
+#include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
@@ -29,8 +30,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What a layer may compute: one file a kind.
-using MixerWeights =
-    std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights, ShortConvWeights>;
+using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights,
+                                  ParallelWeights, ShortConvWeights>;
 
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
@@ -51,6 +52,7 @@ struct LayerWeights {
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
     if (kind == LayerKind::moe) return MoeWeights(c, experts);
+    if (kind == LayerKind::parallel) return ParallelWeights(c);
     if (kind == LayerKind::short_conv) return ShortConvWeights(c);
     return Mamba2Weights(c);
   }
@@ -63,6 +65,7 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* attention = std::get_if<AttentionWeights>(&mixer)) body(*attention);
   if (auto* mlp = std::get_if<MlpWeights>(&mixer)) body(*mlp);
   if (auto* moe = std::get_if<MoeWeights>(&mixer)) body(*moe);
+  if (auto* parallel = std::get_if<ParallelWeights>(&mixer)) body(*parallel);
   if (auto* short_conv = std::get_if<ShortConvWeights>(&mixer)) body(*short_conv);
 }
 
@@ -87,10 +90,11 @@ struct Weights {
   std::vector<std::string> notes;  ///< those of the checkpoint
 
   std::vector<LayerWeights> layers;
-  /// What runs, in its order: a layer, and which state of those that layers of its kind have.
+  /// What runs, in its order: a layer, and which state of those that mixers of its kind have.
   struct Step {
-    std::size_t layer;
-    std::size_t index;
+    std::size_t layer = 0;
+    std::size_t index = 0;            ///< of two mixers that of Mamba-2,
+    std::size_t attention_index = 0;  ///< and that of attention
   };
   std::vector<Step> steps;
   const float* norm_f = nullptr;     ///< (d_model)
@@ -116,6 +120,10 @@ struct Weights {
   /// Bytes of the largest input of a product, made ready, and how many are made of one at most.
   [[nodiscard]] std::size_t input_bytes() const;
   [[nodiscard]] std::size_t most_inputs() const;
+  /// Bytes of matrices that reading so many tokens at a time does not need: an embedding that is
+  /// not the head, of which it is a few rows, and experts that none of them chooses, if all are
+  /// chosen as often and independently.
+  [[nodiscard]] std::size_t unread_bytes(std::size_t tokens = 1) const;
   /// What layers that are mixtures of experts need besides.
   [[nodiscard]] ExpertInputs expert_inputs() const;
 };
@@ -159,12 +167,19 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
   weights.config = c;
   weights.plan = &plan;
   weights.layers.reserve(c.n_layer);
-  std::array<std::size_t, std::variant_size_v<MixerWeights>> counts{};
+  std::array<std::size_t, 256> counts{};  // of mixers, by the characters of their kinds
+  const auto next = [&counts](LayerKind kind) {
+    return counts[static_cast<unsigned char>(kind)]++;
+  };
   for (std::size_t i = 0; i < c.n_layer; ++i) weights.layers.emplace_back(c, c.kind(i));
   weights.steps.reserve(c.n_step());
   for (std::size_t i = 0; i < c.n_step(); ++i) {
     const std::size_t layer = c.layer_of(i);
-    weights.steps.push_back({layer, counts[weights.layers[layer].mixer.index()]++});
+    const bool has_two = c.kind(layer) == LayerKind::parallel;
+    Step& step = weights.steps.emplace_back();
+    step.layer = layer;
+    step.index = next(has_two ? LayerKind::mamba2 : c.kind(layer));
+    if (has_two) step.attention_index = next(LayerKind::attention);
   }
   all_matrices(weights, [&](const Slot& slot, Matrix& m) {
     m = {&format_of(c, plan, slot.role, DType::F32), nullptr, slot.rows, slot.cols};
@@ -188,6 +203,20 @@ inline std::size_t Weights::input_bytes() const {
     if (slot.role != Role::embedding) most = std::max(most, m.input_bytes());
   });
   return most;
+}
+
+inline std::size_t Weights::unread_bytes(std::size_t tokens) const {
+  std::size_t experts = 0;
+  all_matrices(*this, [&](const Slot& slot, const Matrix& m) {
+    if (slot.expert != Slot::kNoExpert) experts += m.bytes();
+  });
+  const MoeConfig& moe = config.moe;
+  auto idle = static_cast<double>(experts);
+  for (std::size_t t = 0; idle >= 1.0 && t < tokens; ++t) {
+    idle *= static_cast<double>(moe.num_experts - moe.num_experts_per_tok) /
+            static_cast<double>(moe.num_experts);
+  }
+  return (config.tie_embeddings ? 0 : embedding.bytes()) + static_cast<std::size_t>(idle);
 }
 
 inline ExpertInputs Weights::expert_inputs() const {

@@ -179,8 +179,8 @@ MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
   const Scratch scratch = scratch_.first(tokens_);
   const Activations& a = scratch.activations;
   const Pass pass = {weights_->config, a, parts, executor};
-  for (const auto& [layer, index] : weights_->steps) {
-    forward(weights_->layers[layer], index, scratch, pass);
+  for (const Weights::Step& step : weights_->steps) {
+    forward(weights_->layers[step.layer], step, scratch, pass);
   }
   executor.run(part_count_, [&](std::size_t i) {
     const Part& part = parts[i];

@@ -12,6 +12,7 @@
 
 #include "mamba2/io/dialects/bamba.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
+#include "mamba2/io/dialects/falcon_h1.hpp"
 #include "mamba2/io/dialects/granite.hpp"
 #include "mamba2/io/dialects/lfm2.hpp"
 #include "mamba2/io/dialects/mistral.hpp"
@@ -33,8 +34,8 @@ struct Dialect;
 
 namespace detail {
 
-inline constexpr std::array<const Dialect*, 8> kDialects = {
-    &kGranite, &kBamba,       &kNemotronH, &kLfm2,
+inline constexpr std::array<const Dialect*, 9> kDialects = {
+    &kGranite, &kBamba,       &kNemotronH, &kFalconH1,          &kLfm2,
     &kLfm2Moe, &kStateSpaces, &kMistral,   &kTransformersMamba2};
 
 }  // namespace detail

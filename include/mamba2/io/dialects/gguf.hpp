@@ -52,24 +52,23 @@ template <std::size_t... kCounts>
   return all;
 }
 
-/// The tensors of a Mamba-2 layer but for its norm.
+/// The tensors of a Mamba-2 mixer.
 inline constexpr auto kGgufMamba2Layers =
-    std::to_array<TensorRename>({{"ssm_in.", "mixer.in_proj.", 0, LayerKind::mamba2},
-                                 {"ssm_conv1d.", "mixer.conv1d.", 0, LayerKind::mamba2},
-                                 {"ssm_dt.bias", "mixer.dt_bias", 0, LayerKind::mamba2},
-                                 {"ssm_a", "mixer.A", 0, LayerKind::mamba2},
-                                 {"ssm_d", "mixer.D", 0, LayerKind::mamba2},
-                                 {"ssm_norm.", "mixer.norm.", 0, LayerKind::mamba2},
-                                 {"ssm_out.", "mixer.out_proj.", 0, LayerKind::mamba2}});
+    std::to_array<TensorRename>({{"ssm_in.", "mixer.in_proj."},
+                                 {"ssm_conv1d.", "mixer.conv1d."},
+                                 {"ssm_dt.bias", "mixer.dt_bias"},
+                                 {"ssm_a", "mixer.A"},
+                                 {"ssm_d", "mixer.D"},
+                                 {"ssm_norm.", "mixer.norm."},
+                                 {"ssm_out.", "mixer.out_proj."}});
 
 /// The same of attention.
 inline constexpr auto kGgufAttentionLayers = std::to_array<TensorRename>(
-    {{"attn_qkv.", "attention.q_proj.|attention.k_proj.|attention.v_proj.", 0,
-      LayerKind::attention},
-     {"attn_q.", "attention.q_proj.", 0, LayerKind::attention},
-     {"attn_k.", "attention.k_proj.", 0, LayerKind::attention},
-     {"attn_v.", "attention.v_proj.", 0, LayerKind::attention},
-     {"attn_output.", "attention.o_proj.", 0, LayerKind::attention}});
+    {{"attn_qkv.", "attention.q_proj.|attention.k_proj.|attention.v_proj."},
+     {"attn_q.", "attention.q_proj."},
+     {"attn_k.", "attention.k_proj."},
+     {"attn_v.", "attention.v_proj."},
+     {"attn_output.", "attention.o_proj."}});
 
 /// An MLP behind another mixer, with its norm.
 inline constexpr auto kGgufMlpLayers =
@@ -80,8 +79,8 @@ inline constexpr auto kGgufMlpLayers =
 
 /// Experts, of a branch: with `branch` layers of a block before them. Their norm is not among them.
 [[nodiscard]] constexpr std::array<TensorRename, 10> gguf_moe_layers(std::size_t branch) {
-  return {{{"ffn_gate_inp.weight", "moe.router.weight", branch, LayerKind::moe},
-           {"exp_probs_b.bias", "moe.router.bias", branch, LayerKind::moe},
+  return {{{"exp_probs_b.bias", "moe.router.bias", branch, LayerKind::moe},
+           {"ffn_gate_inp.", "moe.router.", branch, LayerKind::moe},
            {"ffn_latent_down.", "moe.latent_in_proj.", branch, LayerKind::moe},
            {"ffn_latent_up.", "moe.latent_out_proj.", branch, LayerKind::moe},
            {"ffn_gate_exps.", "moe.experts.*.gate_proj.", branch, LayerKind::moe},

@@ -77,6 +77,8 @@ inline constexpr GgufWriting kGgufGraniteDenseWriting = {
     [](const Config& c) { return c.is_hybrid() && !c.has(LayerKind::mamba2); },
     detail::check_gguf_granite_dense,
     detail::set_gguf_granite,
+    nullptr,
+    nullptr,
     true};
 
 inline constexpr GgufWriting kGgufGraniteHybridWriting = {
@@ -85,6 +87,8 @@ inline constexpr GgufWriting kGgufGraniteHybridWriting = {
     [](const Config& c) { return c.is_hybrid(); },
     detail::check_gguf_granite,
     detail::set_gguf_granite,
+    nullptr,
+    nullptr,
     true};
 
 }  // namespace MAMBA2_ISA

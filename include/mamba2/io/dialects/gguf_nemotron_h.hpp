@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nemotron-H and Nemotron-Nano-v2 without experts, as llama.cpp's converter writes them:
-// architecture nemotron_h.
+// Nemotron-H, Nemotron-Nano-v2 and Nemotron-3, as llama.cpp's converter writes them: architectures
+// nemotron_h and, with experts, nemotron_h_moe.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -16,17 +17,18 @@ inline namespace MAMBA2_ISA {
 namespace detail {
 
 inline constexpr std::string_view kGgufNemotronHName = "nemotron_h";
+inline constexpr std::string_view kGgufNemotronHMoeName = "nemotron_h_moe";
 
 /// A layer is one branch. The converter puts the rows of queries and keys into another order, the
 /// same for both, which does not matter where no channels turn.
 inline constexpr auto kGgufNemotronMlp =
     std::to_array<TensorRename>({{"ffn_up.", "mlp.up_proj.", 0, LayerKind::mlp},
                                  {"ffn_down.", "mlp.down_proj.", 0, LayerKind::mlp}});
-inline constexpr auto kGgufNemotronLayers =
-    joined(kGgufNorm, kGgufMamba2Layers, kGgufAttentionLayers, kGgufNemotronMlp);
+inline constexpr auto kGgufNemotronLayers = joined(
+    kGgufNorm, kGgufMamba2Layers, kGgufAttentionLayers, kGgufNemotronMlp, gguf_moe_layers(0));
 
-/// Sets the pattern: an MLP where feed_forward_length is not 0, else attention where there are
-/// heads of keys and values, else Mamba-2.
+/// Sets the pattern: an MLP, or experts where there are some, where feed_forward_length is not 0,
+/// else attention where there are heads of keys and values, else Mamba-2.
 inline void read_gguf_nemotron_layers(GgufFields& fields, const std::string& arch, Config& config) {
   const std::size_t layers = read_gguf_blocks(fields, arch, 1);
   const std::string kv_key = arch + ".attention.head_count_kv";
@@ -34,12 +36,32 @@ inline void read_gguf_nemotron_layers(GgufFields& fields, const std::string& arc
   const auto kv_heads = read_gguf_layer_numbers(fields, kv_key, layers);
   const auto widths = read_gguf_layer_numbers(fields, mlp_key, layers);
   if (kv_heads.size() != layers || widths.size() != layers) return;
+  const bool has_experts = fields.integer_if(arch + ".expert_count").value_or(0) > 0;
+  const char with_width = has_experts ? 'E' : '-';
   for (std::size_t i = 0; i < layers; ++i) {
-    config.pattern += widths[i] > 0 ? '-' : kv_heads[i] > 0 ? '*' : 'M';
+    config.pattern += widths[i] > 0 ? with_width : kv_heads[i] > 0 ? '*' : 'M';
   }
   config.n_layer = layers;
   config.attention.num_heads_kv = one_gguf_number(fields, kv_key, kv_heads);
-  config.mlp.d_intermediate = one_gguf_number(fields, mlp_key, widths);
+  const std::size_t width = one_gguf_number(fields, mlp_key, widths);
+  if (!has_experts) config.mlp.d_intermediate = width;
+}
+
+/// Of the experts of a model that has some.
+inline void read_gguf_nemotron_experts(GgufFields& fields, const std::string& arch,
+                                       const Gguf& gguf, Config& config) {
+  MoeConfig& moe = config.moe;
+  const std::size_t first = config.pattern.find(static_cast<char>(LayerKind::moe));
+  read_gguf_experts(fields, arch, gguf, concat("blk.", first, "."), moe);
+  moe.activation = MlpActivation::relu2;
+  moe.sigmoid = true;
+  moe.norm_topk_prob = fields.flag(arch + ".expert_weights_norm", false);
+  moe.norm_eps = 1e-20F;
+  moe.routed_scaling_factor = gguf_factor(fields, arch + ".expert_weights_scale");
+  moe.n_group =
+      std::max<std::size_t>(1, fields.integer_if(arch + ".expert_group_count").value_or(1));
+  moe.topk_group =
+      std::max<std::size_t>(1, fields.integer_if(arch + ".expert_group_used_count").value_or(1));
 }
 
 /// The width of a head is given, and not that of the model over their number. No positions.
@@ -61,12 +83,12 @@ inline void read_gguf_nemotron_attention(GgufFields& fields, const std::string& 
   const std::string rms = arch + ".attention.layer_norm_rms_epsilon";
   config.norm_eps = static_cast<float>(
       fields.number(fields.find(rms) != nullptr ? rms : arch + ".attention.layer_norm_epsilon"));
-  for (const std::string_view key : {".expert_count", ".nextn_predict_layers"}) {
-    if (fields.integer_if(concat(arch, key)).value_or(0) == 0) continue;
-    fields.refuse(concat(arch, key), "0 (not supported)", fields.found(concat(arch, key)),
-                  ErrorCode::unsupported);
+  if (const std::string key = arch + ".nextn_predict_layers";
+      fields.integer_if(key).value_or(0) > 0) {
+    fields.refuse(key, "0 (not supported)", fields.found(key), ErrorCode::unsupported);
   }
   read_gguf_nemotron_layers(fields, arch, config);
+  if (config.has(LayerKind::moe)) read_gguf_nemotron_experts(fields, arch, gguf, config);
   config.mlp.activation = config.has(LayerKind::mlp) ? MlpActivation::relu2 : MlpActivation::swiglu;
   for (std::size_t i = 0; i < config.pattern.size(); ++i) {
     const std::string block = concat("blk.", i, ".");
@@ -78,6 +100,8 @@ inline void read_gguf_nemotron_attention(GgufFields& fields, const std::string& 
         break;
       case LayerKind::mlp:
         config.mlp.bias = gguf_rows(gguf, block + "ffn_up.bias") > 0;
+        break;
+      case LayerKind::moe:
         break;
       default:
         config.conv_bias = gguf_rows(gguf, block + "ssm_conv1d.bias") > 0;
@@ -92,7 +116,7 @@ inline void read_gguf_nemotron_attention(GgufFields& fields, const std::string& 
 }  // namespace detail
 
 inline constexpr GgufDialect kGgufNemotronH = {
-    {detail::kGgufNemotronHName, ""},
+    {detail::kGgufNemotronHName, detail::kGgufNemotronHMoeName},
     detail::read_gguf_nemotron_h,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{1}; },
      detail::kGgufNemotronLayers}};

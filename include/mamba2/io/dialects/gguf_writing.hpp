@@ -49,6 +49,10 @@ struct GgufWriting {
   void (*check)(detail::ExportCheck& check, const Config& config);
   /// Sets the keys but for those of all architectures.
   void (*set_keys)(const detail::GgufKeys& keys, const Config& config);
+  /// Sets the factors that a tensor is written with, where some are.
+  void (*scale)(ExportedTensor& tensor, const Config& config) = nullptr;
+  /// Whether a tied model gets a head of its own.
+  bool (*needs_head)(const Config& config) = nullptr;
   /// Whether rows of queries and keys are interleaved where RoPE turns them: see AttentionConfig.
   bool interleaves_qk = false;
 };

@@ -86,10 +86,12 @@ inline void require_silu(JsonFields& fields, std::string_view key) {
   return static_cast<float>(theta);
 }
 
-/// The mamba_* keys that Granite and Bamba share.
-inline void read_mamba_keys(JsonFields& fields, Config& config) {
+/// The mamba_* keys that Granite, Bamba and Falcon-H1 share. d_inner: where it is not
+/// mamba_expand * hidden_size.
+inline void read_mamba_keys(JsonFields& fields, Config& config,
+                            std::optional<std::size_t> d_inner = {}) {
   const std::size_t expand = fields.integer("mamba_expand", 2);
-  config.d_inner = config.d_ssm = expand * config.d_model;
+  config.d_inner = config.d_ssm = d_inner.value_or(expand * config.d_model);
   const std::size_t heads = fields.integer("mamba_n_heads", 128);
   const Json* headdim = fields.find_value("mamba_d_head");
   config.headdim = headdim == nullptr || is_text(*headdim, "auto")
@@ -102,10 +104,10 @@ inline void read_mamba_keys(JsonFields& fields, Config& config) {
   config.bias = fields.flag("mamba_proj_bias", false);
   read_dt_limit(fields, "time_step_limit", config);
   if (heads * config.headdim != config.d_inner) {
-    fields.refuse(
-        "mamba_n_heads",
-        concat("mamba_expand * hidden_size / mamba_d_head = ", config.d_inner, "/", config.headdim),
-        concat(heads));
+    fields.refuse("mamba_n_heads",
+                  concat(d_inner ? "mamba_d_ssm" : "mamba_expand * hidden_size",
+                         " / mamba_d_head = ", config.d_inner, "/", config.headdim),
+                  concat(heads));
   }
 }
 

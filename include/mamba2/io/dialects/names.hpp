@@ -249,14 +249,11 @@ struct DialectTensor {
     if (is_stack) return mismatch(all / config.moe.num_experts, " rows to an expert");
     return mismatch(all, " rows");
   }
-  const std::size_t row_bytes = tensor.data.size() / all;
+  tensor.shape = shape;
   std::size_t first = 0;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    TensorView& part = tensors.emplace_back(tensor);
+    TensorView& part = tensors.emplace_back(tensor.row_range(first, rows[i]));
     part.name = names[i];
-    part.shape = shape;
-    part.shape.front() = rows[i];
-    part.data = tensor.data.subspan(first * row_bytes, rows[i] * row_bytes);
     first += rows[i];
   }
   return {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nemotron-H and Nemotron-Nano-v2 without experts, as NVIDIA and transformers write them:
-// model_type nemotron_h.
+// Nemotron-H, Nemotron-Nano-v2 and Nemotron-3, as NVIDIA and transformers write them: model_type
+// nemotron_h.
 #pragma once
 
 #include <array>
@@ -25,6 +25,7 @@ namespace detail {
   for (const std::string_view attention : {"attention", "full_attention"}) {
     if (is_text(name, attention)) return static_cast<char>(LayerKind::attention);
   }
+  if (is_text(name, "moe")) return static_cast<char>(LayerKind::moe);
   return is_text(name, "mlp") ? static_cast<char>(LayerKind::mlp) : ' ';
 }
 
@@ -42,17 +43,18 @@ namespace detail {
     for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
       pattern += nemotron_kind((*list)[i]);
       if (pattern.back() != ' ') continue;
-      fields.refuse(key, "of \"mamba\", \"attention\" and \"mlp\" (experts are not supported)",
-                    describe((*list)[i]), ErrorCode::unsupported);
+      fields.refuse(key, "of \"mamba\", \"attention\", \"mlp\" and \"moe\"", describe((*list)[i]),
+                    ErrorCode::unsupported);
     }
   } else {
     const Json* text = fields.find_value(kPattern);
     const auto* layers = text == nullptr ? nullptr : text->get_ptr<const std::string*>();
     if (layers == nullptr) {
-      fields.refuse(key, "a text of M, * and -", text == nullptr ? "no such key" : describe(*text));
-    } else if (const auto odd = layers->find_first_not_of("M*-"); odd != std::string::npos) {
-      fields.refuse(key, "of M, * and - (experts are not supported)",
-                    in_quotes(layers->substr(odd, 1)), ErrorCode::unsupported);
+      fields.refuse(key, "a text of M, *, - and E",
+                    text == nullptr ? "no such key" : describe(*text));
+    } else if (const auto odd = layers->find_first_not_of("M*-E"); odd != std::string::npos) {
+      fields.refuse(key, "of M, *, - and E", in_quotes(layers->substr(odd, 1)),
+                    ErrorCode::unsupported);
     } else {
       pattern = *layers;
     }
@@ -102,6 +104,22 @@ inline void read_nemotron_attention(JsonFields& fields, Config& config) {
   }
 }
 
+/// Experts of squared ReLU without biases.
+inline void read_nemotron_experts(JsonFields& fields, MoeConfig& moe) {
+  moe.num_experts = fields.integer("n_routed_experts", 8);
+  moe.num_experts_per_tok = fields.integer("num_experts_per_tok", 2);
+  moe.d_intermediate = fields.integer("moe_intermediate_size", 7688);
+  moe.d_shared = fields.integer("moe_shared_expert_intermediate_size", 7688);
+  moe.d_latent = integer_or(fields, "moe_latent_size", 0);
+  moe.n_group = fields.integer("n_group", 1);
+  moe.topk_group = fields.integer("topk_group", 1);
+  moe.activation = MlpActivation::relu2;
+  moe.sigmoid = moe.router_bias = true;
+  moe.norm_topk_prob = fields.flag("norm_topk_prob", true);
+  moe.norm_eps = 1e-20F;
+  moe.routed_scaling_factor = static_cast<float>(fields.number("routed_scaling_factor", 1.0));
+}
+
 [[nodiscard]] inline Config read_nemotron_h(JsonFields& fields) {
   Config config;
   config.vocab_size = fields.integer("vocab_size", 131072);
@@ -117,6 +135,14 @@ inline void read_nemotron_attention(JsonFields& fields, Config& config) {
     config.mlp.d_intermediate = fields.integer("intermediate_size", 21504);
     config.mlp.bias = fields.flag("mlp_bias", false);
     config.mlp.activation = MlpActivation::relu2;
+  }
+  if (config.has(LayerKind::moe)) {
+    read_nemotron_experts(fields, config.moe);
+    if (fields.flag("mlp_bias", false)) {
+      fields.refuse("mlp_bias", "false where there are experts", "true", ErrorCode::unsupported);
+    }
+  }
+  if (config.has(LayerKind::mlp) || config.has(LayerKind::moe)) {
     const Json* act = fields.find_value("mlp_hidden_act");
     if (act != nullptr) require_text(fields, "mlp_hidden_act", *act, "relu2");
   }
@@ -126,13 +152,18 @@ inline void read_nemotron_attention(JsonFields& fields, Config& config) {
 inline constexpr auto kNemotronOuter = std::to_array<TensorRename>(
     {{"embeddings.weight", "embedding.weight"}, {"norm_f.weight", "norm_f.weight"}});
 
-/// A layer is one branch, whose mixer is called so whatever it is. (Of one with experts: gate,
-/// experts, shared_experts, fc1_latent_proj, fc2_latent_proj.)
-inline constexpr auto kNemotronLayers =
-    std::to_array<TensorRename>({{"norm.", "norm."},
-                                 {"mixer.", "mixer.", 0, LayerKind::mamba2},
-                                 {"mixer.", "attention.", 0, LayerKind::attention},
-                                 {"mixer.", "mlp.", 0, LayerKind::mlp}});
+/// A layer is one branch, whose mixer is called so whatever it is.
+inline constexpr auto kNemotronLayers = std::to_array<TensorRename>(
+    {{"norm.", "norm."},
+     {"mixer.", "mixer.", 0, LayerKind::mamba2},
+     {"mixer.", "attention.", 0, LayerKind::attention},
+     {"mixer.", "mlp.", 0, LayerKind::mlp},
+     {"mixer.gate.e_score_correction_bias", "moe.router.bias", 0, LayerKind::moe},
+     {"mixer.gate.", "moe.router.", 0, LayerKind::moe},
+     {"mixer.experts.", "moe.experts.", 0, LayerKind::moe},
+     {"mixer.shared_experts.", "moe.shared_expert.", 0, LayerKind::moe},
+     {"mixer.fc1_latent_proj.", "moe.latent_in_proj.", 0, LayerKind::moe},
+     {"mixer.fc2_latent_proj.", "moe.latent_out_proj.", 0, LayerKind::moe}});
 
 }  // namespace detail
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nemotron-H as transformers has it: hybrids without a gated MLP.
+// Nemotron-H as transformers has it: hybrids without gates in MLPs and experts.
 #pragma once
 
 #include <cmath>
@@ -22,7 +22,12 @@ namespace detail {
 inline void check_nemotron(ExportCheck& check, const Config& c) {
   check.require_plain_block(c);
   check.require_no_multipliers(c);
-  check.require("the layers", !c.has(LayerKind::moe), "without experts", in_quotes(c.pattern));
+  if (c.has(LayerKind::moe)) {
+    check.require_flag("moe.sigmoid", true, c.moe.sigmoid);
+    check.require_flag("moe.router_bias", true, c.moe.router_bias);
+    check.require("moe.d_shared", c.moe.d_shared > 0, "at least 1", c.moe.d_shared);
+    check.require_flag("mlp.bias", false, c.mlp.bias);
+  }
   if (!c.has(LayerKind::attention)) return;
   const AttentionConfig& a = c.attention;
   check.require("attention.d_conv", a.d_conv == 0, "0", a.d_conv);
@@ -30,6 +35,19 @@ inline void check_nemotron(ExportCheck& check, const Config& c) {
   check.require_flag("attention.qkv_proj_bias", false, a.qkv_proj_bias);
   check.require_flag("attention.out_proj_bias", false, a.out_proj_bias);
   check.require_usual_scale(a);
+}
+
+inline void write_nemotron_experts(JsonWriter& json, const MoeConfig& moe) {
+  json.member("n_routed_experts", moe.num_experts);
+  json.member("n_shared_experts", 1);
+  json.member("num_experts_per_tok", moe.num_experts_per_tok);
+  json.member("moe_intermediate_size", moe.d_intermediate);
+  json.member("moe_shared_expert_intermediate_size", moe.d_shared);
+  if (moe.d_latent > 0) json.member("moe_latent_size", moe.d_latent);
+  json.member("n_group", moe.n_group);
+  json.member("topk_group", moe.topk_group);
+  json.member("norm_topk_prob", moe.norm_topk_prob);
+  json.member("routed_scaling_factor", shortest(moe.routed_scaling_factor));
 }
 
 inline void write_nemotron_keys(JsonWriter& json, const Config& c) {
@@ -49,8 +67,9 @@ inline void write_nemotron_keys(JsonWriter& json, const Config& c) {
   if (c.has(LayerKind::mlp)) {
     json.member("intermediate_size", c.mlp.d_intermediate);
     json.member("mlp_bias", c.mlp.bias);
-    json.member("mlp_hidden_act", "relu2");
   }
+  if (c.has(LayerKind::moe)) write_nemotron_experts(json, c.moe);
+  if (c.has(LayerKind::mlp) || c.has(LayerKind::moe)) json.member("mlp_hidden_act", "relu2");
   if (!c.has(LayerKind::mamba2)) return;
   json.member("mamba_num_heads", c.nheads());
   json.member("mamba_head_dim", c.headdim);

@@ -58,7 +58,7 @@ inline void write_mamba_keys(JsonWriter& json, const Config& c) {
   json.member("mamba_d_conv", c.d_conv);
   json.member("mamba_d_head", c.headdim);
   json.member("mamba_d_state", c.d_state);
-  json.member("mamba_expand", c.d_inner / c.d_model);
+  json.member("mamba_expand", std::max<std::size_t>(1, c.d_inner / c.d_model));
   json.member("mamba_n_groups", c.ngroups);
   json.member("mamba_n_heads", c.nheads());
   json.member("mamba_proj_bias", c.bias);
