@@ -60,8 +60,8 @@ inline constexpr GgufWriting kGgufLfm2MoeWriting = {detail::kGgufLfm2Moe, &kGguf
                                                     detail::set_gguf_lfm2};
 
 inline constexpr GgufWriting kGgufLfm2Writing = {detail::kGgufLfm2Dense, &kGgufLfm2,
-                                                 detail::is_lfm2,        detail::check_gguf_lfm2,
-                                                 detail::set_gguf_lfm2,  false};
+                                                 detail::is_lfm2, detail::check_gguf_lfm2,
+                                                 detail::set_gguf_lfm2};
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2
