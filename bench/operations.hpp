@@ -40,7 +40,9 @@ inline double projection_weights(const mamba2::Config& c) {
                            static_cast<double>(2 * (c.attention.q_dim() + c.attention.kv_dim()));
   const double mlp = count(c, LayerKind::mlp) *
                      static_cast<double>((c.mlp.has_gate() ? 3 : 2) * c.mlp.d_intermediate);
-  return (mamba2 + attention + mlp) * static_cast<double>(c.d_model) + expert_weights(c);
+  const double short_conv = count(c, LayerKind::short_conv) * static_cast<double>(4 * c.d_model);
+  return (mamba2 + attention + mlp + short_conv) * static_cast<double>(c.d_model) +
+         expert_weights(c);
 }
 inline double head_weights(const mamba2::Config& c) {
   return static_cast<double>(c.vocab_size * c.d_model);

@@ -54,7 +54,8 @@ SHAPES = {  # how many weights they have
     "mamba2-130m": 129e6, "mamba2-370m": 369e6, "mamba2-780m": 781e6, "mamba2-1.3b": 1344e6,
     "mamba2-2.7b": 2703e6, "granite-4.0-h-350m": 341e6, "granite-4.0-h-1b": 1462e6,
     "granite-4.0-h-micro": 3192e6, "nemotron-3-nano-4b": 3974e6, "nemotron-nano-9b-v2": 8888e6,
-    "falcon-h1-0.5b": 521e6, "falcon-h1-1.5b": 1555e6}
+    "falcon-h1-0.5b": 521e6, "falcon-h1-1.5b": 1555e6,
+    "lfm2-350m": 354e6, "lfm2-700m": 742e6, "lfm2-1.2b": 1170e6}
 SLICES = 3  # of which a process reports the median
 
 

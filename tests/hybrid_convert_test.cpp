@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "mamba2/io/config_json.hpp"
 #include "mamba2/io/gguf.hpp"
 #include "mamba2/io/gguf_export.hpp"
+#include "mamba2/io/safetensors.hpp"
 #include "mamba2/io/transformers_export.hpp"
 #include "tests/hybrid_models.hpp"
 #include "tests/io/temp_dir.hpp"
@@ -70,6 +72,21 @@ Bytes folder_of(const convert::ModelSource& source, DType matrices) {
   return write_all(source, mamba2::transformers_export(source.config(), matrices), writer);
 }
 
+/// The weights of a golden.
+Bytes read_bytes(const std::string& name) {
+  const auto file = reference::read_file(golden_folder(name) + "/model.safetensors").value();
+  const auto bytes = std::as_bytes(std::span(file));
+  return {bytes.begin(), bytes.end()};
+}
+
+/// The names of all tensors of a safetensors file.
+std::set<std::string> names_in(const Bytes& weights) {
+  std::set<std::string> names;
+  const auto file = mamba2::Safetensors::parse(weights, "file").value();
+  for (const mamba2::TensorView& tensor : file.tensors()) names.insert(tensor.name);
+  return names;
+}
+
 std::vector<float> logits_of(const mamba2::Checkpoint& checkpoint, const HybridModel& golden) {
   const auto model = mamba2::AnyModel::load(checkpoint, mamba2::kPlan<mamba2::Fp32>).value();
   auto session = model.session({.kv = mamba2::KvPrecision::fp32}).value();
@@ -113,11 +130,13 @@ void check_refused(const mamba2::Result<void>& outcome, std::string_view key) {
 TEST_CASE("hybrid convert: a folder of transformers is the same model") {
   for (const std::string name :
        {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense", "nemotron_moe",
-        "nemotron_latent", "nemotron_small_dt", "falcon_h1", "falcon_h1_norm", "mamba2attn_mlp"}) {
+        "nemotron_latent", "nemotron_small_dt", "falcon_h1", "falcon_h1_norm", "lfm2", "lfm2_moe",
+        "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();
     const Bytes weights = folder_of(source, DType::BF16);
+    if (name != "mamba2attn_mlp") CHECK(names_in(weights) == names_in(read_bytes(name)));
     const auto checkpoint = open_folder(source.config(), weights);
     CHECK(differences(checkpoint.config(), source.config()) == "");
     const HybridModel golden = tests::hybrid_golden(name, "config.json").at(0);
@@ -126,12 +145,13 @@ TEST_CASE("hybrid convert: a folder of transformers is the same model") {
 }
 
 TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of that") {
-  // The second has RoPE, and rows in llama.cpp's order.
+  // The second has RoPE, and rows in llama.cpp's order; those of LFM2 stay in theirs.
   for (const std::string name :
        {"hybrids/granite_dense", "hybrids/granite_moe", "hybrids_gguf/granite-moe/model.gguf",
         "hybrids_gguf/bamba-q8_0/model.gguf", "hybrids/nemotron_dense", "hybrids/nemotron_moe",
         "hybrids/nemotron_latent", "hybrids_gguf/nemotron-moe/model.gguf",
-        "hybrids/nemotron_small_dt", "hybrids_gguf/nemotron-q8_0/model.gguf"}) {
+        "hybrids/nemotron_small_dt", "hybrids_gguf/nemotron-q8_0/model.gguf", "hybrids/lfm2",
+        "hybrids_gguf/lfm2-q8_0/model.gguf", "hybrids_gguf/lfm2moe-q8_0/model.gguf"}) {
     CAPTURE(name);
     const mamba2_tests::TempDir dir;
     const auto source =
@@ -154,7 +174,7 @@ TEST_CASE("hybrid convert: a GGUF file is the same model, and a folder made of t
 
     const Bytes weights = folder_of(gguf, DType::F32);
     const auto folder = open_folder(gguf.config(), weights);
-    const bool turns = source.config().attention.rotary_emb_dim > 0;
+    const bool turns = source.config().attention.qk_interleaved;
     CHECK(differences(folder.config(), source.config()) ==
           (turns ? "attention.qk_interleaved " : ""));
     check(folder);
@@ -355,6 +375,37 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
   const auto sharper = [](Config& c) { c.attention.softmax_scale *= 2.0F; };
   folder("attention.softmax_scale", sharper, "nemotron_dense");
   gguf("dt_limit", [](Config& c) { c.dt_max = 0.1F; });
+  const auto lfm2 = [&](std::string_view key, auto change) {
+    gguf(key, change, "lfm2");
+    folder(key, change, "lfm2");
+  };
+  lfm2("the layers", [](Config& c) { c.pattern = "C-M-*-C-*-"; });
+  lfm2("residual_multiplier", [](Config& c) { c.residual_multiplier = 0.5F; });
+  lfm2("mlp.bias", [](Config& c) { c.mlp.bias = true; });
+  lfm2("attention.qk_norm", [](Config& c) { c.attention.qk_norm = false; });
+  lfm2("attention.qkv_proj_bias", [](Config& c) { c.attention.qkv_proj_bias = true; });
+  lfm2("attention.softmax_scale", [](Config& c) { c.attention.softmax_scale = 0.5F; });
+  lfm2("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 8; });
+  gguf(
+      "short_conv.bias", [](Config& c) { c.short_conv.bias = true; }, "lfm2");
+  const auto experts = [&](std::string_view key, auto change) {
+    gguf(key, change, "lfm2_moe");
+    folder(key, change, "lfm2_moe");
+  };
+  experts("the layers", [](Config& c) { c.pattern = "CE*-CECE"; });
+  experts("moe.sigmoid", [](Config& c) { c.moe.sigmoid = false; });
+  experts("moe.d_shared", [](Config& c) { c.moe.d_shared = 8; });
+  experts("moe.d_latent", [](Config& c) { c.moe.d_latent = 8; });
+  experts("moe.norm_eps", [](Config& c) { c.moe.norm_eps = 1e-3F; });
+  gguf(
+      "moe.router_bias", [](Config& c) { c.moe.router_bias = false; }, "lfm2_moe");
+  gguf(
+      "moe.routed_scaling_factor", [](Config& c) { c.moe.routed_scaling_factor = 2.0F; },
+      "lfm2_moe");
+  gguf(
+      "moe.norm_topk_prob", [](Config& c) { c.moe.norm_topk_prob = false; }, "lfm2_moe");
+  gguf(
+      "the layers", [](Config& c) { c.pattern = "*-*-*-*-*-"; }, "lfm2");
   folder("d_inner", [](Config& c) { c.d_inner = c.d_ssm = c.d_model + c.d_model / 2; });
   folder("attention.out_proj_bias", [](Config& c) { c.attention.out_proj_bias = true; });
   folder("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 4; });

@@ -20,9 +20,9 @@
 namespace tests {
 
 inline constexpr const char* kHybridGoldens[] = {
-    "granite_dense",  "granite_rope",   "granite_moe",     "bamba",
-    "nemotron_dense", "nemotron_moe",   "nemotron_latent", "nemotron_small_dt",
-    "falcon_h1",      "falcon_h1_norm", "mamba2attn",      "mamba2attn_mlp"};
+    "granite_dense", "granite_rope",    "granite_moe",       "bamba",         "nemotron_dense",
+    "nemotron_moe",  "nemotron_latent", "nemotron_small_dt", "falcon_h1",     "falcon_h1_norm",
+    "lfm2",          "lfm2_moe",        "mamba2attn",        "mamba2attn_mlp"};
 
 /// A hybrid in memory, the tokens of a prompt and the right logits after each: (tokens,
 /// vocab_size).
@@ -72,8 +72,8 @@ inline HybridModel random_hybrid(reference::Writer writer, std::uint64_t seed,
 }
 
 inline constexpr reference::Writer kWriters[] = {
-    reference::Writer::granite, reference::Writer::bamba, reference::Writer::falcon,
-    reference::Writer::nemotron, reference::Writer::state_spaces};
+    reference::Writer::granite,  reference::Writer::bamba, reference::Writer::falcon,
+    reference::Writer::nemotron, reference::Writer::lfm2,  reference::Writer::state_spaces};
 
 /// The first random hybrid of a writer with experts.
 inline HybridModel random_hybrid_with_experts(reference::Writer writer, std::size_t tokens = 40) {
@@ -84,8 +84,8 @@ inline HybridModel random_hybrid_with_experts(reference::Writer writer, std::siz
   }
   return random_hybrid(writer, seed, tokens);
 }
-inline constexpr reference::Writer kWritersOfExperts[] = {reference::Writer::granite,
-                                                          reference::Writer::nemotron};
+inline constexpr reference::Writer kWritersOfExperts[] = {
+    reference::Writer::granite, reference::Writer::nemotron, reference::Writer::lfm2};
 
 /// The logits after each token of a prompt, which is cut into pieces of so many tokens; the last is
 /// used again and again. (tokens, vocab_size)

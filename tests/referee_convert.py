@@ -115,10 +115,11 @@ def check_folder(referee, bin_folder, folder):
 
 def check_hybrids(referee, bin_folder, folder):
     """What transformers wrote itself goes through our folder, GGUF where that can be, and back."""
-    for name in ("granite_dense", "granite_rope", "bamba", "nemotron_dense", "falcon_h1"):
+    for name in ("granite_dense", "granite_rope", "bamba", "nemotron_dense", "falcon_h1",
+                 "lfm2"):
         golden = ROOT / "tests/golden/hybrids" / name
         ways = [convert(bin_folder, golden, folder / name)]
-        if name in ("granite_dense", "nemotron_dense"):
+        if name in ("granite_dense", "nemotron_dense", "lfm2"):
             path = convert(bin_folder, golden, folder / f"{name}.gguf", "--type", "bf16")
             ways.append(convert(bin_folder, path, folder / f"{name}-back"))
         expected = load_floats(golden)

@@ -76,7 +76,8 @@ def same_hybrids(bin_folder, folder):
     good = True
     goldens = [ROOT / "tests/golden" / name
                for name in ("hybrids/granite_dense", "hybrids/nemotron_dense", "hybrids/falcon_h1",
-                            "hybrids/falcon_h1_norm", "hybrids_gguf/bamba-q8_0/model.gguf")]
+                            "hybrids/falcon_h1_norm", "hybrids_gguf/bamba-q8_0/model.gguf",
+                            "hybrids/lfm2", "hybrids_gguf/lfm2-q8_0/model.gguf")]
     for source in [*goldens, random_granite(folder / "granite")]:
         hybrid = convert(bin_folder, source, folder / "hybrid", "--type", "f32", "--force")
         path = convert(bin_folder, hybrid, folder / "hybrid.gguf", "--type", "f32", "--force")

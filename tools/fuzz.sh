@@ -84,6 +84,7 @@ add_golden() {
       pair "$golden"/transformers/plain/{config.json,model.safetensors}
       pair "$golden"/quantized/{config.json,model.safetensors}
       pair "$golden"/hybrids/granite_dense/{config.json,model.safetensors}
+      pair "$golden"/hybrids/lfm2/{config.json,model.safetensors}
       cp "$golden"/bitmamba/d64/model.bin "$seeds/bitmamba-d64"
       pair "$golden"/hybrids/granite_moe/{config.json,model.safetensors}
       ;;

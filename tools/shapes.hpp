@@ -116,6 +116,37 @@ inline constexpr std::array<HybridShape, 6> kHybridShapes = {
       768},
      {"bamba-9b", 4096, 32, {9, 18, 27, 9}, 32, 8, 128, 128, 64, 14336, 128256, false}}};
 
+/// A published LFM2: a short convolution of 3 taps or attention with heads of 64 channels, and an
+/// MLP, 16 times.
+struct Lfm2Shape {
+  std::string_view name;
+  std::size_t d_model;
+  std::size_t num_heads, num_heads_kv;
+  std::size_t d_intermediate;
+
+  [[nodiscard]] mamba2::Config config() const {
+    mamba2::Config config;
+    config.d_model = d_model;
+    config.pattern = "C-C-*-C-C-*-C-C-*-C-*-C-*-C-*-C-";
+    config.n_layer = config.pattern.size();
+    config.vocab_size = 65536;
+    config.short_conv.d_conv = 3;
+    config.attention.num_heads = num_heads;
+    config.attention.num_heads_kv = num_heads_kv;
+    config.attention.head_dim = config.attention.rotary_emb_dim = 64;
+    config.attention.rotary_emb_base = 1e6F;
+    config.attention.softmax_scale = 0.125F;
+    config.attention.qk_norm = true;
+    config.mlp.d_intermediate = d_intermediate;
+    config.eos_token_ids = {7};
+    return config;
+  }
+};
+
+inline constexpr std::array<Lfm2Shape, 3> kLfm2Shapes = {{{"lfm2-350m", 1024, 16, 8, 4608},
+                                                          {"lfm2-700m", 1536, 24, 8, 6912},
+                                                          {"lfm2-1.2b", 2048, 32, 8, 8192}}};
+
 /// A published BitMamba-2.
 struct BitMambaShape {
   std::string_view name;
@@ -220,6 +251,7 @@ inline constexpr std::array<LayeredShape, 4> kLayeredShapes = {
   std::vector<std::string> names;
   for (const Shape& shape : kShapes) names.emplace_back(shape.name);
   for (const HybridShape& shape : kHybridShapes) names.emplace_back(shape.name);
+  for (const Lfm2Shape& shape : kLfm2Shapes) names.emplace_back(shape.name);
   for (const BitMambaShape& shape : kBitMambaShapes) names.emplace_back(shape.name);
   for (const OtherShape& shape : kOtherShapes) names.emplace_back(shape.name);
   for (const LayeredShape& shape : kLayeredShapes) names.emplace_back(shape.name);
@@ -232,6 +264,9 @@ inline constexpr std::array<LayeredShape, 4> kLayeredShapes = {
     if (shape.name == name) return shape.config();
   }
   for (const BitMambaShape& shape : kBitMambaShapes) {
+    if (shape.name == name) return shape.config();
+  }
+  for (const Lfm2Shape& shape : kLfm2Shapes) {
     if (shape.name == name) return shape.config();
   }
   for (const OtherShape& shape : kOtherShapes) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Norms, gates, rotations and elementary functions, of vectors as wide as those of mamba2-2.7b, in
-// the cache: GB/s count what is read and written.
+// Norms, gates, rotations, a convolution and elementary functions, of vectors as wide as those of
+// mamba2-2.7b, in the cache: GB/s count what is read and written.
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
 #include <mamba2/kernels/hadamard.hpp>
+#include <mamba2/kernels/short_conv.hpp>
 #include <mamba2/mamba2.hpp>
 #include <vector>
 
@@ -40,6 +41,27 @@ void add_function(const char* name, Function function) {
   });
 }
 
+/// The convolution of a token in a layer of LFM2-1.2B.
+void add_gated_conv1d() {
+  benchmark::RegisterBenchmark("gated_conv1d/3", [](benchmark::State& state) {
+    constexpr std::size_t kTaps = 3;
+    constexpr std::size_t kChannels = 2048;
+    constexpr std::size_t kArrays = 4 + 2 * (kTaps - 1) + kTaps + 1;  // rows, window, filter, bias
+    const std::vector<float> weight(kTaps * kChannels, 0.0F);
+    const std::vector<float> bias(kChannels, 1.0F);  // so that c stays what it is
+    std::vector<float> bcx = random_floats(3 * kChannels);
+    std::vector<float> window((kTaps - 1) * kChannels, 0.0F);
+    const mamba2::MutableRows rows(bcx.data(), 1, bcx.size());
+    const kernels::Conv1d conv = {weight.data(), bias.data(), kChannels, kTaps, false};
+    const kernels::GatedRows gated = {rows.columns(0, kChannels),
+                                      rows.columns(kChannels, kChannels),
+                                      rows.columns(2 * kChannels, kChannels)};
+    Report<ReadingCache>(state).run(
+        kArrays * kChannels * sizeof(float),
+        [&] { kernels::gated_conv1d(conv, 0, gated, window.data()); }, kManyTimes);
+  });
+}
+
 }  // namespace
 
 void add_elementwise() {
@@ -53,6 +75,7 @@ void add_elementwise() {
     benchmark::DoNotOptimize(kernels::gate(x, y, kWidth, z));
   });
   add("add", 3.0, [](const float* x, const float*, float* z) { kernels::add(x, kWidth, z); });
+  add_gated_conv1d();
   add("hadamard/256", 2.0,
       [](const float*, const float*, float* z) { kernels::hadamard(z, kWidth, 256); });
 }

@@ -26,6 +26,7 @@ void expect_same(const mamba2::Config& a, const mamba2::Config& b) {
   expect(a.bias == b.bias && a.conv_bias == b.conv_bias && a.tie_embeddings == b.tie_embeddings);
   expect(a.eos_token_ids == b.eos_token_ids);
   expect(a.pattern == b.pattern && a.mlp == b.mlp && a.moe == b.moe);
+  expect(a.short_conv == b.short_conv);
   expect(a.embedding_multiplier == b.embedding_multiplier);
   expect(a.residual_multiplier == b.residual_multiplier);
   expect(std::fabs(a.logits_multiplier / b.logits_multiplier - 1.0F) < 1e-6F);  // of 1 / (1 / x)
@@ -42,6 +43,7 @@ void expect_same(const mamba2::Config& a, const mamba2::Config& b) {
   expect(x.in_multiplier == y.in_multiplier && x.out_multiplier == y.out_multiplier);
   expect(a.ssm_multipliers == b.ssm_multipliers);
   expect(a.rmsnorm == b.rmsnorm && a.norm_before_gate == b.norm_before_gate);
+  expect(x.qk_norm == y.qk_norm);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 namespace {
 
-/// A model with all weights zero: of one layer, or with one of attention beside it.
+/// A model with all weights zero: of one layer, or with others beside it that remember.
 mamba2::AnyModel tiny_model(bool is_hybrid) {
   mamba2::Config config;
   config.d_model = config.d_inner = config.d_ssm = 4;
@@ -18,8 +18,9 @@ mamba2::AnyModel tiny_model(bool is_hybrid) {
   config.headdim = config.d_conv = 2;
   config.vocab_size = 9;
   if (is_hybrid) {
-    config.pattern = "M*";
-    config.n_layer = 2;
+    config.pattern = "M*C";
+    config.n_layer = 3;
+    config.short_conv.d_conv = 3;
     config.attention.num_heads = config.attention.num_heads_kv = 1;
     config.attention.head_dim = 4;
     config.attention.d_conv = 2;

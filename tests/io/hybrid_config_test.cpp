@@ -56,6 +56,17 @@ std::string bamba_config(std::string_view more = "") {
                       more);
 }
 
+/// LFM2-1.2B in the keys that it was published with.
+std::string lfm2_config(std::string_view more = "") {
+  return with_members(R"({"model_type": "lfm2", "vocab_size": 65536, "hidden_size": 2048,
+    "num_hidden_layers": 16, "full_attn_idxs": [2, 5, 8, 10, 12, 14], "block_ff_dim": 12288,
+    "block_auto_adjust_ff_dim": true, "block_ffn_dim_multiplier": 1.0, "block_multiple_of": 256,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "norm_eps": 1e-05, "conv_L_cache": 3,
+    "conv_bias": false, "rope_theta": 1000000.0, "max_position_embeddings": 128000,
+    "eos_token_id": 7, "bos_token_id": 1, "pad_token_id": 0})",
+                      more);
+}
+
 std::string mamba2attn_config(std::string_view more = "") {
   return with_members(R"({"d_model": 2560, "n_layer": 64, "d_intermediate": 0, "vocab_size": 50277,
     "ssm_cfg": {"layer": "Mamba2"}, "attn_layer_idx": [9, 18, 27, 36, 45, 56],
@@ -180,6 +191,60 @@ TEST_CASE("hybrid config: bamba and mamba2attn") {
   const Config with_mlps = parse_config(mamba2attn_config(R"("d_intermediate": 70)")).value();
   CHECK(with_mlps.n_layer == 128);
   CHECK(with_mlps.mlp.d_intermediate == 128);
+}
+
+TEST_CASE("hybrid config: lfm2 in older and newer keys") {
+  const Config c = parse_config(lfm2_config()).value();
+  CHECK(c.pattern == "C-C-*-C-C-*-C-C-*-C-*-C-*-C-*-C-");
+  CHECK(c.mlp.d_intermediate == 8192);
+  CHECK(c.short_conv.d_conv == 3);
+  CHECK(!c.short_conv.bias);
+  CHECK(c.attention.qk_norm);
+  CHECK(c.attention.head_dim == 64);
+  CHECK(c.attention.num_heads_kv == 8);
+  CHECK(c.attention.rotary_emb_dim == 64);
+  CHECK(c.attention.rotary_emb_base == 1e6F);
+  CHECK(c.tie_embeddings);
+  CHECK(c.eos_token_ids == std::vector<mamba2::Token>{7});
+  const auto with = [](std::string_view more) { return parse_config(lfm2_config(more)).value(); };
+  CHECK(with(R"("layer_types": ["conv", "full_attention"])").pattern == "C-*-");
+  CHECK(with(R"("layer_types": ["conv", "conv"], "num_hidden_layers": 9)").pattern == "C-C-");
+  CHECK(with(R"("full_attn_idxs": null, "num_hidden_layers": 2)").pattern == "*-*-");
+  CHECK(with(R"("full_attn_idxs": [], "num_hidden_layers": 2)").pattern == "C-C-");
+  // How wide MLPs are.
+  CHECK(with(R"("block_ff_dim": 6656)").mlp.d_intermediate == 4608);
+  CHECK(with(R"("block_ff_dim": 6656, "intermediate_size": 9)").mlp.d_intermediate == 4608);
+  CHECK(with(R"("block_ff_dim": null, "intermediate_size": 6656)").mlp.d_intermediate == 4608);
+  CHECK(with(R"("block_auto_adjust_ff_dim": false)").mlp.d_intermediate == 12288);
+  CHECK(with(R"("block_ffn_dim_multiplier": null, "block_ff_dim": 101)").mlp.d_intermediate == 67);
+  CHECK(with(R"("block_ffn_dim_multiplier": 1.3, "block_ff_dim": 100, "block_multiple_of": 4)")
+            .mlp.d_intermediate == 88);  // 66, 85, 88
+  // RoPE and the head.
+  CHECK(with(R"("rope_parameters": {"rope_theta": 5e5})").attention.rotary_emb_base == 5e5F);
+  CHECK(with(R"("rope_theta": null)").attention.rotary_emb_base == 1e6F);
+  CHECK(!with(R"("tie_word_embeddings": false)").tie_embeddings);
+  CHECK(with(R"("tie_word_embeddings": false, "tie_embedding": true)").tie_embeddings);
+}
+
+TEST_CASE("hybrid config: lfm2_moe") {
+  const auto with = [](const std::string& more) {
+    return parse_config(lfm2_config(R"("model_type": "lfm2_moe")" + more)).value();
+  };
+  const Config c = with("");
+  CHECK(c.pattern == "C-C-*ECECE*ECECE*ECE*ECE*ECE*ECE");
+  CHECK(c.mlp.d_intermediate == 7168);
+  CHECK(c.moe.num_experts == 32);
+  CHECK(c.moe.num_experts_per_tok == 4);
+  CHECK(c.moe.d_intermediate == 1792);
+  CHECK(c.moe.d_shared == 0);
+  CHECK(c.moe.sigmoid);
+  CHECK(c.moe.router_bias);
+  CHECK(c.moe.norm_topk_prob);
+  CHECK(c.moe.norm_eps == 1e-6F);
+  CHECK(c.moe.routed_scaling_factor == 1.0F);
+  CHECK(with(R"(, "num_dense_layers": 99)").count(LayerKind::moe) == 0);
+  CHECK(with(R"(, "num_dense_layers": 0)").count(LayerKind::mlp) == 0);
+  CHECK(with(R"(, "norm_topk_prob": false)").moe.norm_eps == 0.0F);
 }
 
 TEST_CASE("hybrid config: nemotron") {
@@ -318,6 +383,30 @@ TEST_CASE("hybrid config: what is not supported, or wrong, is refused by key") {
                        "attn_layer_indices");
   check_refused_hybrid(bamba_config(R"("num_hidden_layers": 70000)"), malformed,
                        "num_hidden_layers");
+  check_refused_hybrid(lfm2_config(R"("layer_types": ["conv", "sliding_attention"])"), unsupported,
+                       "layer_types must be of \"conv\" and \"full_attention\"");
+  check_refused_hybrid(lfm2_config(R"("layer_types": {})"), malformed,
+                       "layer_types must be a list");
+  check_refused_hybrid(lfm2_config(R"("full_attn_idxs": [16])"), malformed,
+                       "full_attn_idxs must be a list of integers in 0..15, found 16");
+  check_refused_hybrid(lfm2_config(R"("conv_L_cache": 65)"), ErrorCode::invalid_argument,
+                       "short_conv.d_conv must be in 1..64, found 65");
+  for (const char* factor : {"0", "-1.5", "1e300", "\"NaN\""}) {
+    CAPTURE(factor);
+    check_refused_hybrid(
+        lfm2_config(R"("block_ffn_dim_multiplier": )" + std::string(factor)), malformed,
+        "block_ffn_dim_multiplier must be positive, with a width of MLPs in 1..2^31-1");
+  }
+  check_refused_hybrid(lfm2_config(R"("block_ff_dim": 2147483647)"), ErrorCode::invalid_argument,
+                       "mlp.d_intermediate must be in 1..131072");
+  check_refused_hybrid(lfm2_config(R"("model_type": "lfm3")"), unsupported, "model_type");
+  check_refused_hybrid(lfm2_config(R"("model_type": "lfm2_moe", "num_experts_per_tok": 33)"),
+                       ErrorCode::invalid_argument,
+                       "moe.num_experts_per_tok must be in 1..32, found 33");
+  check_refused_hybrid(lfm2_config(R"("model_type": "lfm2_moe", "num_dense_layers": -1)"),
+                       malformed, "num_dense_layers");
+  check_refused_hybrid(lfm2_config(R"("rope_parameters": {"rope_type": "yarn"})"), unsupported,
+                       "rope_parameters.rope_type");
   check_refused_hybrid(mamba2attn_config(R"("attn_layer_idx": [64])"), malformed, "attn_layer_idx");
   check_refused_hybrid(mamba2attn_config(R"("attn_cfg": null)"), malformed,
                        "attn_cfg must be an object");

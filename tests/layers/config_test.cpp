@@ -50,9 +50,9 @@ TEST_CASE("fields(), hybrid_fields() and later_fields() list every member once")
   mamba2::hybrid_fields(config, visit);
   mamba2::later_fields(config, visit);
   const std::size_t members =
-      count_members<Config>() - 4 + count_members<mamba2::AttentionConfig>() +
+      count_members<Config>() - 5 + count_members<mamba2::AttentionConfig>() +
       count_members<mamba2::MlpConfig>() + count_members<mamba2::MoeConfig>() +
-      count_members<mamba2::Mamba2Multipliers>();
+      count_members<mamba2::Mamba2Multipliers>() + count_members<mamba2::ShortConvConfig>();
   CHECK(names.size() == members);
   CHECK(places.size() == members);
 }
@@ -72,7 +72,7 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config& c) { c.pattern = "M-*"; }) ==
         "pattern must be of n_layer 4 characters, found 3");
   CHECK(hybrid([](Config& c) { c.pattern = "M-X-"; }) ==
-        "pattern must be of M, *, -, E and H, found X");
+        "pattern must be of the characters M*-ECH, found X");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 5; }) ==
         "attention.num_heads_kv must be a divisor of attention.num_heads 12, found 5");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 24; }) ==
@@ -104,6 +104,11 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
         "attention.head_dim must be in 1..131072, found 0");
   CHECK(hybrid([](Config& c) { c.pattern = "H-H-", c.ngroups = 7; }) ==
         "ngroups must be a divisor of nheads 80, found 7");
+  CHECK(hybrid([](Config& c) { c.pattern = "C-*-"; }) ==
+        "short_conv.d_conv must be in 1..64, found 0");
+  CHECK(hybrid([](Config& c) { c.pattern = "C-*-", c.short_conv.d_conv = 65; }) ==
+        "short_conv.d_conv must be in 1..64, found 65");
+  CHECK(hybrid([](Config& c) { c.pattern = "C-*-", c.short_conv.d_conv = 64; }) == "none");
   // What there is none of is not looked at.
   CHECK(hybrid([](Config& c) { c.pattern = "*-*-", c.ngroups = 7; }) == "none");
   CHECK(hybrid([](Config& c) { c.pattern = "M-M-", c.attention = {}; }) == "none");

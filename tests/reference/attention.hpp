@@ -25,6 +25,7 @@ struct Attention {
   std::size_t d_conv = 0;  ///< taps of a convolution over queries, keys and values; 0: none
   bool qkv_has_bias = false;
   bool o_has_bias = false;
+  bool qk_norm = false;
   double qk_norm_eps = 1e-5;
   double in_scale = 1.0;   ///< of the input
   double key_scale = 1.0;  ///< of the keys
@@ -100,8 +101,8 @@ inline std::vector<double> attention(const Attention& a, std::span<const double>
   std::vector<double> k = columns(qkv, a.qkv_dim(), q_dim, kv_dim);
   const std::vector<double> v = columns(qkv, a.qkv_dim(), q_dim + kv_dim, kv_dim);
 
-  if (!a.q_norm.empty()) q = rms_norm(q, a.q_norm, a.head_dim, a.qk_norm_eps);
-  if (!a.k_norm.empty()) k = rms_norm(k, a.k_norm, a.head_dim, a.qk_norm_eps);
+  if (a.qk_norm) q = rms_norm(q, a.q_norm, a.head_dim, a.qk_norm_eps);
+  if (a.qk_norm) k = rms_norm(k, a.k_norm, a.head_dim, a.qk_norm_eps);
   rotate_heads(a, past, a.heads, q);
   rotate_heads(a, past, a.kv_heads, k);
   state.keys.insert(state.keys.end(), k.begin(), k.end());

@@ -78,13 +78,29 @@ class StoredList {
     linear(prefix + "q_proj", {{&a.q, q}}, a.d_model);
     linear(prefix + "k_proj", {{&a.k, kv}}, a.d_model);
     linear(prefix + "v_proj", {{&a.v, kv}}, a.d_model);
-    linear(prefix + "o_proj", {{&a.o, a.d_model}}, q);
+    linear(prefix + (writer_ == Writer::lfm2 ? "out_proj" : "o_proj"), {{&a.o, a.d_model}}, q);
+    if (a.qk_norm) {
+      vector(prefix + "q_layernorm.weight", {{&a.q_norm, a.head_dim}});
+      vector(prefix + "k_layernorm.weight", {{&a.k_norm, a.head_dim}});
+    }
     if (a.qkv_has_bias) {
       vector(prefix + "q_proj.bias", {{&a.q_bias, q}});
       vector(prefix + "k_proj.bias", {{&a.k_bias, kv}});
       vector(prefix + "v_proj.bias", {{&a.v_bias, kv}});
     }
     if (a.o_has_bias) vector(prefix + "o_proj.bias", {{&a.o_bias, a.d_model}});
+  }
+
+  void add(const std::string& layer, ShortConv& s) {
+    const std::string prefix = layer + "conv.";
+    linear(prefix + "in_proj", {{&s.in, 3 * s.d_model}}, s.d_model);
+    list.push_back({prefix + "conv.weight", {{&s.conv, s.d_model}}, {1, s.d_conv}, 0});
+    linear(prefix + "out_proj", {{&s.out, s.d_model}}, s.d_model);
+    if (s.has_bias) {
+      vector(prefix + "in_proj.bias", {{&s.in_bias, 3 * s.d_model}});
+      vector(prefix + "conv.bias", {{&s.conv_bias, s.d_model}});
+      vector(prefix + "out_proj.bias", {{&s.out_bias, s.d_model}});
+    }
   }
 
   void add(const std::string& layer, Parallel& both) {
@@ -102,6 +118,11 @@ class StoredList {
       case Writer::state_spaces:  // the gate last
         linear(layer + "mlp.fc1", {{&m.up, m.width}, {&m.gate, m.width}}, m.d_model);
         linear(layer + "mlp.fc2", {{&m.down, m.d_model}}, m.width);
+        break;
+      case Writer::lfm2:
+        linear(layer + "feed_forward.w1", {{&m.gate, m.width}}, m.d_model);
+        linear(layer + "feed_forward.w3", {{&m.up, m.width}}, m.d_model);
+        linear(layer + "feed_forward.w2", {{&m.down, m.d_model}}, m.width);
         break;
       case Writer::nemotron:  // no gate
         linear(layer + "mixer.up_proj", {{&m.up, m.width}}, m.d_model);
@@ -128,6 +149,7 @@ class StoredList {
 
   /// The shared expert has the names of an MLP.
   void add(const std::string& layer, Moe& m) {
+    if (writer_ == Writer::lfm2) return add_lfm2(layer + "feed_forward.", m);
     if (writer_ == Writer::nemotron) return add_nemotron(layer + "mixer.", m);
     const std::string prefix = layer + "block_sparse_moe.";
     const std::size_t count = m.experts.size();
@@ -141,6 +163,20 @@ class StoredList {
     list.push_back({prefix + "input_linear.weight", in, {m.d_model}, count});
     list.push_back({prefix + "output_linear.weight", out, {m.experts[0].width}, count});
     if (m.shared.width > 0) add(layer, m.shared);
+  }
+
+  void add_lfm2(const std::string& prefix, Moe& m) {
+    linear(prefix + "gate", {{&m.router, m.experts.size()}}, m.d_model);
+    if (m.has_bias) {
+      vector(prefix + "expert_bias", {{&m.router_bias, m.experts.size()}});
+    }
+    for (std::size_t e = 0; e < m.experts.size(); ++e) {
+      const std::string expert = prefix + "experts." + std::to_string(e);
+      Mlp& x = m.experts[e];
+      linear(expert + ".w1", {{&x.gate, x.width}}, m.d_model);
+      linear(expert + ".w3", {{&x.up, x.width}}, m.d_model);
+      linear(expert + ".w2", {{&x.down, m.d_model}}, x.width);
+    }
   }
 
   /// A matrix, or several stacked, of rows with `in` columns.
@@ -191,6 +227,8 @@ inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
       case Writer::falcon:
         return {
             "model.", "embed_tokens", {"input_layernorm", "pre_ff_layernorm"}, "final_layernorm"};
+      case Writer::lfm2:
+        return {"model.", "embed_tokens", {"operator_norm", "ffn_norm"}, "embedding_norm"};
       case Writer::nemotron:
         return {"backbone.", "embeddings", {"norm", ""}, "norm_f"};
       case Writer::state_spaces:

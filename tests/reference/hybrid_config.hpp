@@ -21,6 +21,7 @@ enum class Writer {
   granite,       ///< transformers, model_type granitemoehybrid
   bamba,         ///< transformers, model_type bamba
   falcon,        ///< transformers, model_type falcon_h1
+  lfm2,          ///< transformers, model_type lfm2 or lfm2_moe
   nemotron,      ///< transformers, model_type nemotron_h
   state_spaces,  ///< the original implementation, with attention layers or MLPs
 };
@@ -44,9 +45,9 @@ inline float bound(const nlohmann::json& value) {
 }
 
 /// The base of RoPE, inside rope_parameters or beside the other keys.
-inline double rope_theta(const nlohmann::json& json) {
+inline double rope_theta(const nlohmann::json& json, double usual = 10000.0) {
   const auto parameters = json.find("rope_parameters");
-  return value_or(parameters != json.end() ? *parameters : json, "rope_theta", 10000.0);
+  return value_or(parameters != json.end() ? *parameters : json, "rope_theta", usual);
 }
 
 /// A Mamba-2 mixer by the keys that granitemoehybrid and bamba share.
@@ -138,6 +139,76 @@ inline Hybrid bamba_config(const nlohmann::json& json) {
     const bool here = std::find(attends.begin(), attends.end(), i) != attends.end();
     const Mixer first = here ? Mixer(attention) : Mixer(transformers_mamba(json));
     model.layers.push_back({{{}, 1.0, first}, {{}, 1.0, mlp}});
+  }
+  return model;
+}
+
+/// The width of the MLPs: two thirds of what is stated, and rounded up, unless it is said to be
+/// meant as it is.
+inline std::size_t lfm2_width(const nlohmann::json& json) {
+  std::size_t width = json.contains("block_ff_dim") ? size_at(json, "block_ff_dim")
+                                                    : size_at(json, "intermediate_size");
+  if (!value_or(json, "block_auto_adjust_ff_dim", true)) return width;
+  width = 2 * width / 3;
+  const auto factor = json.find("block_ffn_dim_multiplier");
+  if (factor != json.end() && factor->is_null()) return width;
+  width = static_cast<std::size_t>(value_or(json, "block_ffn_dim_multiplier", 1.0) *
+                                   static_cast<double>(width));
+  const auto multiple = value_or<std::size_t>(json, "block_multiple_of", 256);
+  return (width + multiple - 1) / multiple * multiple;
+}
+
+inline Moe lfm2_experts(const nlohmann::json& json) {
+  Moe moe;
+  moe.d_model = size_at(json, "hidden_size");
+  moe.chosen = size_at(json, "num_experts_per_tok");
+  moe.sigmoid = true;
+  moe.normalized = json.at("norm_topk_prob").get<bool>();
+  moe.eps = 1e-6;
+  moe.factor = json.at("routed_scaling_factor").get<double>();
+  Mlp expert;
+  expert.d_model = moe.d_model;
+  expert.width = size_at(json, "moe_intermediate_size");
+  moe.experts.assign(size_at(json, "num_experts"), expert);
+  moe.has_bias = json.at("use_expert_bias").get<bool>();
+  return moe;
+}
+
+inline Hybrid lfm2_config(const nlohmann::json& json) {
+  Hybrid model;
+  model.d_model = size_at(json, "hidden_size");
+  model.vocab_size = size_at(json, "vocab_size");
+  model.norm_eps = json.at("norm_eps").get<double>();
+  model.tie_embeddings = json.contains("tie_embedding")
+                             ? json["tie_embedding"].get<bool>()
+                             : value_or(json, "tie_word_embeddings", true);
+  Attention attention;
+  attention.d_model = model.d_model;
+  attention.heads = size_at(json, "num_attention_heads");
+  attention.kv_heads = size_at(json, "num_key_value_heads");
+  attention.head_dim = model.d_model / attention.heads;
+  attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
+  attention.rope = {attention.head_dim, rope_theta(json, 1e6)};
+  attention.qk_norm = true;
+  attention.qk_norm_eps = model.norm_eps;
+  ShortConv conv;
+  conv.d_model = model.d_model;
+  conv.d_conv = size_at(json, "conv_L_cache");
+  conv.has_bias = json.at("conv_bias").get<bool>();
+  Mlp mlp;
+  mlp.d_model = model.d_model;
+  const bool is_dense = json.at("model_type") == "lfm2";
+  mlp.width = is_dense ? lfm2_width(json) : size_at(json, "intermediate_size");
+  const std::size_t dense = size_at(json, is_dense ? "num_hidden_layers" : "num_dense_layers");
+  const auto types = value_or<std::vector<std::string>>(json, "layer_types", {});
+  const auto attends = value_or<std::vector<std::size_t>>(json, "full_attn_idxs", {});
+  for (std::size_t i = 0; i < size_at(json, "num_hidden_layers"); ++i) {
+    const bool here = !types.empty()
+                          ? types[i] == "full_attention"
+                          : std::find(attends.begin(), attends.end(), i) != attends.end();
+    const Mixer first = here ? Mixer(attention) : Mixer(conv);
+    const Mixer second = i < dense ? Mixer(mlp) : Mixer(lfm2_experts(json));
+    model.layers.push_back({{{}, 1.0, first}, {{}, 1.0, second}});
   }
   return model;
 }
@@ -335,6 +406,7 @@ inline Writer writer_of(const nlohmann::json& json) {
   if (type == "granitemoehybrid") return Writer::granite;
   if (type == "bamba") return Writer::bamba;
   if (type == "falcon_h1") return Writer::falcon;
+  if (type == "lfm2" || type == "lfm2_moe") return Writer::lfm2;
   if (type == "nemotron_h") return Writer::nemotron;
   return Writer::state_spaces;
 }
@@ -348,6 +420,8 @@ inline Hybrid read_hybrid_config(const nlohmann::json& json) {
       return detail::bamba_config(json);
     case Writer::falcon:
       return detail::falcon_config(json);
+    case Writer::lfm2:
+      return detail::lfm2_config(json);
     case Writer::nemotron:
       return detail::nemotron_config(json);
     case Writer::state_spaces:

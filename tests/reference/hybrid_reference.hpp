@@ -13,6 +13,7 @@
 #include "tests/reference/mamba2_reference.hpp"
 #include "tests/reference/mlp.hpp"
 #include "tests/reference/moe.hpp"
+#include "tests/reference/short_conv.hpp"
 
 namespace reference {
 
@@ -30,7 +31,7 @@ struct Parallel {
   Attention attention;
 };
 
-using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe, Parallel>;
+using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe, Parallel, ShortConv>;
 
 /// residual += scale * mixer(rms_norm(residual))
 struct Branch {
@@ -54,8 +55,8 @@ struct Hybrid {
 };
 
 /// What a mixer remembers; an MLP and experts nothing.
-using MixerState =
-    std::variant<std::monostate, BlockState, AttentionState, std::pair<BlockState, AttentionState>>;
+using MixerState = std::variant<std::monostate, BlockState, AttentionState,
+                                std::pair<BlockState, AttentionState>, ShortConvState>;
 
 /// What a model remembers: nothing before the first token.
 struct HybridState {
@@ -73,6 +74,8 @@ struct HybridState {
         } else if (const auto* both = std::get_if<Parallel>(&branch.mixer)) {
           state.emplace<std::pair<BlockState, AttentionState>>(BlockState(both->mamba.config),
                                                                AttentionState(both->attention));
+        } else if (const auto* conv = std::get_if<ShortConv>(&branch.mixer)) {
+          state.emplace<ShortConvState>(*conv);
         }
       }
     }
@@ -95,6 +98,9 @@ inline std::vector<double> mix(const Mixer& any, std::span<const double> u, Mixe
     return attention(*a, u, std::get<AttentionState>(state));
   }
   if (const auto* m = std::get_if<Moe>(&any)) return moe(*m, u);
+  if (const auto* s = std::get_if<ShortConv>(&any)) {
+    return short_conv(*s, u, std::get<ShortConvState>(state));
+  }
   if (const auto* both = std::get_if<Parallel>(&any)) {
     auto& states = std::get<std::pair<BlockState, AttentionState>>(state);
     std::vector<double> sum = mix_mamba(both->mamba, u, states.first);

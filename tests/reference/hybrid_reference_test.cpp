@@ -29,10 +29,10 @@ constexpr double kHybridBound = 1e-12;  // logits up to 47
 
 const std::string kHybrids = MAMBA2_SOURCE_DIR "/tests/golden/hybrids/";
 
-constexpr const char* kHybridNames[] = {"granite_dense",   "granite_rope",      "granite_moe",
-                                        "bamba",           "nemotron_dense",    "nemotron_moe",
-                                        "nemotron_latent", "nemotron_small_dt", "falcon_h1",
-                                        "falcon_h1_norm",  "mamba2attn",        "mamba2attn_mlp"};
+constexpr const char* kHybridNames[] = {
+    "granite_dense", "granite_rope",    "granite_moe",       "bamba",         "nemotron_dense",
+    "nemotron_moe",  "nemotron_latent", "nemotron_small_dt", "falcon_h1",     "falcon_h1_norm",
+    "lfm2",          "lfm2_moe",        "mamba2attn",        "mamba2attn_mlp"};
 
 struct HybridGolden {
   Hybrid model;
@@ -72,7 +72,7 @@ TEST_CASE("hybrids: the oracle gives the golden logits in both spellings of the 
       ++compared;
     }
   }
-  CHECK(compared == 22);  // the original implementation has one spelling
+  CHECK(compared == 26);  // the original implementation has one spelling
 }
 
 TEST_CASE("hybrids: a prompt may be read in parts") {
@@ -181,6 +181,15 @@ void interleaved_rope(Attention& a) {
   reorder_rows(a.k_bias, k);
   reorder_rows(a.conv, qkv);
   reorder_rows(a.conv_bias, qkv);
+  k.resize(a.qk_norm ? a.head_dim : 0);  // of a head
+  if (a.qk_norm) reorder_rows(a.q_norm, k);
+  if (a.qk_norm) reorder_rows(a.k_norm, k);
+}
+
+/// The first and the second of the three parts of in_proj's rows in each other's place.
+void swap_gates(ShortConv& s) {
+  const auto part = static_cast<std::ptrdiff_t>(s.in.size() / 3);
+  std::swap_ranges(s.in.begin(), s.in.begin() + part, s.in.begin() + part);
 }
 
 /// A mistake, and how far another implementation that makes it is from the golden logits of the
@@ -215,6 +224,7 @@ std::vector<Mistake> mistakes() {
     each<MambaMixer>(model,
                      [](MambaMixer& m) { reverse_taps(m.weights.conv_weight, m.config.d_conv); });
     each<Attention>(model, [](Attention& a) { reverse_taps(a.conv, a.d_conv); });
+    each<ShortConv>(model, [](ShortConv& s) { reverse_taps(s.conv, s.d_conv); });
   };
   return {
       {"embedding_multiplier 1",
@@ -227,13 +237,25 @@ std::vector<Mistake> mistakes() {
        {{"granite_dense", 0.0731}, {"granite_rope", 0.0870}}},
       {"query head h reads key head h % KV",
        in_each<Attention>(wrong_heads),
-       {{"granite_dense", 0.167}, {"bamba", 1.86}, {"nemotron_dense", 1.73}, {"falcon_h1", 2.66}}},
+       {{"granite_dense", 0.167},
+        {"bamba", 1.86},
+        {"nemotron_dense", 1.73},
+        {"falcon_h1", 2.66},
+        {"lfm2", 3.23}}},
       {"no RoPE",
        in_each<Attention>([](Attention& a) { a.rope.width = 0; }),
-       {{"granite_rope", 0.0453}, {"bamba", 0.775}, {"falcon_h1", 1.01}, {"mamba2attn", 1.13}}},
+       {{"granite_rope", 0.0453},
+        {"bamba", 0.775},
+        {"falcon_h1", 1.01},
+        {"lfm2", 0.986},
+        {"mamba2attn", 1.13}}},
       {"RoPE of neighbours",
        in_each<Attention>(interleaved_rope),
-       {{"granite_rope", 0.0458}, {"bamba", 2.00}, {"falcon_h1", 0.984}, {"mamba2attn", 1.70}}},
+       {{"granite_rope", 0.0458},
+        {"bamba", 2.00},
+        {"falcon_h1", 0.984},
+        {"lfm2", 0.978},
+        {"mamba2attn", 1.70}}},
       {"RoPE over the whole head",
        in_each<Attention>([](Attention& a) { a.rope.width = a.head_dim; }),
        {{"bamba", 1.49}}},
@@ -248,6 +270,16 @@ std::vector<Mistake> mistakes() {
         {"falcon_h1", 0.163},
         {"falcon_h1_norm", 2.74},
         {"mamba2attn", 3.92}}},
+      {"no QK norm",
+       in_each<Attention>([](Attention& a) { a.qk_norm = false; }),
+       {{"lfm2", 1.16}, {"lfm2_moe", 1.66}}},
+      {"expert bias ignored",
+       in_each<Moe>([](Moe& m) { m.router_bias.clear(); }),
+       {{"lfm2_moe", 2.05}}},
+      {"what experts count not divided by its sum",
+       in_each<Moe>([](Moe& m) { m.normalized = false; }),
+       {{"lfm2_moe", 2.38}}},
+      {"b and c swapped", in_each<ShortConv>(swap_gates), {{"lfm2", 3.95}}},
       {"no bias of the convolutions",
        no_conv_bias,
        {{"granite_dense", 0.0659}, {"bamba", 1.68}, {"mamba2attn", 2.88}}},

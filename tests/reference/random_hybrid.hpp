@@ -129,6 +129,49 @@ class RandomConfig {
     return json;
   }
 
+  nlohmann::json lfm2() {
+    newer_ = coin();
+    const std::size_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3);
+    nlohmann::json json = {{"model_type", "lfm2"},
+                           {"hidden_size", heads * 2 * between(2, 6)},
+                           {"num_attention_heads", heads},
+                           {"num_key_value_heads", kv_heads},
+                           {"norm_eps", coin() ? 1e-5 : 1e-3},
+                           {"conv_L_cache", coin() ? 3 : 1 + 4 * between(0, 1)},
+                           {"conv_bias", coin()},
+                           {"block_auto_adjust_ff_dim", coin()},
+                           {"block_multiple_of", between(1, 16)},
+                           {"block_ffn_dim_multiplier", nullptr},
+                           {"vocab_size", between(33, 60)}};
+    json[newer_ ? "intermediate_size" : "block_ff_dim"] = between(17, 60);
+    if (coin()) json["block_ffn_dim_multiplier"] = coin() ? 1.0 : 1.3;
+    if (coin()) {
+      const std::size_t experts = between(2, 9);
+      json["model_type"] = "lfm2_moe";
+      json["intermediate_size"] = between(17, 60);
+      json["moe_intermediate_size"] = between(5, 40);
+      json["num_dense_layers"] = between(0, 2);
+      json["num_experts"] = experts;
+      json["num_experts_per_tok"] = between(1, std::min<std::size_t>(3, experts));
+      json["use_expert_bias"] = coin();
+      json["norm_topk_prob"] = coin();
+      json["routed_scaling_factor"] = coin() ? 1.0 : 1.5;
+    }
+    json[newer_ ? "tie_word_embeddings" : "tie_embedding"] = coin();
+    const double theta = coin() ? 1e6 : 500.0;
+    if (newer_) {
+      json["rope_parameters"] = {{"rope_theta", theta}, {"rope_type", "default"}};
+      for (const bool attends : layers()) {
+        json["layer_types"].push_back(attends ? "full_attention" : "conv");
+      }
+      json["num_hidden_layers"] = json["layer_types"].size();
+    } else {
+      json["rope_theta"] = theta;
+      indices(json, "full_attn_idxs", "num_hidden_layers");
+    }
+    return json;
+  }
+
   nlohmann::json state_spaces() {
     const std::size_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3);
     const std::size_t head_dim = between(3, 13), headdim = between(3, 9), half = between(3, 6);
@@ -280,6 +323,21 @@ inline void randomize(Random& random, Attention& a) {
     a.conv = random_rows(random, a.qkv_dim(), a.d_conv);
     a.conv_bias = random.normals(a.qkv_dim(), 0.0, 0.2);
   }
+  if (a.qk_norm) {
+    a.q_norm = random.normals(a.head_dim, 1.5, 0.3);
+    a.k_norm = random.normals(a.head_dim, 1.5, 0.3);
+  }
+}
+
+inline void randomize(Random& random, ShortConv& s) {
+  s.in = random_rows(random, 3 * s.d_model, s.d_model);
+  s.conv = random_rows(random, s.d_model, s.d_conv);
+  s.out = random_rows(random, s.d_model, s.d_model, 2.0);
+  if (s.has_bias) {
+    s.in_bias = random.normals(3 * s.d_model, 0.0, 0.2);
+    s.conv_bias = random.normals(s.d_model, 0.0, 0.2);
+    s.out_bias = random.normals(s.d_model, 0.0, 0.2);
+  }
 }
 
 inline void randomize(Random& random, Parallel& both) {
@@ -317,6 +375,7 @@ inline nlohmann::json random_hybrid_config(Writer writer, std::uint64_t seed) {
   detail::RandomConfig random(seed);
   if (writer == Writer::granite) return random.granite();
   if (writer == Writer::falcon) return random.falcon();
+  if (writer == Writer::lfm2) return random.lfm2();
   if (writer == Writer::nemotron) return random.nemotron();
   return writer == Writer::bamba ? random.bamba() : random.state_spaces();
 }

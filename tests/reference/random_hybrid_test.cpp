@@ -21,8 +21,8 @@ namespace {
 
 using namespace reference;
 
-constexpr Writer kWriters[] = {Writer::granite, Writer::bamba, Writer::falcon, Writer::nemotron,
-                               Writer::state_spaces};
+constexpr Writer kWriters[] = {Writer::granite,  Writer::bamba, Writer::falcon,
+                               Writer::nemotron, Writer::lfm2,  Writer::state_spaces};
 
 /// Calls check(config, model) for every writer and seed.
 template <class Check>
@@ -106,6 +106,7 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
                             : writer == Writer::bamba    ? "bamba "
                             : writer == Writer::falcon   ? "falcon "
                             : writer == Writer::nemotron ? "nemotron "
+                            : writer == Writer::lfm2     ? "lfm2 "
                                                          : "state-spaces ";
     const bool may_turn = writer == Writer::granite || writer == Writer::state_spaces;
     const auto note = [&](const char* what, bool is) { ++seen[is ? 1 : 0][who + what]; };
@@ -114,11 +115,15 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
       note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
     }
     if (writer == Writer::nemotron) note("newer", config.contains("layers_block_type"));
+    if (writer == Writer::lfm2) {
+      note("width as stated", !config["block_auto_adjust_ff_dim"].get<bool>());
+      note("width not rounded", config["block_ffn_dim_multiplier"].is_null());
+    }
     if (writer != Writer::nemotron && writer != Writer::state_spaces) {
       note("newer", config.contains("rope_parameters"));
     }
     if (writer == Writer::state_spaces) note("MLP", model.layers[0].size() == 2);
-    if (writer == Writer::granite || writer == Writer::nemotron) {
+    if (writer == Writer::granite || writer == Writer::nemotron || writer == Writer::lfm2) {
       note("experts", has_experts(model));
     }
     for (const std::vector<Branch>& layer : model.layers) {
@@ -140,6 +145,8 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
         if (a != nullptr) {
           note("one key head", a->kv_heads == 1);
           note("a key head a head", a->kv_heads == a->heads);
+          CHECK(a->qk_norm == (writer == Writer::lfm2));
+          if (writer == Writer::lfm2) continue;
           if (writer != Writer::nemotron) note("biases of q, k, v", a->qkv_has_bias);
           if (writer != Writer::nemotron) note("bias of o", a->o_has_bias);
           if (writer != Writer::bamba && writer != Writer::falcon)
@@ -158,9 +165,20 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
             note("normalized", e->normalized);
             note("factor", e->factor != 1.0);
           }
+          if (writer == Writer::lfm2) {
+            note("bias of the router", !e->router_bias.empty());
+            note("divided by the sum", e->normalized);
+            note("factor", e->factor != 1.0);
+          }
           note("one expert", e->chosen == 1);
         }
-        if (mlp != nullptr && writer != Writer::granite && writer != Writer::state_spaces) {
+        if (const auto* s = std::get_if<ShortConv>(&branch.mixer)) {
+          note("one tap", s->d_conv == 1);
+          note("three taps", s->d_conv == 3);
+          note("the convolution's bias", s->has_bias);
+        }
+        if (mlp != nullptr && writer != Writer::granite && writer != Writer::lfm2 &&
+            writer != Writer::state_spaces) {
           note("MLP's bias", mlp->has_bias);
         }
       }

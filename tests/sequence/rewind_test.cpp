@@ -57,12 +57,15 @@ TEST_CASE("rewind: tokens are taken back where attention alone remembers them") 
     session.rewind(0).value();
     CHECK(session.state().tokens() == 0);
   }
-  auto other =
-      tests::hybrid_golden("granite_dense", "config.json").at(0).load(mamba2::kPlan<mamba2::Fp32>);
-  auto session = other.session().value();
-  (void)session.prefill(all.first(1)).value();
-  const auto refused = session.rewind(0);
-  REQUIRE(!refused);
-  CHECK(refused.error().code == mamba2::ErrorCode::unsupported);
-  CHECK(session.state().tokens() == 1);
+  for (const char* golden : {"granite_dense", "lfm2"}) {  // of a convolution's window
+    CAPTURE(golden);
+    auto other =
+        tests::hybrid_golden(golden, "config.json").at(0).load(mamba2::kPlan<mamba2::Fp32>);
+    auto session = other.session().value();
+    (void)session.prefill(all.first(1)).value();
+    const auto refused = session.rewind(0);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == mamba2::ErrorCode::unsupported);
+    CHECK(session.state().tokens() == 1);
+  }
 }

@@ -23,6 +23,7 @@
 
 #include "mamba2/io/dialects/gguf_falcon_h1_writing.hpp"
 #include "mamba2/io/dialects/gguf_granite_writing.hpp"
+#include "mamba2/io/dialects/gguf_lfm2_writing.hpp"
 #include "mamba2/io/dialects/gguf_mamba2_writing.hpp"
 #include "mamba2/io/dialects/gguf_nemotron_h_writing.hpp"
 #include "mamba2/io/dialects/gguf_writing.hpp"
@@ -59,9 +60,10 @@ void set_gguf_config(GgufWriter& writer, const Config& config, const SpecialToke
 
 namespace detail {
 
-inline constexpr std::array<const GgufWriting*, 6> kGgufWritings = {
-    &kGgufMamba2Writing,    &kGgufFalconH1Writing,     &kGgufNemotronHMoeWriting,
-    &kGgufNemotronHWriting, &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
+inline constexpr std::array<const GgufWriting*, 8> kGgufWritings = {
+    &kGgufMamba2Writing,       &kGgufFalconH1Writing,     &kGgufNemotronHMoeWriting,
+    &kGgufNemotronHWriting,    &kGgufLfm2MoeWriting,      &kGgufLfm2Writing,
+    &kGgufGraniteDenseWriting, &kGgufGraniteHybridWriting};
 
 /// How a model is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const GgufWriting& gguf_writing(const Config& c) noexcept {

@@ -12,6 +12,7 @@
 #include "mamba2/io/dialects/bamba_writing.hpp"
 #include "mamba2/io/dialects/falcon_h1_writing.hpp"
 #include "mamba2/io/dialects/granite_writing.hpp"
+#include "mamba2/io/dialects/lfm2_writing.hpp"
 #include "mamba2/io/dialects/names.hpp"
 #include "mamba2/io/dialects/nemotron_h_writing.hpp"
 #include "mamba2/io/dialects/writing.hpp"
@@ -25,8 +26,9 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
 
-inline constexpr std::array<const DialectWriting*, 4> kDialectWritings = {
-    &kFalconH1Writing, &kNemotronHWriting, &kBambaWriting, &kGraniteWriting};
+inline constexpr std::array<const DialectWriting*, 6> kDialectWritings = {
+    &kFalconH1Writing, &kNemotronHWriting, &kLfm2MoeWriting,
+    &kLfm2Writing,     &kBambaWriting,     &kGraniteWriting};
 
 /// How a hybrid is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const DialectWriting& dialect_writing(const Config& c) noexcept {

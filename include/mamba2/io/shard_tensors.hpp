@@ -57,6 +57,7 @@ inline void normalize_filters(TensorView& tensor, const Config& config) {
   if (name.ends_with(".inv_freq") || name.ends_with(".num_batches_tracked")) return true;
   Config with_biases = config;
   with_biases.bias = with_biases.conv_bias = with_biases.mlp.bias = true;
+  with_biases.short_conv.bias = true;
   with_biases.attention.qkv_proj_bias = with_biases.attention.out_proj_bias = true;
   const auto spec = expected_tensor(with_biases, name);
   const bool is_bias = name == "lm_head.bias" ||

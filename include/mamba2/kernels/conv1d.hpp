@@ -37,49 +37,51 @@ inline void prefetch(const Conv1d& conv, std::size_t first, std::size_t channels
   row(conv.bias);
 }
 
-/// The convolution with kTaps taps for a register of channels, x[t][c ...] with the first of them
-/// at `channel` of the convolution: filter and inputs of an output are in registers.
-template <std::size_t kTaps, bool kSilu, class Lanes>
+/// The convolution with kTaps taps for the register of channels at `channel`: filter and inputs of
+/// an output are in registers. input(t): the channels of the t'th of so many tokens; output(t, sum)
+/// takes the t'th sum, and may write where input(t) reads.
+template <std::size_t kTaps, class Lanes, class Input, class Output>
 MAMBA2_INLINE inline void convolve_in_registers(const Conv1d& conv, std::size_t channel,
-                                                MutableRows x, std::size_t c, const Lanes& lanes,
-                                                float* state) noexcept {
+                                                std::size_t tokens, const Lanes& lanes,
+                                                float* state, Input input, Output output) noexcept {
   Floats weight[kTaps];
-  Floats input[kTaps];  // of the output at hand, oldest first
+  Floats inputs[kTaps];  // of the output at hand, oldest first
   const Floats bias = lanes.load(conv.bias + channel);
   unroll<kTaps>([&](auto k) MAMBA2_INLINE {
     weight[k] = lanes.load(conv.weight + k * conv.conv_dim + channel);
-    if constexpr (k > 0) input[k] = lanes.load(state + (k - 1) * conv.conv_dim + channel);
+    if constexpr (k > 0) inputs[k] = lanes.load(state + (k - 1) * conv.conv_dim + channel);
   });
-  for (std::size_t t = 0; t < x.rows; ++t) {
-    unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE { input[k] = input[k + 1]; });
-    input[kTaps - 1] = lanes.load(x[t] + c);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE { inputs[k] = inputs[k + 1]; });
+    inputs[kTaps - 1] = input(t);
     Floats sum = bias;
-    unroll<kTaps>([&](auto k) MAMBA2_INLINE { sum = multiply_add(weight[k], input[k], sum); });
-    lanes.store(kSilu ? silu(sum) : sum, x[t] + c);
+    unroll<kTaps>([&](auto k) MAMBA2_INLINE { sum = multiply_add(weight[k], inputs[k], sum); });
+    output(t, sum);
   }
   unroll<kTaps - 1>([&](auto k) MAMBA2_INLINE {
-    lanes.store(input[k + 1], state + k * conv.conv_dim + channel);
+    lanes.store(inputs[k + 1], state + k * conv.conv_dim + channel);
   });
 }
 
 /// The same with conv.d_conv taps.
-template <class Lanes>
-void convolve_channels(const Conv1d& conv, std::size_t channel, MutableRows x, std::size_t c,
-                       const Lanes& lanes, float* state) noexcept {
+template <class Lanes, class Input, class Output>
+void convolve_channels(const Conv1d& conv, std::size_t channel, std::size_t tokens,
+                       const Lanes& lanes, float* state, Input input, Output output) noexcept {
   const std::size_t past = conv.d_conv - 1;
   // The i-th input, counted from the oldest one that is remembered.
-  const auto input = [&](std::size_t i) {
-    return lanes.load(i < past ? state + i * conv.conv_dim + channel : x[i - past] + c);
+  const auto any_input = [&](std::size_t i) {
+    return i < past ? lanes.load(state + i * conv.conv_dim + channel) : input(i - past);
   };
   std::array<Floats, Conv1d::kMaxTaps - 1> remembered;
-  for (std::size_t k = 0; k < past; ++k) remembered[k] = input(x.rows + k);
+  for (std::size_t k = 0; k < past; ++k) remembered[k] = any_input(tokens + k);
   // Backwards: an output may take the place of its input, which only later outputs need.
-  for (std::size_t t = x.rows; t-- > 0;) {
+  for (std::size_t t = tokens; t-- > 0;) {
     Floats sum = lanes.load(conv.bias + channel);
     for (std::size_t k = 0; k <= past; ++k) {
-      sum = multiply_add(lanes.load(conv.weight + k * conv.conv_dim + channel), input(t + k), sum);
+      sum = multiply_add(lanes.load(conv.weight + k * conv.conv_dim + channel), any_input(t + k),
+                         sum);
     }
-    lanes.store(conv.has_silu ? silu(sum) : sum, x[t] + c);
+    output(t, sum);
   }
   for (std::size_t k = 0; k < past; ++k) {
     lanes.store(remembered[k], state + k * conv.conv_dim + channel);
@@ -93,18 +95,22 @@ void convolve_channels(const Conv1d& conv, std::size_t channel, MutableRows x, s
 [[gnu::flatten]] inline void causal_conv1d(const Conv1d& conv, std::size_t first, MutableRows x,
                                            float* state) noexcept {
   constexpr std::size_t kUsualTaps = 4;  // of every published model
-  if (conv.d_conv == kUsualTaps && conv.has_silu) {
+  const auto convolve = [&](auto finish) MAMBA2_INLINE {
     for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
-      convolve_in_registers<kUsualTaps, true>(conv, first + c, x, c, lanes, state);
+      const auto input = [&](std::size_t t) MAMBA2_INLINE { return lanes.load(x[t] + c); };
+      const auto output = [&](std::size_t t, const Floats& sum)
+                              MAMBA2_INLINE { lanes.store(finish(sum), x[t] + c); };
+      if (conv.d_conv == kUsualTaps) {
+        convolve_in_registers<kUsualTaps>(conv, first + c, x.rows, lanes, state, input, output);
+      } else {
+        convolve_channels(conv, first + c, x.rows, lanes, state, input, output);
+      }
     });
-  } else if (conv.d_conv == kUsualTaps) {
-    for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
-      convolve_in_registers<kUsualTaps, false>(conv, first + c, x, c, lanes, state);
-    });
+  };
+  if (conv.has_silu) {
+    convolve([](const Floats& sum) MAMBA2_INLINE { return silu(sum); });
   } else {
-    for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
-      convolve_channels(conv, first + c, x, c, lanes, state);
-    });
+    convolve([](const Floats& sum) MAMBA2_INLINE { return sum; });
   }
 }
 

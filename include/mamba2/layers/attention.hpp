@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal self-attention with grouped queries (arXiv 2305.13245), rotary embedding (arXiv
-// 2104.09864) or none, and a convolution over queries, keys and values or none.
+// 2104.09864) or none, a convolution over queries, keys and values or none, and an RMSNorm of each
+// head of queries and keys or none.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/attend.hpp"
 #include "mamba2/kernels/conv1d.hpp"
+#include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/kernels/rope.hpp"
 #include "mamba2/kernels/running_rows.hpp"
 #include "mamba2/layers/config.hpp"
@@ -34,6 +36,8 @@ struct AttentionWeights {
   Matrix v_proj;                       ///< (kv_dim, d_model)
   const float* v_proj_bias = nullptr;  ///< (kv_dim)
   kernels::Conv1d conv;                ///< over qkv_dim channels; weight nullptr: none
+  const float* q_norm = nullptr;       ///< (head_dim), of every head; nullptr: none
+  const float* k_norm = nullptr;       ///< (head_dim)
   Matrix o_proj;                       ///< (d_model, q_dim)
   const float* o_proj_bias = nullptr;  ///< (d_model)
 
@@ -56,6 +60,10 @@ void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
   if (a.d_conv > 0) {
     visit(Slot{"attention.conv1d.weight", Role::taps, a.qkv_dim(), a.d_conv}, w.conv.weight);
     visit(Slot{"attention.conv1d.bias", Role::bias, a.qkv_dim()}, w.conv.bias);
+  }
+  if (a.qk_norm) {
+    visit(Slot{"attention.q_norm.weight", Role::norm, a.head_dim}, w.q_norm);
+    visit(Slot{"attention.k_norm.weight", Role::norm, a.head_dim}, w.k_norm);
   }
   visit(Slot{.name = "attention.o_proj.weight",
              .role = Role::matrix,
@@ -195,7 +203,7 @@ class AttentionMixer {
     return {s_.parts, pass_.parts.size()};
   }
 
-  /// Turns queries and keys, and stores keys and values.
+  /// Norms and turns queries and keys, and stores keys and values.
   void prepare_tokens(std::span<const kernels::AttentionPart> parts) const {
     constexpr std::size_t kTokens = 16;  // to a task: neighbours share cache lines of the keys
     const std::size_t tokens = s_.qkv.rows;
@@ -204,6 +212,7 @@ class AttentionMixer {
       auto part = std::ranges::upper_bound(parts, begin, {}, &kernels::AttentionPart::first) - 1;
       for (std::size_t t = begin; t < std::min(tokens, begin + kTokens); ++t) {
         if (t == part->first + part->count) ++part;
+        arrange(t);
         turn(t, part->position + t - part->first);
         kernels::prepare_token(s_.heads, *part, t - part->first, s_.q[t], s_.k[t], s_.v[t],
                                s_.queries);
@@ -211,13 +220,27 @@ class AttentionMixer {
     });
   }
 
-  void turn(std::size_t t, std::size_t position) const {
-    const std::size_t pairs = c_.rotary_emb_dim / 2;
-    if (pairs == 0) return;
+  /// Heads of queries and keys as RoPE takes them: their channels in order, and normed.
+  void arrange(std::size_t t) const {
     if (c_.qk_interleaved) {
       deinterleave(s_.q[t], c_.num_heads, s_.head[t]);
       deinterleave(s_.k[t], c_.num_heads_kv, s_.head[t]);
     }
+    if (!c_.qk_norm) return;
+    norm_heads(w_.q_norm, c_.num_heads, s_.q[t]);
+    norm_heads(w_.k_norm, c_.num_heads_kv, s_.k[t]);
+  }
+
+  /// x (heads, head_dim), weight (head_dim).
+  void norm_heads(const float* weight, std::size_t heads, float* x) const {
+    for (std::size_t h = 0; h < heads; ++h, x += c_.head_dim) {
+      kernels::rms_norm(x, weight, c_.head_dim, pass_.config.norm_eps, x);
+    }
+  }
+
+  void turn(std::size_t t, std::size_t position) const {
+    const std::size_t pairs = c_.rotary_emb_dim / 2;
+    if (pairs == 0) return;
     kernels::rope_turns(s_.steps, pairs, position, s_.turns[t]);
     for (std::size_t h = 0; h < c_.num_heads; ++h) {
       kernels::rope(s_.turns[t], pairs, s_.q[t] + h * c_.head_dim);

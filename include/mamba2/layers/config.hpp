@@ -26,6 +26,7 @@ enum class LayerKind : char {
   attention = '*',
   mlp = '-',
   moe = 'E',
+  short_conv = 'C',
   parallel = 'H'  ///< Mamba-2 and attention side by side, which both read one norm
 };
 
@@ -60,6 +61,7 @@ struct AttentionConfig {
   bool qk_interleaved = false;
   float in_multiplier = 1.0F;   ///< q_proj, k_proj and v_proj give in_multiplier * W u + bias
   float out_multiplier = 1.0F;  ///< of o_proj's output, with its bias
+  bool qk_norm = false;         ///< RMSNorm of each head of queries and keys, before RoPE
 
   [[nodiscard]] std::size_t q_dim() const noexcept { return num_heads * head_dim; }
   [[nodiscard]] std::size_t kv_dim() const noexcept { return num_heads_kv * head_dim; }
@@ -114,6 +116,14 @@ struct MoeConfig {
   }
 
   [[nodiscard]] bool operator==(const MoeConfig&) const = default;
+};
+
+/// Of all gated short convolutions.
+struct ShortConvConfig {
+  std::size_t d_conv = 0;  ///< taps
+  bool bias = false;       ///< in_proj, the convolution and out_proj have a bias
+
+  [[nodiscard]] bool operator==(const ShortConvConfig&) const = default;
 };
 
 /// Hyper-parameters under the names of the original implementation (state-spaces/mamba); the
@@ -174,6 +184,7 @@ struct Config {
   MlpConfig mlp;
   MoeConfig moe;
   Mamba2Multipliers ssm_multipliers;
+  ShortConvConfig short_conv;
 
   /// Whether it is, at least in part, BitMamba-2 rather than Mamba-2.
   [[nodiscard]] bool is_bitmamba() const noexcept {
@@ -325,6 +336,9 @@ void later_fields(AnyConfig& c, Visit&& visit) {
   visit("ssm_multipliers.C", c.ssm_multipliers.C);
   visit("ssm_multipliers.dt", c.ssm_multipliers.dt);
   visit("ssm_multipliers.out", c.ssm_multipliers.out);
+  visit("attention.qk_norm", c.attention.qk_norm);
+  visit("short_conv.d_conv", c.short_conv.d_conv);
+  visit("short_conv.bias", c.short_conv.bias);
   visit("conv_over_x_only", c.conv_over_x_only);
   visit("norm_ungrouped", c.norm_ungrouped);
   visit("head_norm", c.head_norm);

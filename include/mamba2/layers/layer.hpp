@@ -14,6 +14,7 @@
 #include "mamba2/layers/moe_mixer.hpp"
 #include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/pass.hpp"
+#include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/weights.hpp"
 
 namespace mamba2 {
@@ -27,6 +28,7 @@ struct MixerScratch {
   AttentionScratch attention;
   MlpScratch mlp;
   MoeScratch moe;
+  ShortConvScratch short_conv;
 
   /// memory: `bytes` of it; nullptr: they are only counted. context, rope_steps: see
   /// AttentionScratch.
@@ -37,7 +39,9 @@ struct MixerScratch {
                                           c.has(LayerKind::attention) ? tokens : 0, context,
                                           rope_steps)),
         mlp(place<MlpScratch>(memory, 0, c, c.has(LayerKind::mlp) ? tokens : 0)),
-        moe(place<MoeScratch>(memory, 0, c, c.has(LayerKind::moe) ? tokens : 0, inputs)) {}
+        moe(place<MoeScratch>(memory, 0, c, c.has(LayerKind::moe) ? tokens : 0, inputs)),
+        short_conv(
+            place<ShortConvScratch>(memory, 0, c, c.has(LayerKind::short_conv) ? tokens : 0)) {}
 
  private:
   /// from: the first byte that it may have.
@@ -77,6 +81,7 @@ struct Scratch {
     part.mixers.attention = mixers.attention.first(tokens);
     part.mixers.mlp = mixers.mlp.first(tokens);
     part.mixers.moe = mixers.moe.first(tokens);
+    part.mixers.short_conv = mixers.short_conv.first(tokens);
     return part;
   }
 };
@@ -96,6 +101,10 @@ inline MlpMixer mixer_of(const MlpWeights& w, const Weights::Step&, const Scratc
 inline MoeMixer mixer_of(const MoeWeights& w, const Weights::Step&, const Scratch& scratch,
                          const Pass& pass) {
   return {w, scratch.mixers.moe, pass};
+}
+inline ShortConvMixer mixer_of(const ShortConvWeights& w, const Weights::Step& step,
+                               const Scratch& scratch, const Pass& pass) {
+  return {w, step.index, scratch.mixers.short_conv, pass};
 }
 inline ParallelMixer mixer_of(const ParallelWeights& w, const Weights::Step& step,
                               const Scratch& scratch, const Pass& pass) {

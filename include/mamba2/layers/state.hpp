@@ -76,6 +76,11 @@ class State {
   [[nodiscard]] float* qkv_conv(std::size_t index) noexcept {
     return at<float>(layout_.qkv_conv_offset()) + index * layout_.qkv_conv_size();
   }
+  /// (d_conv - 1, d_model): the last inputs of the convolution of the index'th of the gated short
+  /// convolutions, oldest first.
+  [[nodiscard]] float* short_conv(std::size_t index) noexcept {
+    return at<float>(layout_.short_conv_offset()) + index * layout_.short_conv_size();
+  }
   /// The keys and values of the index'th of the attention layers: see layout().kv().
   [[nodiscard]] std::byte* kv(std::size_t index) noexcept {
     return at<std::byte>(layout_.kv_offset(index));
@@ -139,7 +144,7 @@ class State {
 
   /// Back to the first `tokens` tokens; last() is not known then. Costs what the others took, not
   /// what stays. Errors: unsupported, where a layer remembers more than keys and values (Mamba-2, a
-  /// convolution in attention): copy the State before, to come back to it; invalid_argument, for
+  /// convolution): copy the State before, to come back to it; invalid_argument, for
   /// more tokens than there are.
   [[nodiscard]] Result<void> rewind(std::uint64_t tokens) {
     if (!layout_.can_rewind()) {

@@ -35,8 +35,8 @@ struct StateOptions {
 
 /// The same for all States of a model with the same options. First the parts whose size does not
 /// depend on the context: conv of all Mamba-2 layers, ssm of all, qkv_conv of all attention layers,
-/// last; then keys and values, a layer after the other. A layer with both mixers is one of the
-/// Mamba-2 layers and one of the attention layers.
+/// short_conv of all short convolutions, last; then keys and values, a layer after the other. A
+/// layer with both mixers is one of the Mamba-2 layers and one of the attention layers.
 class StateLayout {
  public:
   StateLayout(const Config& c, const StateOptions& options) : options_(options) {
@@ -50,6 +50,8 @@ class StateLayout {
     qkv_conv_size_ = c.attention.d_conv == 0 || attention == 0
                          ? 0
                          : (c.attention.d_conv - 1) * c.attention.qkv_dim();
+    short_conv_count_ = c.step_count(LayerKind::short_conv);
+    short_conv_size_ = short_conv_count_ == 0 ? 0 : (c.short_conv.d_conv - 1) * c.d_model;
     last_size_ = c.d_model;
     kv_count_ = attention;
     kv_ = {c.attention.num_heads_kv, c.attention.head_dim, options_.context, options_.kv};
@@ -57,7 +59,9 @@ class StateLayout {
     const std::size_t element = options_.precision == StatePrecision::fp16 ? 2 : 4;
     ssm_offset_ = aligned(mamba2 * conv_size_ * sizeof(float));
     qkv_conv_offset_ = aligned(ssm_offset_ + mamba2 * ssm_size_ * element);
-    last_offset_ = aligned(qkv_conv_offset_ + attention * qkv_conv_size_ * sizeof(float));
+    short_conv_offset_ = aligned(qkv_conv_offset_ + attention * qkv_conv_size_ * sizeof(float));
+    last_offset_ =
+        aligned(short_conv_offset_ + short_conv_count_ * short_conv_size_ * sizeof(float));
     fixed_bytes_ = last_offset_ + last_size_ * sizeof(float);
     kv_offset_ = aligned(fixed_bytes_);
     kv_bytes_ = attention == 0 ? 0 : aligned(kv_.bytes());
@@ -69,11 +73,13 @@ class StateLayout {
   [[nodiscard]] std::size_t conv_size() const noexcept { return conv_size_; }
   [[nodiscard]] std::size_t ssm_size() const noexcept { return ssm_size_; }
   [[nodiscard]] std::size_t qkv_conv_size() const noexcept { return qkv_conv_size_; }
+  [[nodiscard]] std::size_t short_conv_size() const noexcept { return short_conv_size_; }
   [[nodiscard]] std::size_t last_size() const noexcept { return last_size_; }
 
   /// Bytes from the start.
   [[nodiscard]] std::size_t ssm_offset() const noexcept { return ssm_offset_; }
   [[nodiscard]] std::size_t qkv_conv_offset() const noexcept { return qkv_conv_offset_; }
+  [[nodiscard]] std::size_t short_conv_offset() const noexcept { return short_conv_offset_; }
   [[nodiscard]] std::size_t last_offset() const noexcept { return last_offset_; }
 
   /// Keys and values of one layer; how many layers have some, and where.
@@ -85,7 +91,7 @@ class StateLayout {
 
   /// Whether tokens can be taken back: nothing but keys and values is kept of them.
   [[nodiscard]] bool can_rewind() const noexcept {
-    return mamba2_count_ == 0 && qkv_conv_size_ == 0;
+    return mamba2_count_ == 0 && qkv_conv_size_ == 0 && short_conv_size_ == 0;
   }
 
   /// Bytes of all parts before keys and values.
@@ -106,6 +112,7 @@ class StateLayout {
     visit(std::size_t{0}, mamba2_count_ * conv_size_ * sizeof(float));
     visit(ssm_offset_, mamba2_count_ * ssm_size_ * element);
     visit(qkv_conv_offset_, kv_count_ * qkv_conv_size_ * sizeof(float));
+    visit(short_conv_offset_, short_conv_count_ * short_conv_size_ * sizeof(float));
     for (std::size_t i = 0; i < kv_count_; ++i) {
       kv_.for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
         visit(kv_offset(i) + offset, bytes);
@@ -132,9 +139,12 @@ class StateLayout {
   std::size_t conv_size_ = 0;
   std::size_t ssm_size_ = 0;
   std::size_t qkv_conv_size_ = 0;
+  std::size_t short_conv_count_ = 0;
+  std::size_t short_conv_size_ = 0;
   std::size_t last_size_ = 0;
   std::size_t ssm_offset_ = 0;
   std::size_t qkv_conv_offset_ = 0;
+  std::size_t short_conv_offset_ = 0;
   std::size_t last_offset_ = 0;
   std::size_t fixed_bytes_ = 0;
   std::size_t kv_count_ = 0;

@@ -145,6 +145,10 @@ inline constexpr std::size_t kMaxTaps = 64;
   return {};
 }
 
+[[nodiscard]] inline Result<void> check_short_conv(const ShortConvConfig& s) {
+  return check_ranges({{"short_conv.d_conv", s.d_conv, kMaxTaps}});
+}
+
 /// Factors, and their inverses, are numbers.
 [[nodiscard]] inline Result<void> check_multipliers(const Config& c) {
   const Mamba2Multipliers& m = c.ssm_multipliers;
@@ -176,14 +180,18 @@ inline constexpr std::size_t kMaxTaps = 64;
     return config_error("pattern", concat("of n_layer ", c.n_layer, " characters"),
                         c.pattern.size());
   }
-  if (const auto odd = c.pattern.find_first_not_of("M*-EH"); odd != std::string::npos) {
-    return config_error("pattern", "of M, *, -, E and H", c.pattern.substr(odd, 1));
+  constexpr std::string_view kKinds = "M*-ECH";
+  if (const auto odd = c.pattern.find_first_not_of(kKinds); odd != std::string::npos) {
+    return config_error("pattern", concat("of the characters ", kKinds), c.pattern.substr(odd, 1));
   }
   if (c.has(LayerKind::attention)) {
     if (Result<void> result = check_attention(c.attention); !result) return result;
   }
   if (c.has(LayerKind::moe)) {
     if (Result<void> result = check_moe(c); !result) return result;
+  }
+  if (c.has(LayerKind::short_conv)) {
+    if (Result<void> result = check_short_conv(c.short_conv); !result) return result;
   }
   if (!c.has(LayerKind::mlp)) return {};
   if (c.mlp.activation > MlpActivation::relu2) {

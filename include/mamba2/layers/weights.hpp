@@ -21,6 +21,7 @@
 #include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/moe.hpp"
 #include "mamba2/layers/parallel.hpp"
+#include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
 #include "mamba2/linear/rows_of_floats.hpp"
@@ -29,8 +30,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What a layer may compute: one file a kind.
-using MixerWeights =
-    std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights, ParallelWeights>;
+using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights,
+                                  ParallelWeights, ShortConvWeights>;
 
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
@@ -52,6 +53,7 @@ struct LayerWeights {
     if (kind == LayerKind::mlp) return MlpWeights(c);
     if (kind == LayerKind::moe) return MoeWeights(c, experts);
     if (kind == LayerKind::parallel) return ParallelWeights(c);
+    if (kind == LayerKind::short_conv) return ShortConvWeights(c);
     return Mamba2Weights(c);
   }
 };
@@ -64,6 +66,7 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* mlp = std::get_if<MlpWeights>(&mixer)) body(*mlp);
   if (auto* moe = std::get_if<MoeWeights>(&mixer)) body(*moe);
   if (auto* parallel = std::get_if<ParallelWeights>(&mixer)) body(*parallel);
+  if (auto* short_conv = std::get_if<ShortConvWeights>(&mixer)) body(*short_conv);
 }
 
 /// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.

@@ -26,6 +26,7 @@ inline namespace MAMBA2_ISA {
 ///   ssm      (n_layer, nheads, d_state, headdim) F32 or F16
 ///   (in version 3, of a hybrid: the same of its Mamba-2 layers, then of its attention layers
 ///   qkv_conv (layers, d_conv - 1, qkv_dim) F32: the last inputs of their convolutions
+///   short_conv (layers, d_conv - 1, d_model) F32: the same of the short convolutions
 ///   kv       the parts of KvLayout::for_parts() for `tokens` tokens, layer after layer)
 ///   next     (next) F32: what the logits of the next token are made of, State::last(), if it was
 ///            known; in version 1 these logits themselves

@@ -14,6 +14,7 @@
 #include "mamba2/io/dialects/dialect.hpp"
 #include "mamba2/io/dialects/falcon_h1.hpp"
 #include "mamba2/io/dialects/granite.hpp"
+#include "mamba2/io/dialects/lfm2.hpp"
 #include "mamba2/io/dialects/mistral.hpp"
 #include "mamba2/io/dialects/nemotron_h.hpp"
 #include "mamba2/io/dialects/state_spaces.hpp"
@@ -33,8 +34,9 @@ struct Dialect;
 
 namespace detail {
 
-inline constexpr std::array<const Dialect*, 7> kDialects = {
-    &kGranite, &kBamba, &kNemotronH, &kFalconH1, &kStateSpaces, &kMistral, &kTransformersMamba2};
+inline constexpr std::array<const Dialect*, 9> kDialects = {
+    &kGranite, &kBamba,       &kNemotronH, &kFalconH1,          &kLfm2,
+    &kLfm2Moe, &kStateSpaces, &kMistral,   &kTransformersMamba2};
 
 }  // namespace detail
 

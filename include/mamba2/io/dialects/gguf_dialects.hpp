@@ -10,6 +10,7 @@
 #include "mamba2/io/dialects/gguf.hpp"
 #include "mamba2/io/dialects/gguf_falcon_h1.hpp"
 #include "mamba2/io/dialects/gguf_granite.hpp"
+#include "mamba2/io/dialects/gguf_lfm2.hpp"
 #include "mamba2/io/dialects/gguf_mamba2.hpp"
 #include "mamba2/io/dialects/gguf_nemotron_h.hpp"
 
@@ -17,8 +18,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
 
-inline constexpr std::array<const GgufDialect*, 4> kGgufDialects = {
-    &kGgufMamba2, &kGgufGranite, &kGgufNemotronH, &kGgufFalconH1};
+inline constexpr std::array<const GgufDialect*, 5> kGgufDialects = {
+    &kGgufMamba2, &kGgufGranite, &kGgufNemotronH, &kGgufFalconH1, &kGgufLfm2};
 
 /// The dialect of an architecture; nullptr if there is none.
 [[nodiscard]] inline const GgufDialect* find_gguf_dialect(

@@ -62,7 +62,8 @@ inline void require_silu(JsonFields& fields, std::string_view key) {
   return numbers;
 }
 
-/// The base of RoPE: in rope_parameters (5.x) or beside the other keys (4.x). Refuses scaled kinds.
+/// The base of RoPE: in rope_parameters (5.x) or beside the other keys (4.x), else the usual one.
+/// Refuses scaled kinds.
 [[nodiscard]] inline float read_rope_theta(JsonFields& fields, double usual = 10000.0) {
   double theta =
       fields.find_value("rope_theta") == nullptr ? usual : fields.number("rope_theta", usual);
