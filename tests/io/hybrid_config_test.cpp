@@ -324,7 +324,7 @@ TEST_CASE("hybrid config: what Nemotron-H and Falcon-H1 do not have is refused b
     check_refused_hybrid(nemotron_config(more), code, part);
   };
   nemotron(R"("hybrid_override_pattern": "M|M")", unsupported,
-           "hybrid_override_pattern must be of M, * and -");
+           "hybrid_override_pattern must be of M, *, - and E");
   nemotron(R"("hybrid_override_pattern": null)", malformed, "hybrid_override_pattern");
   nemotron(R"("hybrid_override_pattern": "")", malformed, "of 1..65536 layers, found 0");
   nemotron(R"("layers_block_type": ["mamba", "conv"])", unsupported, "layers_block_type");
