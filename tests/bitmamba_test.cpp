@@ -33,8 +33,8 @@ using Pieces = std::vector<std::size_t>;
 
 namespace {
 
-const mamba2::Plan& kFloats = mamba2::kPlan<mamba2::Fp32>;
-const mamba2::Plan* const kPlans[] = {&kFloats,
+const mamba2::Plan& kBitMambaFloats = mamba2::kPlan<mamba2::Fp32>;
+const mamba2::Plan* const kPlans[] = {&kBitMambaFloats,
                                       &mamba2::kPlan<mamba2::Fp16>,
                                       &mamba2::kPlan<mamba2::Bf16>,
                                       &mamba2::kPlan<mamba2::Int8>,
@@ -65,7 +65,7 @@ TEST_CASE("BitMamba-2 gives the golden logits, from its file and from a folder w
     const BitMambaModel golden = tests::bitmamba_golden(name);
     for (const std::string& path :
          {tests::bitmamba_folder(name), tests::bitmamba_folder(name) + "/model.bin"}) {
-      const auto model = mamba2::AnyModel::load(path, kFloats).value();
+      const auto model = mamba2::AnyModel::load(path, kBitMambaFloats).value();
       CHECK(reference::max_abs_difference(logits_of(model, golden.tokens, {1000}), golden.logits) <
             1e-5);
     }
@@ -76,7 +76,7 @@ TEST_CASE("BitMamba-2 of odd sizes agrees with the oracle, however prompts are c
   const auto models = tests::random_bitmambas();
   CHECK(models.size() == 5);
   for (const BitMambaModel& random : models) {
-    const mamba2::AnyModel model = random.load(kFloats);
+    const mamba2::AnyModel model = random.load(kBitMambaFloats);
     CAPTURE(model.config().d_model);
     for (const Pieces& pieces : {Pieces{1000}, {1}, {64, 1}, {7, 1, 16}, {67, 2}}) {
       CHECK(reference::max_abs_difference(logits_of(model, random.tokens, pieces), random.logits) <
@@ -129,7 +129,7 @@ TEST_CASE("BitMamba-2: the same bits with any number of threads, and in a batch"
 TEST_CASE("BitMamba-2: states are copied, saved and taken up to the bit") {
   const BitMambaModel golden = tests::bitmamba_golden("d64");
   const std::span<const mamba2::Token> tokens(golden.tokens);
-  const mamba2::AnyModel model = golden.load(kFloats);
+  const mamba2::AnyModel model = golden.load(kBitMambaFloats);
   for (const StatePrecision precision : {StatePrecision::fp32, StatePrecision::fp16}) {
     auto session = model.session({.state = precision}).value();
     logits_in_pieces(session, tokens.first(10), {1000});

@@ -73,8 +73,8 @@ struct Parts {
   }
 };
 
-void check_error(const Result<Checkpoint>& checkpoint, ErrorCode code,
-                 std::initializer_list<std::string_view> parts) {
+void check_part_error(const Result<Checkpoint>& checkpoint, ErrorCode code,
+                      std::initializer_list<std::string_view> parts) {
   REQUIRE(!checkpoint);
   const std::string& message = checkpoint.error().message;
   CAPTURE(message);
@@ -151,45 +151,50 @@ TEST_CASE("gguf parts: one that is not there, or is no part of this model") {
   };
   Parts wrong;
   wrong.models[2].keys["split.no"] = u32(1);
-  check_error(open(wrong), ErrorCode::mismatch, {Parts::name(2), "split.no must be 2, found 1"});
+  check_part_error(open(wrong), ErrorCode::mismatch,
+                   {Parts::name(2), "split.no must be 2, found 1"});
   wrong = Parts();
   wrong.models[1].keys["split.count"] = u32(4);
-  check_error(open(wrong), ErrorCode::mismatch, {Parts::name(1), "split.count must be 3, found 4"});
+  check_part_error(open(wrong), ErrorCode::mismatch,
+                   {Parts::name(1), "split.count must be 3, found 4"});
   wrong = Parts();
   wrong.models[1].keys.erase("split.count");
-  check_error(open(wrong), ErrorCode::mismatch, {Parts::name(1), "split.count", "no such key"});
+  check_part_error(open(wrong), ErrorCode::mismatch,
+                   {Parts::name(1), "split.count", "no such key"});
   wrong = Parts();
   wrong.models[0].keys["split.no"] = "first";
-  check_error(open(wrong), ErrorCode::malformed, {Parts::name(0), "split.no must be an integer"});
+  check_part_error(open(wrong), ErrorCode::malformed,
+                   {Parts::name(0), "split.no must be an integer"});
   wrong = Parts();
   wrong.models[2].tensors.pop_back();
-  check_error(open(wrong), ErrorCode::mismatch, {Parts::name(0), "split.tensors.count must be"});
+  check_part_error(open(wrong), ErrorCode::mismatch,
+                   {Parts::name(0), "split.tensors.count must be"});
   wrong = Parts();
   wrong.models[2].tensors.back() = wrong.models[1].tensors.front();
-  check_error(open(wrong), ErrorCode::malformed,
-              {Parts::name(2), wrong.models[1].tensors.front().name, "twice"});
+  check_part_error(open(wrong), ErrorCode::malformed,
+                   {Parts::name(2), wrong.models[1].tensors.front().name, "twice"});
   wrong = Parts();
   wrong.models[0].keys["general.architecture"] = "llama";
-  check_error(open(wrong), ErrorCode::unsupported, {Parts::name(0), "general.architecture"});
+  check_part_error(open(wrong), ErrorCode::unsupported, {Parts::name(0), "general.architecture"});
 
   Parts().write(folder);
   CHECK(Checkpoint::open(folder.path() / Parts::name(0)));
   folder.write(Parts::name(2), "something else");
-  check_error(Checkpoint::open(folder.path() / Parts::name(0)), ErrorCode::unsupported,
-              {Parts::name(2)});
+  check_part_error(Checkpoint::open(folder.path() / Parts::name(0)), ErrorCode::unsupported,
+                   {Parts::name(2)});
   std::filesystem::remove(folder.path() / Parts::name(2));
-  check_error(Checkpoint::open(folder.path() / Parts::name(0)), ErrorCode::io,
-              {Parts::name(0), "expected the 3 parts", "found no", Parts::name(2)});
+  check_part_error(Checkpoint::open(folder.path() / Parts::name(0)), ErrorCode::io,
+                   {Parts::name(0), "expected the 3 parts", "found no", Parts::name(2)});
 }
 
 TEST_CASE("gguf parts: one alone is refused") {
   const Parts parts;
   const TempDir folder;
-  check_error(Checkpoint::from_gguf(parts.models[0].bytes(), "f.gguf"), ErrorCode::unsupported,
-              {"f.gguf: split.count must be 1", "found 3"});
+  check_part_error(Checkpoint::from_gguf(parts.models[0].bytes(), "f.gguf"), ErrorCode::unsupported,
+                   {"f.gguf: split.count must be 1", "found 3"});
   folder.write("renamed.gguf", parts.models[0].bytes());
-  check_error(Checkpoint::open(folder.path() / "renamed.gguf"), ErrorCode::unsupported,
-              {"split.count", "gguf-split"});
-  check_error(Checkpoint::from_gguf(std::span<const Checkpoint::GgufPart>()),
-              ErrorCode::invalid_argument, {"no file"});
+  check_part_error(Checkpoint::open(folder.path() / "renamed.gguf"), ErrorCode::unsupported,
+                   {"split.count", "gguf-split"});
+  check_part_error(Checkpoint::from_gguf(std::span<const Checkpoint::GgufPart>()),
+                   ErrorCode::invalid_argument, {"no file"});
 }
