@@ -55,7 +55,7 @@ TEST_CASE("safetensors_lite: the layout of the format") {
 }
 
 TEST_CASE("checkpoint: every variant is written with all its tensors") {
-  for (const Variant& variant : variants()) {
+  for (const reference::Variant& variant : variants()) {
     CAPTURE(variant.name);
     const Config& config = variant.config;
     const reference::Weights weights = random_weights(config, 1);
@@ -106,7 +106,7 @@ TEST_CASE("checkpoint: the config names what is not the default") {
   CHECK(everything["dt_limit"][0].get<float>() == 0.01F);
   CHECK(everything["norm_before_gate"] == true);
   CHECK(everything["conv_bias"] == false);
-  for (const Variant& variant : variants()) {
+  for (const reference::Variant& variant : variants()) {
     if (variant.name == "expand 1.5") CHECK(ssm(variant.config)["expand"] == 1.5);
   }
 }

@@ -27,7 +27,7 @@ TEST_CASE("reference: a float of a config is the decimal number that was written
 }
 
 TEST_CASE("reference: the chunked form is the recurrence") {
-  for (const Variant& variant : variants()) {
+  for (const reference::Variant& variant : variants()) {
     CAPTURE(variant.name);
     const Config& config = variant.config;
     REQUIRE(config.validate());
@@ -49,7 +49,7 @@ TEST_CASE("reference: the chunked form is the recurrence") {
 }
 
 TEST_CASE("reference: a sequence may be cut anywhere") {
-  for (const Variant& variant : variants()) {
+  for (const reference::Variant& variant : variants()) {
     CAPTURE(variant.name);
     const Config& config = variant.config;
     const Weights weights = random_weights(config, 3);
@@ -71,7 +71,7 @@ TEST_CASE("reference: a sequence may be cut anywhere") {
 }
 
 TEST_CASE("reference: random models neither vanish nor explode") {
-  for (const Variant& variant : variants()) {
+  for (const reference::Variant& variant : variants()) {
     CAPTURE(variant.name);
     const Config& config = variant.config;
     const Weights weights = random_weights(config, 5);
