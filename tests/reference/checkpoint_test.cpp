@@ -59,7 +59,7 @@ TEST_CASE("checkpoint: every variant is written with all its tensors") {
     CAPTURE(variant.name);
     const Config& config = variant.config;
     const reference::Weights weights = random_weights(config, 1);
-    const Checkpoint checkpoint = to_checkpoint(config, weights);
+    const reference::Checkpoint checkpoint = to_checkpoint(config, weights);
     const auto file = parse_safetensors(checkpoint.safetensors, variant.name);
     REQUIRE(file);
     reference::Weights read;
