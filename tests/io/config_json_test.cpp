@@ -308,7 +308,7 @@ TEST_CASE("config: integers that are none, and out of range") {
 }
 
 TEST_CASE("config: other models are refused by name") {
-  for (const std::string type : {"mamba", "zamba2", "nemotron_h", "llama", ""}) {
+  for (const std::string type : {"mamba", "zamba2", "jamba", "llama", ""}) {
     check_refused_config(hf("\"model_type\": \"" + type + "\""), ErrorCode::unsupported,
                          {"model_type must be \"mamba2\", found \"" + type + "\""});
   }

@@ -193,7 +193,7 @@ TEST_CASE("gguf checkpoint: epsilon is a number in [0, 1)") {
 
 TEST_CASE("gguf checkpoint: other models, and parts of models") {
   const GgufModel model = Toy().gguf();
-  for (const std::string other : {"mamba", "llama", "nemotron_h", ""}) {
+  for (const std::string other : {"mamba", "llama", "jamba", ""}) {
     GgufModel wrong = model;
     wrong.keys["general.architecture"] = other;
     check_refused(wrong, ErrorCode::unsupported,

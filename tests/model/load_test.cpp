@@ -175,16 +175,15 @@ TEST_CASE("rows that are rotated are checked once they are") {
 }
 
 TEST_CASE("types of GGUF that become others are checked, those that stay are not") {
-  // 65504 * 63 * 31, as Q5_K has it.
-  Bytes q5_k(mamba2::dtype_size(DType::Q5_K), std::byte{0xFF});
-  q5_k[1] = std::byte{0x7B};
-  q5_k[2] = q5_k[3] = std::byte{0};
-  CHECK(load_blocks<mamba2::Fp32>(DType::Q5_K, q5_k));
-  const auto refused = load_blocks<mamba2::Mixed>(DType::Q5_K, q5_k);
+  // 2^32 * 6, as MXFP4 has it.
+  Bytes mxfp4(mamba2::dtype_size(DType::MXFP4), std::byte{0x77});
+  mxfp4[0] = std::byte{159};
+  CHECK(load_blocks<mamba2::Fp32>(DType::MXFP4, mxfp4));
+  const auto refused = load_blocks<mamba2::Mixed>(DType::MXFP4, mxfp4);
   REQUIRE(!refused);
   CHECK(refused.error().message ==
         "f.gguf: tensor embedding.weight: element 0 must be at most 8319008 in magnitude to be "
-        "stored as q8_0, found 127929312");
+        "stored as q8_0, found 2.5769804e+10");
 
   // 65504 * -128, and 65504 * -8.
   Bytes q8_0(mamba2::dtype_size(DType::Q8_0), std::byte{0x80});

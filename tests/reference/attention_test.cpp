@@ -89,6 +89,7 @@ TEST_CASE("attention: norms of queries and keys come before RoPE, one for all he
   a.head_dim = 4;
   a.scale = 1.0;
   a.rope.width = 4;
+  a.qk_norm = true;
   a.qk_norm_eps = 0.0;
   a.q = random.normals(16 * 6, 0.0, 0.5);
   a.k = random.normals(8 * 6, 0.0, 0.5);

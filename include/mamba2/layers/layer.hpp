@@ -112,24 +112,32 @@ inline ParallelMixer mixer_of(const ParallelWeights& w, const Weights::Step& ste
           pass};
 }
 
-/// residual += residual_multiplier * mixer(rms_norm(residual)), or the sum of two mixers.
-inline void forward(const LayerWeights& layer, const Weights::Step& step, const Scratch& scratch,
-                    const Pass& pass) {
+/// residual += residual_multiplier * mixer(rms_norm(residual)) for a mixer of these weights, those
+/// of `layer`. Never inlined: the stack of one kind would be part of all others'.
+template <class AnyWeights>
+[[gnu::noinline]] void forward_mixer(const AnyWeights& weights, const LayerWeights& layer,
+                                     const Weights::Step& step, const Scratch& scratch,
+                                     const Pass& pass) {
   const Config& c = pass.config;
   const Activations& a = pass.a;
-  with_mixer(layer.mixer, [&](const auto& weights) {
-    const auto mixer = mixer_of(weights, step, scratch, pass);
-    pass.each_token([&](std::size_t t) {
-      kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
-      mixer.prepare(t);
-    });
-    mixer.mix([&](std::size_t first, std::size_t count, float factor = 1.0F) {
-      for (std::size_t t = 0; t < a.tokens(); ++t) {
-        kernels::add_times(c.residual_multiplier * factor, a.u[t] + first, count,
-                           a.residual[t] + first);
-      }
-    });
+  const auto mixer = mixer_of(weights, step, scratch, pass);
+  pass.each_token([&](std::size_t t) {
+    kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
+    mixer.prepare(t);
   });
+  mixer.mix([&](std::size_t first, std::size_t count, float factor) {
+    for (std::size_t t = 0; t < a.tokens(); ++t) {
+      kernels::add_times(c.residual_multiplier * factor, a.u[t] + first, count,
+                         a.residual[t] + first);
+    }
+  });
+}
+
+/// What a layer adds to the residual: of its mixer, or of two side by side.
+inline void forward(const LayerWeights& layer, const Weights::Step& step, const Scratch& scratch,
+                    const Pass& pass) {
+  with_mixer(layer.mixer,
+             [&](const auto& weights) { forward_mixer(weights, layer, step, scratch, pass); });
 }
 
 }  // namespace MAMBA2_ISA
