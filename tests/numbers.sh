@@ -119,7 +119,7 @@ refused '--max_tokens: unknown option; did you mean --max-tokens\?$' \
   generate "$model" text --max_tokens=5
 refused '--Json: .* mean --json' mamba2-inspect "$model" --Json x
 refused '--jsno: .* mean --json' mamba2-inspect "$model" --jsno x
-refused '--rep: .* mean --repetition-penalty' generate "$model" text --rep 1.1
+refused '--repetition: .* mean --repetition-penalty' generate "$model" text --repetition 1.1
 refused '-temperature: .* mean --temperature' generate "$model" text -temperature 0.5
 refused '-help: .* mean --help' generate -help
 for text in -hello -h5 -5 -; do
