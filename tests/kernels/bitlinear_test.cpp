@@ -10,6 +10,16 @@
 
 #include "tests/reference/random_weights.hpp"
 
+namespace {
+
+/// Of an exact code: xsimd's division is not rounded to nearest on every CPU (on ARM it is an
+/// estimate that is refined).
+bool is_quotient(float found, float code, float scale) {
+  return std::abs(found - code / scale) <= 2.4e-7F * std::abs(code / scale);
+}
+
+}  // namespace
+
 TEST_CASE("round_as_bitlinear: codes of halves away from 0, in steps of the largest") {
   for (const std::size_t n : std::vector<std::size_t>{1, 3, 15, 16, 17, 64, 100, 1000}) {
     CAPTURE(n);
@@ -19,7 +29,9 @@ TEST_CASE("round_as_bitlinear: codes of halves away from 0, in steps of the larg
     float largest = 0.0F;
     for (const float v : x) largest = std::max(largest, std::abs(v));
     const float scale = 127.0F / (largest + 1e-5F);
-    for (std::size_t i = 0; i < n; ++i) CHECK(rounded[i] == std::round(x[i] * scale) / scale);
+    for (std::size_t i = 0; i < n; ++i) {
+      CHECK(is_quotient(rounded[i], std::round(x[i] * scale), scale));
+    }
   }
 }
 
@@ -31,10 +43,10 @@ TEST_CASE("round_as_bitlinear at what lies between two codes, and at what is no 
       for (const float sign : {1.0F, -1.0F}) {
         std::vector<float> x(21, sign * near / scale);
         x[20] = 63.5F;
-        const float expected = std::round(x[0] * scale) / scale;
+        const float code = std::round(x[0] * scale);
         mamba2::kernels::round_as_bitlinear(x.data(), x.size());
-        CHECK(x[0] == expected);
-        CHECK(x[16] == expected);
+        CHECK(is_quotient(x[0], code, scale));
+        CHECK(is_quotient(x[16], code, scale));
       }
     }
   }
