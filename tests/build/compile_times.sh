@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# compile_times.sh SOURCE WORK CXX FLAG...: what including the library costs, and a model; prints
-# seconds, which are for people to read, and fails only if something does not compile, or includes
-# what is not for it.
+# compile_times.sh SOURCE WORK CXX FLAG...: fails if the umbrella header includes what is not for it.
+# With TIMES=yes it prints what including the library costs, and a model: seconds, for people to read.
 set -euo pipefail
 export LC_ALL=C
 source=$1 work=$2 cxx=$3
@@ -14,6 +13,7 @@ TIMEFORMAT='%U' # of the CPU: the machine may have other work
 # measure NAME TEXT FLAG...: compiles a source file of that text.
 measure() {
   local seconds
+  [ "${TIMES:-}" = yes ] || return 0
   printf '%s\n' "$2" >"$work/source.cpp"
   seconds=$({ time "$cxx" "${flags[@]}" "${@:3}" -c "$work/source.cpp" -o "$work/source.o" \
     2>"$work/errors"; } 2>&1) || {
