@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """tools/check_model.py finds that transformers and the library agree about the bundled model and the
-hybrids of tests/golden, and that they do not where INT4 answers for FP32.
+hybrids of tests/golden, which transformers also reads as the library writes them, and that they do
+not where INT4 answers for FP32.
 
   python3 tests/referee_check_model.py BIN
 
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from referees import MODEL, ROOT
+from referees import MODEL, ROOT, convert
 
 try:
     import torch  # noqa: F401
@@ -36,12 +37,15 @@ def status(bin_folder, folder, *arguments):
 def main():
     bin_folder = pathlib.Path(sys.argv[1]).resolve()
     wrong = []
-    for folder in (MODEL, *HYBRIDS):
-        code, said = status(bin_folder, folder)
-        print(f"{folder.name}: {said.strip().splitlines()[-1]}")
-        if code != 0:
-            wrong.append(f"{folder.name}: exit status {code}\n{said}")
     with tempfile.TemporaryDirectory() as temporary:
+        # As they come, and as folders that the library writes of them.
+        written = [convert(bin_folder, folder, pathlib.Path(temporary) / f"{folder.name}-written")
+                   for folder in HYBRIDS]
+        for folder in (MODEL, *HYBRIDS, *written):
+            code, said = status(bin_folder, folder)
+            print(f"{folder.name}: {said.strip().splitlines()[-1]}")
+            if code != 0:
+                wrong.append(f"{folder.name}: exit status {code}\n{said}")
         rounded = pathlib.Path(temporary) / "mamba2-logits"
         rounded.write_text(f"""#!/usr/bin/env python3
 import os, sys

@@ -69,13 +69,14 @@ def written(bin_folder, folder):
 # Of a config: how it is written, trained or run, and not what the model is.
 OF_NO_MATTER = {"_name_or_path", "dtype", "transformers_version", "mamba_chunk_size", "init_method",
                 "initializer_range", "router_aux_loss_coef"}
-# What there is none of in a model, what no code reads, and widths, which have two spellings.
+# What there is none of in a model, what no code reads (of LFM2 hidden_act and attention_bias,
+# too, which are written for all hybrids), and widths, which have two spellings.
 OF_NAME = {"granite_dense": {"intermediate_size"}, "granite_rope": {"intermediate_size"},
            "lfm2": {"intermediate_size", "num_heads", "use_pos_enc", "conv_dim", "conv_dim_out",
                     "conv_use_xavier_init", "block_auto_adjust_ff_dim", "block_dim",
                     "block_ffn_dim_multiplier", "block_mlp_init_scale", "block_multiple_of",
                     "block_norm_eps", "block_out_init_scale", "block_use_swiglu",
-                    "block_use_xavier_init"}}
+                    "block_use_xavier_init", "hidden_act", "attention_bias"}}
 
 
 def config_differences(bin_folder, folder):
