@@ -8,8 +8,8 @@
 # Seen: of 100,000 quotients of floats between 1 and 2, 40,600 differ in the last place from
 # the processor's own, by 2 units at most. Under x86-64 none differs.
 #
-# Here: codes of 8 bits are found by products, never by quotients; tests/kernels/bitlinear_test.cpp
-# allows the last bits where a value is a quotient.
+# Here: what codes of BitLinear stand for are products with the inverse of their scale, which is one
+# scalar division (kernels/bitlinear.hpp), so that they are the same bits on every CPU.
 # Needs Debian 12, g++, g++-aarch64-linux-gnu, qemu-user-static and apt's lists (apt-get update). Exit
 # status: 0 as described, 1 not so.
 set -euo pipefail

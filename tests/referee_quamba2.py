@@ -47,6 +47,13 @@ def check(bin_folder, folder, name, weights, bound, *options):
     assert off < bound, (name, weights, off)
 
 
+def integers(name):
+    """How far the program of the original, all in integers, is from its weights in float64."""
+    logits_of = load_file(GOLDEN / name / "expected.safetensors")
+    off = numpy.square(logits_of["logits_integers"] - logits_of["logits"]).mean() ** 0.5
+    print(f"{name} with constant scales of inputs and states: {off / logits_of['logits'].std():.3f}")
+
+
 def refusals(folder):
     convert(1, "no such file", folder / "nothing", folder / "out")
     good = GOLDEN / "w4a16_d384"
@@ -87,6 +94,8 @@ def main():
                                      ("w4a8_d256", 2e-6, ("--exact",)), ("w4a8_d256", 0.03, ())):
             check(bin_folder, folder, name, "fp32", bound, *options)
             check(bin_folder, folder, name, "mixed", 0.03, *options)
+        for name in ("w8a8_d256", "w4a8_d256"):
+            integers(name)
 
 
 if __name__ == "__main__":

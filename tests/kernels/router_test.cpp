@@ -10,6 +10,7 @@
 #include <limits>
 #include <vector>
 
+#include "mamba2/kernels/rms_norm.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/moe.hpp"
 #include "tests/reference/random_weights.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// config.json -> Config, in each of the dialects in which Mamba-2 checkpoints are published.
+// config.json -> Config, in each of the dialects in which models are published.
 #pragma once
 
 #include <span>
@@ -19,13 +19,12 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Reads the hyper-parameters of a Mamba-2 language model from the text of its config.json, as
-/// written by transformers (Mamba2ForCausalLM) or by the original code (state-spaces/mamba2-*), or
-/// from Mistral's params.json. An absent key has the default that it has in the code that wrote it.
-/// `name` is the file's, for messages. What ends no text is no reason to refuse a model: it is
-/// passed over, and a line for it added to `notes`.
+/// Reads the hyper-parameters of a model from the text of its config.json, in the first of these
+/// dialects that it is in, or of Mistral's params.json. An absent key has the default that it has
+/// in the code that wrote it. `name` is the file's, for messages. What ends no text is no reason to
+/// refuse a model: it is passed over, and a line for it added to `notes`.
 /// Errors: malformed (not JSON; a key with a wrong type or out of range), unsupported (another kind
-/// of model, or a variant with attention, MLPs or LayerNorm), invalid_argument (Config::validate).
+/// of model, or a variant that does not run here), invalid_argument (Config::validate).
 [[nodiscard]] Result<Config> parse_config(
     std::string_view json, std::string_view name = "config.json",
     std::vector<std::string>* notes = nullptr,

@@ -39,11 +39,14 @@ namespace kernels {
   return xsimd::select(xsimd::abs(v - whole) < Floats(0.5F), whole, whole + one);
 }
 
-/// Replaces an input x (n) by what its codes stand for.
+/// Replaces an input x (n) by what its codes stand for: their product with 1 / s, as a division of
+/// vectors is not rounded to nearest on every CPU.
 [[gnu::flatten]] inline void round_as_bitlinear(float* x, std::size_t n) noexcept {
-  const Floats scale(bitlinear_scale(x, n));
+  const float scale = bitlinear_scale(x, n);
+  const Floats codes_per_unit(scale);
+  const Floats step(1.0F / scale);
   for_each_vector(n, [&](std::size_t i, auto lanes) {
-    lanes.store(round_half_away(lanes.load(x + i) * scale) / scale, x + i);
+    lanes.store(round_half_away(lanes.load(x + i) * codes_per_unit) * step, x + i);
   });
 }
 

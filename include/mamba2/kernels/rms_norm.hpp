@@ -7,6 +7,7 @@
 
 #include "mamba2/kernels/activations.hpp"
 #include "mamba2/kernels/simd.hpp"
+#include "mamba2/kernels/unroll.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -33,13 +34,22 @@ inline void times(float factor, float* x, std::size_t n) noexcept {
   });
 }
 
-/// Sum of x * y over n values.
-[[nodiscard]] inline float dot(const float* x, const float* y, std::size_t n) noexcept {
-  Floats products(0.0F);
-  for_each_vector(n, [&](std::size_t i, auto lanes) {
-    products = multiply_add(lanes.load(x + i), lanes.load(y + i), products);
+/// The sum of a[i] * b[i] over n values, in an order that depends on nothing but n.
+[[nodiscard]] inline float sum_of_products(const float* a, const float* b, std::size_t n) noexcept {
+  constexpr std::size_t kChains = 4;  // an addition need not wait for the one before
+  Floats sums[kChains];
+  unroll<kChains>([&](auto c) MAMBA2_INLINE { sums[c] = Floats(0.0F); });
+  std::size_t i = 0;
+  for (; i + kChains * kLanes <= n; i += kChains * kLanes) {
+    unroll<kChains>([&](auto c) MAMBA2_INLINE {
+      const std::size_t at = i + c * kLanes;
+      sums[c] = multiply_add(load(a + at), load(b + at), sums[c]);
+    });
+  }
+  for_each_vector(n - i, [&](std::size_t k, auto lanes) {
+    sums[0] = multiply_add(lanes.load(a + i + k), lanes.load(b + i + k), sums[0]);
   });
-  return sum(products);
+  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 /// Sum of x^2 over n values.

@@ -21,7 +21,7 @@ struct Lora {
   /// rotated.
   void narrow(const Config& c, const float* x, std::size_t cols, float* low) const {
     for (std::size_t i = 0; i < c.lora_rank; ++i) {
-      low[i] = c.lora_scale * kernels::dot(A + i * cols, x, cols);
+      low[i] = c.lora_scale * kernels::sum_of_products(A + i * cols, x, cols);
     }
   }
   /// y += B low, for y's columns from the first'th of `rows` on. low (tokens, lora_rank).

@@ -159,8 +159,10 @@ MAMBA2_FUNCTION void Reader::add(const Reading& reading, const Piece& piece) {
 
 MAMBA2_FUNCTION void Reader::embed(const Reading& reading, const Piece& piece) {
   const Config& c = weights_->config;
-  const auto before = reading.tokens.first(piece.first);
-  auto row = static_cast<std::size_t>(std::ranges::count(before, kRow));
+  std::size_t row = 0;  // the first of the piece
+  if (!reading.rows.empty()) {
+    row = static_cast<std::size_t>(std::ranges::count(reading.tokens.first(piece.first), kRow));
+  }
   for (std::size_t i = 0; i < piece.count; ++i) {
     const Token token = reading.tokens[piece.first + i];
     float* residual = scratch_.activations.residual[tokens_ + i];

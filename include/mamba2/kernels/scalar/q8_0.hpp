@@ -9,6 +9,7 @@
 #include "mamba2/core/half.hpp"
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/group_layout.hpp"
+#include "mamba2/kernels/scalar/group_rows.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -22,16 +23,7 @@ struct Q8_0 {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
-    for (std::size_t r = 0; r < rows; ++r) {
-      const std::byte* band = bands + r / kRows * layout.band_bytes(kRows);
-      for (std::size_t t = 0; t < x.tokens; ++t) {
-        float sum = 0.0F;
-        for (std::size_t g = 0; g < layout.groups(); ++g) {
-          sum += group(layout, band, r % kRows, g, x[t]);
-        }
-        y[t][r] = sum;
-      }
-    }
+    multiply_groups<kRows>(layout, bands, rows, x, y, group);
   }
 
  private:
