@@ -22,7 +22,7 @@ namespace {
 /// What a state remembers.
 std::vector<std::byte> remembered(const mamba2::State& state) {
   std::vector<std::byte> bytes;
-  state.for_parts(static_cast<std::size_t>(state.tokens()), [&](std::span<const std::byte> part) {
+  state.for_parts([&](std::span<const std::byte> part) {
     bytes.insert(bytes.end(), part.begin(), part.end());
   });
   return bytes;

@@ -61,8 +61,9 @@ class State {
   [[nodiscard]] const float* conv(std::size_t index) const noexcept {
     return reinterpret_cast<const float*>(arena_.data()) + index * layout_.conv_size();
   }
-  /// (nheads, d_state, headdim): the SSM state of the index'th of the Mamba-2 layers. Element is
-  /// float, or std::uint16_t for the bits of FP16: whatever precision() says.
+  /// (nheads, d_state, headdim): the SSM state of the index'th of the Mamba-2 layers, where the
+  /// chunk at hand began: rows() tokens ago. Element is float, or std::uint16_t for the bits of
+  /// FP16: whatever precision() says.
   template <class Element = float>
   [[nodiscard]] Element* ssm(std::size_t index) noexcept {
     return at<Element>(layout_.ssm_offset()) + index * layout_.ssm_size();
@@ -70,6 +71,18 @@ class State {
   template <class Element = float>
   [[nodiscard]] const Element* ssm(std::size_t index) const noexcept {
     return at<Element>(layout_.ssm_offset()) + index * layout_.ssm_size();
+  }
+  /// What the index'th of the Mamba-2 layers has of the chunk at hand.
+  [[nodiscard]] ChunkMemory chunk(std::size_t index) noexcept {
+    return layout_.chunk(at<float>(layout_.chunk_offset()) + index * layout_.chunk_size());
+  }
+  /// Tokens of the chunk at hand that have been read.
+  [[nodiscard]] std::size_t rows() const noexcept {
+    return layout_.has_chunks() ? static_cast<std::size_t>(tokens_ - chunk_begin_) : 0;
+  }
+  /// So many of the tokens to come, `ahead` tokens from here, belong to one chunk.
+  [[nodiscard]] std::size_t rows_left(std::size_t ahead = 0) const noexcept {
+    return kernels::kChunk - static_cast<std::size_t>((tokens_ + ahead) % kernels::kChunk);
   }
   /// (d_conv - 1, qkv_dim): the last raw inputs of the convolution of the index'th of the attention
   /// layers, oldest first.
@@ -89,19 +102,21 @@ class State {
     return at<std::byte>(layout_.kv_offset(index));
   }
 
-  /// Calls visit(std::span<std::byte>) for the parts that hold what layers remember of so many
-  /// tokens, in the order of StateLayout::for_parts().
+  /// Calls visit(std::span<std::byte>) for the parts that hold what layers remember, in the order
+  /// of StateLayout::for_parts().
   template <class Visit>
-  void for_parts(std::size_t tokens, Visit visit) {
-    layout_.for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
-      visit(std::span(arena_.data() + offset, bytes));
-    });
+  void for_parts(Visit visit) {
+    layout_.for_parts(static_cast<std::size_t>(tokens_), rows(),
+                      [&](std::size_t offset, std::size_t bytes) {
+                        visit(std::span(arena_.data() + offset, bytes));
+                      });
   }
   template <class Visit>
-  void for_parts(std::size_t tokens, Visit visit) const {
-    layout_.for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
-      visit(std::span<const std::byte>(arena_.data() + offset, bytes));
-    });
+  void for_parts(Visit visit) const {
+    layout_.for_parts(static_cast<std::size_t>(tokens_), rows(),
+                      [&](std::size_t offset, std::size_t bytes) {
+                        visit(std::span<const std::byte>(arena_.data() + offset, bytes));
+                      });
   }
 
   [[nodiscard]] const StateLayout& layout() const noexcept { return layout_; }
@@ -119,7 +134,15 @@ class State {
   /// So many more were read: last() is not known until new_last() has been written.
   void count(std::size_t tokens) noexcept {
     tokens_ += tokens;
+    chunk_begin_ = std::max(chunk_begin_, tokens_ / kernels::kChunk * kernels::kChunk);
     has_last_ = false;
+  }
+  /// Takes up a sequence of so many tokens, the last `rows` of them those of the chunk at hand,
+  /// whose parts are written next.
+  void resume(std::uint64_t tokens, std::size_t rows) noexcept {
+    reset();
+    tokens_ = tokens;
+    chunk_begin_ = tokens - rows;
   }
 
   /// (d_model): the last token's row after norm_f, of which the head makes the logits of the next.
@@ -138,7 +161,7 @@ class State {
   void reset() noexcept {
     std::memset(arena_.data(), 0, layout_.fixed_bytes());
     forget_tokens(0);
-    tokens_ = 0;
+    tokens_ = chunk_begin_ = 0;
     has_last_ = false;
   }
 
@@ -205,6 +228,7 @@ class State {
       });
     }
     tokens_ = other.tokens_;
+    chunk_begin_ = other.chunk_begin_;
     has_last_ = other.has_last_;
   }
 
@@ -219,6 +243,7 @@ class State {
   StateLayout layout_;
   bool has_last_ = false;
   std::uint64_t tokens_ = 0;
+  std::uint64_t chunk_begin_ = 0;  // tokens before the chunk at hand
 };
 
 }  // namespace MAMBA2_ISA

@@ -143,13 +143,12 @@ class AnySession {
   [[nodiscard]] std::span<const float> logits_here() const noexcept {
     return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
   }
-  /// Takes up what a state file has, whose parts have the right sizes; last and logits may be
-  /// missing.
-  void restore(std::uint64_t tokens, std::span<const std::byte> parts,
+  /// Takes up what a state file has, whose parts have the right sizes (rows: see State::resume());
+  /// last and logits may be missing.
+  void restore(std::uint64_t tokens, std::size_t rows, std::span<const std::byte> parts,
                std::span<const std::byte> last, std::span<const std::byte> logits) noexcept {
-    state_.reset();
-    state_.count(static_cast<std::size_t>(tokens));
-    state_.for_parts(static_cast<std::size_t>(tokens), [&parts](std::span<std::byte> part) {
+    state_.resume(tokens, rows);
+    state_.for_parts([&parts](std::span<std::byte> part) {
       if (!part.empty()) std::memcpy(part.data(), parts.data(), part.size());
       parts = parts.subspan(part.size());
     });
