@@ -40,17 +40,17 @@ void scan(const Work& work) {
   const kernels::ChunkTokens tokens = {
       head.x,     head.B, head.C.middle(last, 1), head.CB.middle(last, 1),
       head.delta, 1,      head.x.middle(last, 1)};
-  kernels::ChunkHead(head.ssm, 0, tokens, head.decays, reinterpret_cast<Element*>(work.weights))
-      .run(false);
+  const auto* state = reinterpret_cast<const Element*>(work.weights);
+  kernels::ChunkHead(head.ssm, 0, tokens, head.decays, state).run(nullptr);
 }
 
 /// All tokens, with which their chunk ends.
 template <class Element>
 void ssd(const Work& work) {
   const Head head(work);
-  const kernels::ChunkTokens tokens = {head.x, head.B, head.C, head.CB, head.delta, 1, head.x};
-  kernels::ChunkHead(head.ssm, 0, tokens, head.decays, reinterpret_cast<Element*>(work.weights))
-      .run(true);
+  const kernels::ChunkTokens tokens = {head.x, head.B, head.C, head.CB, head.delta, 1, 0, head.x};
+  auto* state = reinterpret_cast<Element*>(work.weights);
+  kernels::ChunkHead<Element>(head.ssm, 0, tokens, head.decays, state).run(state);
 }
 
 void chunk_products(const Work& work) {

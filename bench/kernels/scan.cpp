@@ -53,7 +53,8 @@ struct Block {
         own.middle(0, end),     B.middle(0, end), C.middle(first, count),  CB.middle(first, count),
         &delta[first * kHeads], kHeads,           own.middle(first, count)};
     const kernels::Decays decays = {&since[head * kernels::kChunk], &entering[head]};
-    kernels::ChunkHead(ssm, head, tokens, decays, state).run(end == kernels::kChunk);
+    kernels::ChunkHead<Element>(ssm, head, tokens, decays, state)
+        .run(end == kernels::kChunk ? state : nullptr);
   }
 
   std::vector<float> A, D, dt_bias, x, delta, since, entering, products;

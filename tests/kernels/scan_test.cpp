@@ -107,11 +107,12 @@ struct Case {
                                                      chunk_B,
                                                      all.C.middle(t, count).columns(column, d),
                                                      ConstRows(CB.data(), count, kChunk),
-                                                     all.delta[t] + h,
-                                                     s.nheads,
-                                                     here};
+                                                     all.delta[t - before] + h,
+            s.nheads,
+            before,
+            here};
         mamba2::kernels::ChunkHead<Element>(constants, h, tokens, {since.data(), &entering}, S)
-            .run((t + count) % kChunk == 0 || t + count == s.tokens);
+            .run((t + count) % kChunk == 0 || t + count == s.tokens ? S : nullptr);
         t += count;
       }
     }

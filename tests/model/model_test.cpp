@@ -87,7 +87,7 @@ TEST_CASE("the toy model gives the logits that were worked out for it") {
   // what it was before the chunk, and of the chunk's rows.
   const auto state = [&](std::size_t layer, std::size_t head, std::size_t n, std::size_t p) {
     mamba2::State copy = session.state();
-    const mamba2::ChunkMemory chunk = copy.chunk(layer);
+    const mamba2::ChunkMemory chunk = copy.chunk(layer, 0);
     float value = chunk.entering[head] * copy.ssm(layer)[(head * 4 + n) * 4 + p];
     for (std::size_t j = 0; j < copy.rows(); ++j) {
       value += chunk.since[head * 16 + j] * chunk.B[j * 8 + head / 2 * 4 + n] *
@@ -110,7 +110,6 @@ TEST_CASE("the model says how many bytes it holds and a token needs") {
   const std::size_t ssm = 2 * 4 * 4 * 4;
   const std::size_t row = 2 * (4 * 4 + 2 * 4);
   const std::size_t decays = 2 * 17 * 4;
-  const std::size_t chunks = mamba2::detail::round_up(4 * (16 * row + decays), 64);
   CHECK(model.bytes_per_token() == model.weight_bytes() +
                                        4 * (2 * (2 * 3 * 32 + 8 + decays) + ssm + ssm / 16 + row) +
                                        4 * row * 17 / 2);
@@ -120,7 +119,13 @@ TEST_CASE("the model says how many bytes it holds and a token needs") {
   CHECK(needed.peak() >= needed.weights + needed.state + needed.scratch);
   CHECK(mamba2::Mamba2Model<Fp32>::memory_required(config, {.prefill_batch = 1}).scratch <
         needed.scratch);
-  CHECK(mamba2::State::bytes(config) == 4 * (2 * 3 * 32 + ssm + 8) + chunks);
+  // Parts begin on cache lines.
+  const std::size_t chunks = mamba2::detail::round_up(4 * (16 * (row + 2 * 4) + decays), 64);
+  CHECK(mamba2::State::bytes(config) == 4 * (2 * 3 * 32 + ssm) + chunks + 64);
   CHECK(mamba2::State::bytes(config, {.precision = mamba2::StatePrecision::fp16}) ==
-        4 * (2 * 3 * 32 + 8) + 2 * ssm + chunks);
+        4 * 2 * 3 * 32 + 2 * ssm + chunks + 64);
+  // To take back five tokens: a chunk more, the convolution's inputs, and the ssm of one layer.
+  CHECK(mamba2::State::bytes(config, {.rewind = 5}) ==
+        4 * (2 * 3 * 32 + ssm) + mamba2::detail::round_up(8 * (16 * (row + 2 * 4) + decays), 64) +
+            64 + 4 * 2 * (3 + 5) * 32 + 4 * ssm / 2);
 }

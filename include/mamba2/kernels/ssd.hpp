@@ -115,9 +115,10 @@ struct ChunkTokens {
   ConstRows B;         ///< (rows, d_state): likewise
   ConstRows C;         ///< (tokens, d_state)
   ConstRows CB;        ///< (tokens, kChunk): see chunk_products()
-  const float* delta;  ///< the first token's; those of the others are delta_stride apart
+  const float* delta;  ///< the first row's; those of the others are delta_stride apart
   std::size_t delta_stride;
-  MutableRows y;  ///< (tokens, headdim): may be where their rows of x are
+  std::size_t known;  ///< rows that decays have: those before the tokens, or 0 to compute them anew
+  MutableRows y;      ///< (tokens, headdim): may be where their rows of x are
 };
 
 /// Takes tokens of a chunk through the recurrence of one head. Element: of the state, float or
@@ -125,10 +126,10 @@ struct ChunkTokens {
 template <class Element>
 class ChunkHead {
  public:
-  /// decays: after the row before the tokens; anything, if there is none. They become those after
-  /// the last token. state (d_state, headdim): where the chunk began.
+  /// decays: after tokens.known rows; anything, if there are none. They become those after the last
+  /// row. state (d_state, headdim): where the chunk began.
   ChunkHead(const Ssm& ssm, std::size_t head, const ChunkTokens& tokens, const Decays& decays,
-            Element* state) noexcept
+            const Element* state) noexcept
       : t_(tokens),
         first_(tokens.x.rows - tokens.y.rows),
         headdim_(ssm.headdim),
@@ -139,19 +140,20 @@ class ChunkHead {
     decay(ssm.A[head], decays);
   }
 
-  /// Writes y. is_end: the chunk ends with these tokens; the state becomes what it is there.
-  void run(bool is_end) noexcept {
+  /// Writes y; and to `end`, if it is not nullptr, the state after the last row. It may be the
+  /// state itself.
+  void run(Element* end) noexcept {
+    end_ = end;
     std::size_t p = 0;
-    if (!is_end && t_.y.rows == 1) {
+    if (end == nullptr && t_.y.rows == 1) {
       for (; p + kRowVectors * kLanes <= headdim_; p += kRowVectors * kLanes) {
         outputs<1, kRowVectors, kStateAhead>(AllLanes{}, 0, p);
       }
     }
     for (; p + kPanelVectors * kLanes <= headdim_; p += kPanelVectors * kLanes) {
-      panel<kPanelVectors>(AllLanes{}, p, is_end);
+      panel<kPanelVectors>(AllLanes{}, p);
     }
-    for_each_vector(headdim_ - p,
-                    [&](std::size_t i, auto lanes) { panel<1>(lanes, p + i, is_end); });
+    for_each_vector(headdim_ - p, [&](std::size_t i, auto lanes) { panel<1>(lanes, p + i); });
   }
 
  private:
@@ -159,37 +161,46 @@ class ChunkHead {
   /// row to row. They are not exp(cs_i - cs_j) of prefix sums cs: behind a strong decay the
   /// difference of two large sums would be all rounding.
   void decay(float A, const Decays& decays) noexcept {
-    const std::size_t tokens = t_.y.rows;
-    alignas(64) std::array<float, kChunk> factors{};
-    for (std::size_t i = 0; i < tokens; ++i) factors[i] = t_.delta[i * t_.delta_stride] * A;
-    for (std::size_t i = 0; i < tokens; i += kLanes) store(exp(load(&factors[i])), &factors[i]);
+    const std::size_t known = t_.known;
+    const std::size_t rows = t_.x.rows;
+    const auto delta = [&](std::size_t i) { return t_.delta[i * t_.delta_stride]; };
+    alignas(64) std::array<float, kChunk> factors{};  // from the known rows on
+    for (std::size_t i = known; i < rows; ++i) factors[i - known] = delta(i) * A;
+    for (std::size_t i = 0; known + i < rows; i += kLanes) {
+      store(exp(load(&factors[i])), &factors[i]);
+    }
     constexpr std::size_t kVectors = kChunk / kLanes;
     Floats since[kVectors];
     unroll<kVectors>([&](auto v) MAMBA2_INLINE {
-      since[v] = first_ == 0 ? Floats(0.0F) : load(since_ + v * kLanes);
+      since[v] = known == 0 ? Floats(0.0F) : load(since_ + v * kLanes);
     });
-    float entering = first_ == 0 ? 1.0F : *decays.entering;
-    for (std::size_t i = 0; i < tokens; ++i) {
-      entering_[i] = entering *= factors[i];
-      const float* unit = &kUnit[kChunk - first_ - i];
+    entering_last_ = known == 0 ? 1.0F : *decays.entering;
+    for (std::size_t i = known; i < rows; ++i) {
+      entering_last_ *= factors[i - known];
+      const float* unit = &kUnit[kChunk - i];
       unroll<kVectors>([&](auto v) MAMBA2_INLINE {
-        const Floats L = since[v] * Floats(factors[i]);
+        const Floats L = since[v] * Floats(factors[i - known]);
         // Arithmetic with subnormal numbers is slow.
-        since[v] = multiply_add(load(unit + v * kLanes), Floats(t_.delta[i * t_.delta_stride]),
+        since[v] = multiply_add(load(unit + v * kLanes), Floats(delta(i)),
                                 xsimd::select(L > Floats(1e-30F), L, Floats(0.0F)));
-        store(since[v] * load(t_.CB[i] + v * kLanes), &M_[i * kChunk + v * kLanes]);
+      });
+      if (i < first_) continue;
+      const std::size_t t = i - first_;
+      entering_[t] = entering_last_;
+      unroll<kVectors>([&](auto v) MAMBA2_INLINE {
+        store(since[v] * load(t_.CB[t] + v * kLanes), &M_[t * kChunk + v * kLanes]);
       });
     }
-    *decays.entering = entering;
+    *decays.entering = entering_last_;
     unroll<kVectors>([&](auto v) MAMBA2_INLINE { store(since[v], since_ + v * kLanes); });
   }
 
   template <std::size_t kVectors, class Lanes>
-  void panel(const Lanes& lanes, std::size_t p, bool is_end) noexcept {
+  void panel(const Lanes& lanes, std::size_t p) noexcept {
     constexpr std::size_t kWidth = kVectors * kLanes;
     // The inputs as they arrive in the state at the end of the chunk; y may replace them.
     alignas(64) std::array<float, kChunk * kWidth> arriving;
-    for (std::size_t j = 0; is_end && j < t_.x.rows; ++j) {
+    for (std::size_t j = 0; end_ != nullptr && j < t_.x.rows; ++j) {
       unroll<kVectors>([&](auto v) MAMBA2_INLINE {
         store(lanes.load(t_.x[j] + p + v * kLanes) * Floats(since_[j]),
               &arriving[j * kWidth + v * kLanes]);
@@ -197,7 +208,7 @@ class ChunkHead {
     }
     for_each_tile_backwards(
         t_.y.rows, [&](auto rows, std::size_t i) { outputs<rows, kVectors>(lanes, i, p); });
-    if (!is_end) return;
+    if (end_ == nullptr) return;
     for_each_tile_backwards(d_state_, [&](auto rows, std::size_t n) {
       update<rows, kVectors>(lanes, n, p, arriving.data());
     });
@@ -233,15 +244,16 @@ class ChunkHead {
   void update(const Lanes& lanes, std::size_t n, std::size_t p, const float* arriving) noexcept {
     Tile<kRows, kVectors> tile;
     const std::size_t stride = headdim_;
-    Element* state = state_ + n * stride + p;
-    const Floats decay(entering_[t_.y.rows - 1]);
+    const Element* state = state_ + n * stride + p;
+    Element* end = end_ + n * stride + p;
+    const Floats decay(entering_last_);
     unroll<kRows, kVectors>([&](auto r, auto v) MAMBA2_INLINE {
       tile[r][v] = lanes.load(state + r * stride + v * kLanes) * decay;
     });
     add_product(tile, AllLanes{}, t_.B.data + n, 1, t_.B.stride, arriving, kVectors * kLanes,
                 t_.x.rows);
     unroll<kRows, kVectors>([&](auto r, auto v) MAMBA2_INLINE {
-      lanes.store(tile[r][v], state + r * stride + v * kLanes);
+      lanes.store(tile[r][v], end + r * stride + v * kLanes);
     });
   }
 
@@ -258,7 +270,9 @@ class ChunkHead {
   std::size_t d_state_;
   const float* D_;
   float* since_;
-  Element* state_;
+  const Element* state_;
+  Element* end_ = nullptr;
+  float entering_last_ = 1.0F;
   alignas(64) std::array<float, kChunk> entering_;  // of each token
   alignas(64) std::array<float, kChunk * kChunk> M_;
 };

@@ -13,10 +13,9 @@
 #include "mamba2/kernels/conv1d.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/kernels/scan.hpp"
-#include "mamba2/kernels/scan_single.hpp"
-#include "mamba2/kernels/ssd.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/lora.hpp"
+#include "mamba2/layers/mamba2_scan.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/product.hpp"
@@ -160,7 +159,7 @@ class Mamba2Mixer {
   /// states hold the layer's state before the first token of their part, and after the last.
   template <class Then>
   void mix(Then then) const {
-    multiply(pass_.executor, {projection(0)}, pass_.parts,
+    multiply(pass_.executor, {projection(0)}, pass_.equals,
              [&](std::size_t, std::size_t first, std::size_t count) { projected(first, count); });
     mix_projected(then);
   }
@@ -177,7 +176,7 @@ class Mamba2Mixer {
     overlap(BC, first, count, [&](std::size_t channel, std::size_t channels) {
       for (const Part& part : pass_.parts) {
         convolve(part, c_.d_ssm + channel, channels);
-        if (c_.d_state > 1) keep_B(part, chunk_at(part, 0), channel, channels);
+        scan().keep_first_B(part, channel, channels);
       }
     });
     overlap(s_.dt, first, count, [&](std::size_t head, std::size_t heads) {
@@ -187,7 +186,15 @@ class Mamba2Mixer {
   /// and the rest.
   template <class Then>
   void mix_projected(Then then) const {
-    multiply_chunks();
+    if (c_.d_state > 1) {
+      constexpr std::size_t kTokens = 16;  // to a task
+      const std::size_t pieces = (pass_.a.tokens() + kTokens - 1) / kTokens;
+      pass_.executor.run(pieces * c_.ngroups, [&](std::size_t task) {
+        const std::size_t first = task / c_.ngroups * kTokens;
+        const std::size_t end = std::min(first + kTokens, pass_.a.tokens());
+        scan().multiply_rows(pass_.parts, first, end, task % c_.ngroups);
+      });
+    }
     pass_.executor.run(pass_.parts.size() * c_.nheads(), [&](std::size_t task) {
       scan_and_gate(pass_.parts[task / c_.nheads()], task % c_.nheads());
     });
@@ -196,7 +203,7 @@ class Mamba2Mixer {
       kernels::gated_norm(w_.gated_norm, s_.squares[t], s_.x[t], s_.z[t]);
       if (c_.lora_rank > 0) w_.out_proj_lora.narrow(c_, s_.gated[t], c_.d_inner, s_.low[t]);
       pass_.prepare(w_.out_proj, s_.gated[t], t);
-      if (c_.d_state > 1) keep_last_B(t);
+      scan().keep_last_B(pass_.parts, t);
     });
     pass_.multiply_out(
         w_.out_proj, w_.out_proj_bias,
@@ -244,82 +251,9 @@ class Mamba2Mixer {
 
   /// The convolution of the channels [first, first + count) of a part's xBC.
   void convolve(const Part& part, std::size_t first, std::size_t count) const {
-    const MutableRows xBC = s_.xBC.middle(part.first, part.count);
-    kernels::causal_conv1d(w_.conv, first, xBC.columns(first, count), part.state->conv(index_));
-  }
-
-  /// Tokens of a part, from its row `first` on, that belong to one chunk.
-  struct Chunk {
-    std::size_t first;
-    std::size_t count;
-    std::size_t rows;  ///< of the chunk that were read before the part
-    bool is_end;       ///< the chunk ends with them
-  };
-  /// The chunk of a part that begins, or goes on, with its row `first`.
-  [[nodiscard]] static Chunk chunk_at(const Part& part, std::size_t first) {
-    const std::size_t left = part.state->rows_left(first);
-    const std::size_t count = std::min(left, part.count - first);
-    return {first, count, first == 0 ? part.state->rows() : 0, count == left};
-  }
-  template <class Body>
-  static void for_chunks(const Part& part, Body body) {
-    for (std::size_t first = 0; first < part.count;) {
-      const Chunk next = chunk_at(part, first);
-      body(next);
-      first += next.count;
-    }
-  }
-  /// The chunk whose rows are all here: neither were some read before nor are some still to come.
-  [[nodiscard]] static bool is_whole(const Chunk& chunk) { return chunk.rows == 0 && chunk.is_end; }
-
-  /// The B of all rows of a chunk that have been read.
-  [[nodiscard]] ConstRows B(const Part& part, const Chunk& chunk) const {
-    if (chunk.rows == 0) return s_.B.middle(part.first + chunk.first, chunk.count);
-    return {part.state->chunk(index_).B, chunk.rows + chunk.count, s_.B.cols};
-  }
-  /// Keeps the columns [first, first + count) of B of a chunk's tokens for those to come.
-  void keep_B(const Part& part, const Chunk& chunk, std::size_t first, std::size_t count) const {
-    if (is_whole(chunk) || first >= s_.B.cols) return;
-    float* kept = part.state->chunk(index_).B + chunk.rows * s_.B.cols + first;
-    for (std::size_t t = 0; t < chunk.count; ++t, kept += s_.B.cols) {
-      std::copy_n(s_.B[part.first + chunk.first + t] + first, std::min(count, s_.B.cols - first),
-                  kept);
-    }
-  }
-
-  /// If the token is the last of a part: the B of its chunk. Not before all heads have been
-  /// scanned, which may need what a chunk before has in the same place.
-  void keep_last_B(std::size_t token) const {
-    const auto part = std::ranges::find_if(
-        pass_.parts, [&](const Part& p) { return token == p.first + p.count - 1; });
-    if (part == pass_.parts.end()) return;
-    const std::size_t rows = (part->state->tokens() + part->count) % kernels::kChunk;
-    if (rows < part->count) keep_B(*part, chunk_at(*part, part->count - rows), 0, s_.B.cols);
-  }
-
-  /// What the heads share.
-  void multiply_chunks() const {
-    if (c_.d_state == 1) return;
-    constexpr std::size_t kTokens = 16;  // to a task
-    const std::size_t pieces = (pass_.a.tokens() + kTokens - 1) / kTokens;
-    pass_.executor.run(pieces * c_.ngroups, [&](std::size_t task) {
-      const std::size_t group = task % c_.ngroups;
-      const std::size_t begin = task / c_.ngroups * kTokens;
-      for (const Part& part : pass_.parts) {
-        const std::size_t from = std::max(begin, part.first);
-        const std::size_t to = std::min(begin + kTokens, part.first + part.count);
-        for (std::size_t t = from; t < to; ++t) multiply_row(part, t - part.first, group);
-      }
-    });
-  }
-  /// That of a part's row.
-  void multiply_row(const Part& part, std::size_t row, std::size_t group) const {
-    const std::size_t before = kernels::kChunk - part.state->rows_left(row);
-    const Chunk its = chunk_at(part, row > before ? row - before : 0);
-    const std::size_t column = group * c_.d_state;
-    kernels::chunk_products(s_.C[part.first + row] + column,
-                            B(part, its).columns(column, c_.d_state), its.rows + row - its.first,
-                            s_.CB[part.first + row] + group * kernels::kChunk);
+    const MutableRows xBC = s_.xBC.middle(part.first, part.count).columns(first, count);
+    part.state->keep(part.state->layout().conv(), index_, first, xBC);
+    kernels::causal_conv1d(w_.conv, first, xBC, part.state->conv(index_));
   }
 
   /// The convolution of x, the recurrence and the gate of one head, whose state stays in the cache
@@ -331,49 +265,15 @@ class Mamba2Mixer {
     // Of the next head.
     kernels::prefetch(w_.conv, x + c_.headdim, c_.headdim, part.state->conv(index_));
     convolve(part, x, c_.headdim);
-    if (part.state->precision() == StatePrecision::fp32) {
-      scan(part, head, part.state->ssm<float>(index_));
-    } else {
-      scan(part, head, part.state->ssm<std::uint16_t>(index_));
-    }
+    scan().run(part, head);
     for (std::size_t t = part.first; t < part.first + part.count; ++t) {
       s_.squares[t][head] = kernels::gate_head(w_.gated_norm, s_.x[t] + x, s_.z[t] + x);
     }
   }
 
-  template <class Element>
-  void scan(const Part& part, std::size_t head, Element* state) const {
-    Element* S = state + head * c_.headdim * c_.d_state;
-    if (c_.d_state == 1) {
-      const kernels::ScanRows rows = {s_.x, s_.B, s_.C, s_.dt};
-      return kernels::scan_single(w_.ssm, head, rows.middle(part.first, part.count), S);
-    }
-    for_chunks(part, [&](const Chunk& chunk) { scan_chunk(part, chunk, head, S); });
-  }
-
-  template <class Element>
-  void scan_chunk(const Part& part, const Chunk& chunk, std::size_t head, Element* S) const {
-    const ChunkMemory kept = part.state->chunk(index_);
-    const std::size_t first = part.first + chunk.first;
-    const std::size_t group = w_.ssm.group(head);
-    const MutableRows here = s_.x.columns(head * c_.headdim, c_.headdim).middle(first, chunk.count);
-    const MutableRows all(kept.x + head * kernels::kChunk * c_.headdim, chunk.rows + chunk.count,
-                          c_.headdim);
-    if (!is_whole(chunk)) {
-      for (std::size_t t = 0; t < chunk.count; ++t) {
-        std::copy_n(here[t], c_.headdim, all[chunk.rows + t]);
-      }
-    }
-    const kernels::ChunkTokens tokens = {
-        chunk.rows == 0 ? here : all,
-        B(part, chunk).columns(group * c_.d_state, c_.d_state),
-        s_.C.columns(group * c_.d_state, c_.d_state).middle(first, chunk.count),
-        s_.CB.columns(group * kernels::kChunk, kernels::kChunk).middle(first, chunk.count),
-        s_.dt[first] + head,
-        s_.dt.stride,
-        here};
-    const kernels::Decays decays = {kept.since + head * kernels::kChunk, kept.entering + head};
-    kernels::ChunkHead<Element>(w_.ssm, head, tokens, decays, S).run(chunk.is_end);
+  /// What is kept of chunks, and the recurrence.
+  [[nodiscard]] Mamba2Scan scan() const {
+    return {w_.ssm, index_, {s_.x, s_.B, s_.C, s_.dt, s_.CB}};
   }
 
   const Config& c_;

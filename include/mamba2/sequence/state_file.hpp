@@ -88,7 +88,7 @@ class StateFile {
   template <class Sink>
   [[nodiscard]] Result<detail::StateMark> write_marked(Sink& sink) const;
   [[nodiscard]] StateHeader header() const;
-  [[nodiscard]] Result<void> check(const StateHeader& header, std::size_t rows,
+  [[nodiscard]] Result<void> check(const StateHeader& header, std::uint64_t rows,
                                    std::string_view name) const;
 
   [[nodiscard]] static std::size_t next_bytes(const StateHeader& h) {
@@ -105,10 +105,10 @@ class StateFile {
   [[nodiscard]] static std::size_t seen_bytes(const StateHeader& h) {
     return (std::size_t{h.sampler_tokens} + 7) / 8;
   }
-  [[nodiscard]] std::size_t file_bytes(const StateHeader& h, std::size_t rows) const {
-    const auto tokens = static_cast<std::size_t>(h.tokens);
-    return sizeof h + h.rows_bytes() + session_.state().layout().saved_bytes(tokens, rows) +
-           next_bytes(h) + seen_bytes(h) + sizeof(std::uint64_t);
+  [[nodiscard]] std::size_t file_bytes(const StateHeader& h, std::uint64_t rows) const {
+    return sizeof h + h.rows_bytes() +
+           session_.state().layout().saved_bytes(h.tokens, h.tokens - rows) + next_bytes(h) +
+           seen_bytes(h) + sizeof(std::uint64_t);
   }
 
   AnySession& session_;
@@ -203,7 +203,7 @@ inline Result<void> StateFile::save(const std::filesystem::path& path,
 }
 
 /// Whether session and sampler can take up what a file with this header has.
-inline Result<void> StateFile::check(const StateHeader& h, std::size_t rows,
+inline Result<void> StateFile::check(const StateHeader& h, std::uint64_t rows,
                                      std::string_view name) const {
   const auto mismatch = [&](std::string_view what, const auto& expected, const auto& found) {
     return Error{ErrorCode::mismatch,
@@ -227,10 +227,19 @@ inline Result<void> StateFile::check(const StateHeader& h, std::size_t rows,
   if (sampler_ != nullptr && h.sampler_tokens != own.sampler_tokens) {
     return mismatch("the number of tokens of the sampler", own.sampler_tokens, h.sampler_tokens);
   }
+  const StateLayout& layout = session_.state().layout();
+  const bool is_possible = rows == 0 || (layout.has_chunks() && rows <= h.tokens);
+  if (is_possible && rows > 0) {
+    constexpr std::uint64_t kChunk = kernels::kChunk;
+    const std::uint64_t chunks = (h.tokens - 1) / kChunk - (h.tokens - rows) / kChunk + 1;
+    if (chunks > layout.chunk_slots()) {
+      return mismatch("the chunks of tokens that may be taken back (SessionOptions::rewind)",
+                      detail::concat("at most ", layout.chunk_slots()), chunks);
+    }
+  }
   const Config& c = session_.config();
   const std::size_t next = h.version == StateHeader::kWithLogits ? c.vocab_size : c.d_model;
-  if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size ||
-      rows > (session_.state().layout().has_chunks() ? h.tokens % kernels::kChunk : 0) ||
+  if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size || !is_possible ||
       h.file_bytes != file_bytes(h, rows)) {
     return Error{ErrorCode::malformed, detail::concat(name, ": the header contradicts itself")};
   }
@@ -247,16 +256,14 @@ inline Result<void> StateFile::read(std::span<const std::byte> file, std::string
   };
   const std::span<const std::byte> hashed =
       rest.first(rest.size() - std::min(rest.size(), sizeof(std::uint64_t)));
-  std::uint64_t stored_rows = 0;
+  std::uint64_t rows = 0;
   const auto rows_bytes = take(h->rows_bytes());
   std::copy(rows_bytes.begin(), rows_bytes.end(),
-            std::as_writable_bytes(std::span(&stored_rows, 1)).begin());
-  const auto rows = static_cast<std::size_t>(stored_rows);
+            std::as_writable_bytes(std::span(&rows, 1)).begin());
   if (Result<void> fits = check(*h, rows, name); !fits) return fits;
 
   const std::uint64_t computed = Hash::of(hashed);
-  const auto parts =
-      take(session_.state().layout().saved_bytes(static_cast<std::size_t>(h->tokens), rows));
+  const auto parts = take(session_.state().layout().saved_bytes(h->tokens, h->tokens - rows));
   const auto next = take(next_bytes(*h));
   const auto seen = take(seen_bytes(*h));
   std::uint64_t checksum = 0;
@@ -274,7 +281,8 @@ inline Result<void> StateFile::read(std::span<const std::byte> file, std::string
   }
   const std::span<const std::byte> none;
   const bool has_logits = h->version == StateHeader::kWithLogits;
-  session_.restore(h->tokens, rows, parts, has_logits ? none : next, has_logits ? next : none);
+  session_.restore(h->tokens, h->tokens - rows, parts, has_logits ? none : next,
+                   has_logits ? next : none);
   return {};
 }
 

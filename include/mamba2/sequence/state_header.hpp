@@ -22,12 +22,12 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// The first bytes of a state file, little-endian. Behind them:
-///   rows     U64: tokens of the chunk at hand
+///   rows     U64: the last tokens, which ssm does not have
 ///   conv     (layers, d_conv - 1, conv_dim) F32: of the Mamba-2 layers, the last inputs of the
 ///            convolutions
-///   ssm      (layers, nheads, d_state, headdim) F32 or F16: before the chunk
-///   chunk    where rows > 0, F32, layer after layer: x (nheads, rows, headdim), B (rows, ngroups *
-///            d_state), since (nheads, 16), entering (nheads): see ChunkMemory
+///   ssm      (layers, nheads, d_state, headdim) F32 or F16: of the tokens before
+///   chunks   F32: of each layer, the chunks of these rows; of each chunk, with n rows, x (nheads, n,
+///            headdim), B (n, ngroups * d_state), delta (n, nheads): see ChunkMemory
 ///   qkv_conv (layers, d_conv - 1, qkv_dim) F32: of the attention layers
 ///   short_conv (layers, d_conv - 1, d_model) F32: of the short convolutions
 ///   kv       the parts of KvLayout::for_parts() for `tokens` tokens, layer after layer
