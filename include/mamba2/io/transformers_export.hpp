@@ -99,7 +99,8 @@ MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTo
   }
   json.member("hidden_size", c.d_model);
   json.member("vocab_size", c.vocab_size);
-  json.member("hidden_act", "silu");
+  const bool is_gelu = c.has(LayerKind::mlp) && c.mlp.activation == MlpActivation::geglu;
+  json.member("hidden_act", is_gelu ? "gelu" : "silu");
   json.member("tie_word_embeddings", c.tie_embeddings);
   if (c.dt_min > 0.0F || !std::isinf(c.dt_max)) {  // else the default; JSON has no infinity
     const float most = std::min(c.dt_max, std::numeric_limits<float>::max());
