@@ -72,7 +72,7 @@ inline void drop_other_adapters(const DialectNames& names, const Config& config,
     if (!idle[i]) left.push_back(std::move(tensors[i]));
   }
   tensors = std::move(left);
-  note_passed_over(passed, file, "as layers have others of their own", notes);
+  note_passed_over(passed, file, "in place of which layers have their own", notes);
 }
 
 /// The canonical name of what a tensor of a block is a copy of, where the first `blocks` layers
@@ -120,7 +120,7 @@ inline void decide_blocks(Config& config, const TensorTable& all, std::span<cons
                            "block of its own"));
     return;
   }
-  note_passed_over(copies, file, "as they are the same in the first layers", notes);
+  note_passed_over(copies, file, "which the first layers have, too", notes);
 }
 
 }  // namespace detail

@@ -145,14 +145,14 @@ inline constexpr std::size_t kMaxTaps = 64;
   return {};
 }
 
-inline constexpr std::size_t kMaxRank = 4096;  // of adapters
+inline constexpr std::size_t kMaxAdapterRank = 4096;  // of adapters
 
 /// What blocks read is twice as wide as the residual.
 [[nodiscard]] inline Result<void> check_shared_block(const Config& c) {
   const std::size_t uses = c.count(LayerKind::shared_block);
   return check_ranges({{"d_model", c.d_model, kMaxWidth / 2},
                        {"shared_block.num_blocks", c.shared_block.num_blocks, uses},
-                       {"shared_block.adapter_rank", c.shared_block.adapter_rank, kMaxRank}});
+                       {"shared_block.adapter_rank", c.shared_block.adapter_rank, kMaxAdapterRank}});
 }
 
 [[nodiscard]] inline Result<void> check_short_conv(const ShortConvConfig& s) {
@@ -233,7 +233,7 @@ inline Result<void> Config::validate() const {
     return detail::config_error("bitlinear", "false in hybrids and where the head is the embedding",
                                 "true");
   }
-  result = detail::check_ranges({{"lora_rank", lora_rank, detail::kMaxRank, 0},
+  result = detail::check_ranges({{"lora_rank", lora_rank, detail::kMaxAdapterRank, 0},
                                  {"repeat_end", repeat_end, n_layer - 1, 0},
                                  {"repeat_start", repeat_start, repeat_end, 0},
                                  {"repeat_count", repeat_count, kMaxLayers, 0}});
