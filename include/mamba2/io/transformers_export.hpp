@@ -29,9 +29,9 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Whether transformers can say what a model with this Config is, as mamba2, granitemoehybrid,
-/// bamba or nemotron_h. Error unsupported, naming the option: a gated MLP part, D per channel, norm
-/// before gate or none; of hybrids: other orders of layers, a convolution over queries, other RoPE.
+/// Whether transformers can say what a model with this Config is, as mamba2 or one of the hybrids.
+/// Error unsupported, naming the option: a gated MLP part, D per channel, norm before gate or none;
+/// of hybrids: other orders of layers, a convolution over queries, other RoPE.
 [[nodiscard]] Result<void> check_transformers_export(const Config& config);
 
 /// The text of config.json. `matrices` as in transformers_export.

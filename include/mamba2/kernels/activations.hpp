@@ -52,8 +52,8 @@ namespace kernels {
 }
 
 /// v * Phi(v), with Phi the distribution function of the normal distribution: not its approximation
-/// by tanh. To 8 units in the last place for v >= -1, and 12 for v >= -4; beyond, where it is next to
-/// nothing, the relative error grows with v^2 / 2.
+/// by tanh. To 8 units in the last place for v >= -1, and 12 for v >= -4; beyond, where it is next
+/// to nothing, the relative error grows with v^2 / 2.
 [[nodiscard]] inline Floats gelu(const Floats& v) {
   // max(v, 0) - a Q(a) with a = |v| and Q = 1 - Phi. Q(a) e^(a^2 / 2) falls like 1 / a: it is a
   // polynomial of t = 1 / (1 + 0.35 a) without a constant, to 3e-8 of itself.

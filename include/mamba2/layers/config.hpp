@@ -80,8 +80,8 @@ struct Config {
 
   std::vector<Token> eos_token_ids = {0};  ///< tokens that end a text; may be empty
 
-  /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H, and H; what others
-  /// call a layer, a mixer and an MLP, is two here. Empty: all are Mamba-2.
+  /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H, and C, H and S; what
+  /// others call a layer, a mixer and an MLP, is two here. Empty: all are Mamba-2.
   std::string pattern;
   float embedding_multiplier = 1.0F;  ///< of rows of the embedding, where they enter
   float residual_multiplier = 1.0F;   ///< of what a layer adds

@@ -150,9 +150,10 @@ inline constexpr std::size_t kMaxAdapterRank = 4096;  // of adapters
 /// What blocks read is twice as wide as the residual.
 [[nodiscard]] inline Result<void> check_shared_block(const Config& c) {
   const std::size_t uses = c.count(LayerKind::shared_block);
-  return check_ranges({{"d_model", c.d_model, kMaxWidth / 2},
-                       {"shared_block.num_blocks", c.shared_block.num_blocks, uses},
-                       {"shared_block.adapter_rank", c.shared_block.adapter_rank, kMaxAdapterRank}});
+  return check_ranges(
+      {{"d_model", c.d_model, kMaxWidth / 2},
+       {"shared_block.num_blocks", c.shared_block.num_blocks, uses},
+       {"shared_block.adapter_rank", c.shared_block.adapter_rank, kMaxAdapterRank}});
 }
 
 [[nodiscard]] inline Result<void> check_short_conv(const ShortConvConfig& s) {
