@@ -25,13 +25,13 @@ enum class DraftSource : std::uint8_t { own, lookup, model };
 /// The kinds of drafts by lookup, by the number of tokens that agree before them, those of a draft
 /// model by the logit that it has before the next best, and that of the application's own.
 struct DraftKinds {
-  static constexpr std::array<std::size_t, 4> kMatched = {2, 4, 8, 16};
+  static constexpr std::array<std::size_t, 5> kMatched = {1, 2, 4, 8, 16};
   static constexpr std::array<float, 5> kMargins = {0.0F, 0.5F, 1.0F, 2.0F, 4.0F};
   static constexpr DraftKind kOwn = kMatched.size() + kMargins.size();
   static constexpr std::size_t kCount = kOwn + 1;
   /// How likely each is to be right, before anything is known.
-  static constexpr std::array<double, kCount> kGuess = {0.4, 0.6,  0.8, 0.9,  0.35,
-                                                        0.5, 0.65, 0.8, 0.95, 0.9};
+  static constexpr std::array<double, kCount> kGuess = {0.25, 0.4,  0.6, 0.8,  0.9, 0.35,
+                                                        0.5,  0.65, 0.8, 0.95, 0.9};
 
   [[nodiscard]] static DraftKind of_matched(std::size_t matched) noexcept {
     const auto above = std::ranges::upper_bound(kMatched, matched);
@@ -71,7 +71,7 @@ class DraftRates {
  private:
   static constexpr double kForgotten = 1.0 / 1024.0, kGuessOfModel = 0.7;
   // A guess counts as so many drafts, what is known as so many at most.
-  static constexpr double kGuessed = 4.0, kRemembered = 24.0;
+  static constexpr double kGuessed = 4.0, kRemembered = 48.0;
 
   struct Rate {
     double share = kGuessOfModel;

@@ -24,13 +24,13 @@ inline namespace MAMBA2_ISA {
 class PromptLookup {
  public:
   /// The lengths of ends that are looked for.
-  static constexpr std::array<std::size_t, 3> kLengths = {8, 4, 2};
+  static constexpr std::array<std::size_t, 4> kLengths = {8, 4, 2, 1};
   /// Longer agreement is not told.
   static constexpr std::size_t kMostMatched = 32;
 
   /// remembered: how many tokens it looks back, as TokenHistory has them.
   explicit PromptLookup(std::size_t remembered = std::size_t{1} << 16U)
-      : history_(remembered), bits_(static_cast<unsigned>(std::bit_width(history_.capacity()))) {
+      : history_(remembered), bits_(static_cast<unsigned>(std::countr_zero(history_.capacity()))) {
     for (std::vector<std::uint32_t>& table : tables_) table.resize(std::size_t{1} << bits_);
   }
 
@@ -100,7 +100,7 @@ class PromptLookup {
   [[nodiscard]] std::uint32_t slot(std::size_t i) const noexcept { return tables_[i][index(i)]; }
 
   TokenHistory history_;
-  unsigned bits_;  // of the tables' indices: twice as many as tokens
+  unsigned bits_;  // of the tables' indices: as many as tokens
   std::array<std::vector<std::uint32_t>, kLengths.size()> tables_;
 };
 
