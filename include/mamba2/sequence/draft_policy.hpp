@@ -99,7 +99,7 @@ class DraftRates {
 /// the time since then; what drafts have gained fills it up.
 class DraftPolicy {
  public:
-  static constexpr double kCredit = 4.0, kShare = 0.01;
+  static constexpr double kCredit = 3.0, kShare = 0.01;
 
   [[nodiscard]] const PassCosts& costs() const noexcept { return costs_; }
   [[nodiscard]] const DraftRates& rates() const noexcept { return rates_; }
@@ -108,7 +108,7 @@ class DraftPolicy {
   /// Whether the next pass may have drafts: passes of one token are measured first, and now and
   /// then.
   [[nodiscard]] bool may_draft() const noexcept {
-    return costs_.is_known() && singles_ >= kFirstSingles && since_single_ < kBetweenSingles;
+    return costs_.is_known() && since_single_ < between_singles_;
   }
 
   /// A pass, and what to expect of it.
@@ -138,16 +138,17 @@ class DraftPolicy {
   }
   /// A pass of so many tokens is over, of which `kept` stay; drafting: the seconds before it.
   void add_pass(std::size_t tokens, double seconds, double drafting, std::size_t kept) noexcept {
+    const bool was_known = costs_.is_known();
     costs_.add(tokens, seconds);
     const double one = costs_.of_one();
     if (tokens == 1) {
-      ++singles_;
+      if (!was_known && costs_.is_known()) balance_ = kCredit * one;
+      if (since_single_ >= between_singles_)
+        between_singles_ = std::min(2 * between_singles_, kMostBetween);
       since_single_ = 0;
-      if (singles_ == 1) balance_ = kCredit * one;
     } else {
       ++since_single_;
-      // An interrupted pass is nobody's fault.
-      balance_ -= std::min(seconds, 2.0 * costs_.of(pass_size_index(tokens)));
+      balance_ -= seconds;
       balance_ += static_cast<double>(kept) * one;
     }
     balance_ += kShare * one * static_cast<double>(kept) - drafting;
@@ -156,11 +157,11 @@ class DraftPolicy {
 
   /// What a model's draft of one token costs; until it is known, a guess.
   [[nodiscard]] double draft_seconds() const noexcept {
-    return drafting_.get() > 0.0 ? drafting_.get() : kGuessOfDrafting * costs_.of_one();
+    return drafting_.is_known() ? drafting_.get() : kGuessOfDrafting * costs_.of_one();
   }
 
  private:
-  static constexpr std::size_t kFirstSingles = 2, kBetweenSingles = 128;
+  static constexpr std::size_t kFirstBetween = 32, kMostBetween = 128;
   static constexpr double kGuessOfDrafting = 0.2;
   static constexpr double kLeastGain = 1.02;  // less is not worth it
 
@@ -185,8 +186,8 @@ class DraftPolicy {
   PassCosts costs_;
   RunningTime drafting_;
   DraftRates rates_;
-  double balance_ = 0.0;  // seconds that may be lost
-  std::size_t singles_ = 0, since_single_ = 0;
+  double balance_ = 0.0;                                            // seconds that may be lost
+  std::size_t since_single_ = 0, between_singles_ = kFirstBetween;  // passes
 };
 
 }  // namespace detail

@@ -23,12 +23,13 @@ inline constexpr std::size_t kMostInPass = kPassSizes.back();
 }
 
 /// A time that is measured again and again, on a machine that is sometimes interrupted: follows
-/// what is shorter at once, what is longer slowly. 0: not measured yet.
+/// what is shorter at once, what is longer slowly.
 class RunningTime {
  public:
   void add(double seconds) noexcept {
-    if (seconds_ == 0.0) {
-      seconds_ = seconds;
+    if (times_ < 2) {  // the first is often that of cold memory
+      seconds_ = times_ == 0 ? seconds : std::min(seconds, seconds_);
+      ++times_;
     } else {
       // One that was interrupted counts as twice as long at most.
       const double change = std::min(seconds, 2.0 * seconds_) - seconds_;
@@ -36,13 +37,16 @@ class RunningTime {
     }
   }
   void forget(double instead, double share) noexcept { seconds_ += (instead - seconds_) * share; }
+  /// Whether it was measured twice.
+  [[nodiscard]] bool is_known() const noexcept { return times_ == 2; }
   [[nodiscard]] double get() const noexcept { return seconds_; }
 
  private:
   double seconds_ = 0.0;
+  int times_ = 0;
 };
 
-/// Seconds of a pass, by its size. What was never measured is taken to be cheap, so that it is
+/// Seconds of a pass, by its size. What was not measured twice is taken to be cheap, so that it is
 /// tried; what was found dear is forgotten slowly, so that it is tried again.
 class PassCosts {
  public:
@@ -51,20 +55,22 @@ class PassCosts {
     times_[measured].add(seconds);
     if (is_known()) {
       for (std::size_t i = 1; i < kPassSizes.size(); ++i) {
-        if (i != measured && times_[i].get() > 0.0) times_[i].forget(cheap(i), kForgotten);
+        if (i != measured && times_[i].is_known()) times_[i].forget(cheap(i), kForgotten);
       }
     }
     most_ = std::max(most_, measured);
   }
-  /// Whether a pass of one token was measured, as all is compared with it.
-  [[nodiscard]] bool is_known() const noexcept { return times_[0].get() > 0.0; }
+  /// Whether a pass of one token was measured twice, as all is compared with it.
+  [[nodiscard]] bool is_known() const noexcept { return times_[0].is_known(); }
   [[nodiscard]] double of_one() const noexcept { return times_[0].get(); }
   /// Of a size by its index in kPassSizes.
   [[nodiscard]] double of(std::size_t index) const noexcept {
-    if (times_[index].get() > 0.0) return times_[index].get();
+    if (times_[index].is_known()) return times_[index].get();
     // Not less than one that is smaller.
     double cost = cheap(index);
-    for (std::size_t i = 0; i < index; ++i) cost = std::max(cost, times_[i].get());
+    for (std::size_t i = 1; i < index; ++i) {
+      if (times_[i].is_known()) cost = std::max(cost, times_[i].get());
+    }
     return cost;
   }
   /// The index of the largest size that may be tried: a little more than what was tried already.

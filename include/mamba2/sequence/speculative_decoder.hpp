@@ -134,7 +134,10 @@ inline Result<void> SpeculativeDecoder::end_pass() {
   s.stats_.tokens += kept_;
   s.stats_.seconds += seconds_ + drafting_seconds_;
   s.stats_.drafting_seconds += drafting_seconds_;
-  s.stats_.plain_seconds += static_cast<double>(kept_) * s.policy_.costs().of_one();
+  if (read_ == 1) {
+    ++s.stats_.single_passes;
+    s.stats_.single_seconds += seconds_;
+  }
   begin_ += kept_;
   const bool is_too_much = kept_ < read_;
   read_ = kept_ = 0;

@@ -50,7 +50,16 @@ struct SpeculatorStats {
   std::uint64_t accepted = 0;  ///< of these, that were right
   double seconds = 0.0;        ///< of the passes, and of drafting
   double drafting_seconds = 0.0;
-  double plain_seconds = 0.0;  ///< what passes of one token would have taken, by those that were
+  std::uint64_t single_passes = 0;  ///< of one token
+  double single_seconds = 0.0;
+
+  /// How many times as fast all was as if every token had been a pass of its own, by those that
+  /// were; 0: none was.
+  [[nodiscard]] double speedup() const noexcept {
+    if (single_passes == 0 || seconds <= 0.0) return 0.0;
+    return single_seconds / static_cast<double>(single_passes) * static_cast<double>(tokens) /
+           seconds;
+  }
 };
 
 /// Knows a text and drafts how it goes on: by what came before in it, by a draft model, or both.
