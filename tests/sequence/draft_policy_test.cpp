@@ -46,9 +46,10 @@ double speedup(const World& world, std::size_t tokens, unsigned seed, DraftPolic
                                : policy.pass_of(std::span(kinds).first(most)).drafts;
     }
     if (may_draft && drafts == 0 && world.drafting > 0.0) {
-      const std::size_t wanted = policy.pass_of_model(most).drafts;
+      const std::size_t wanted =
+          policy.pass_of_model(most).drafts == 0 ? 0 : std::min(most, policy.most_drafts());
       double probability = 1.0;
-      for (std::size_t i = 0; i < wanted; ++i) {
+      for (std::size_t i = 0; i < wanted; ++i) {  // as Speculator does
         kinds[i] = DraftKinds::of_margin(static_cast<float>(random() % 100) * 0.06F);
         probability *= policy.rates().of(kinds[i]);
         drafting += world.drafting;

@@ -120,9 +120,14 @@ class DraftPolicy {
   [[nodiscard]] Pass pass_of(std::span<const DraftKind> kinds) const noexcept {
     return best(kinds.size(), 0.0, [&](std::size_t i) { return rates_.of(kinds[i]); });
   }
-  /// The same with drafts of a model that are not made yet.
+  /// The same with drafts of a model that are not made yet: as likely to be right as they are on
+  /// average. Which of them pay is for goes_on() and pass_of() to say.
   [[nodiscard]] Pass pass_of_model(std::size_t most) const noexcept {
     return best(most, draft_seconds(), [&](std::size_t) { return rates_.of_model(); });
+  }
+  /// More than so many are not tried yet; one, until it is known what that costs.
+  [[nodiscard]] std::size_t most_drafts() const noexcept {
+    return drafting_.is_known() ? kPassSizes[costs_.most()] - 1 : 1;
   }
   /// Whether a model should draft one token more, behind `drafted` of which all are right with
   /// this probability.

@@ -208,8 +208,8 @@ inline std::size_t Speculator::draft_by_lookup(std::size_t most) {
 }
 
 inline std::size_t Speculator::draft_by_model(std::size_t most) {
-  if (adapts()) most = policy_.pass_of_model(most).drafts;
-  if (most == 0) return 0;
+  if (adapts() && policy_.pass_of_model(most).drafts == 0) return 0;
+  if (adapts()) most = std::min(most, policy_.most_drafts());
   const double start = now();
   const std::size_t followed = model_->follow(text());
   if (followed == 0) return 0;
