@@ -66,10 +66,14 @@ class PassCosts {
   /// Of a size by its index in kPassSizes.
   [[nodiscard]] double of(std::size_t index) const noexcept {
     if (times_[index].is_known()) return times_[index].get();
-    // Not less than one that is smaller.
+    // More tokens than a size that is known cost half as much each as that has shown.
     double cost = cheap(index);
     for (std::size_t i = 1; i < index; ++i) {
-      if (times_[i].is_known()) cost = std::max(cost, times_[i].get());
+      if (!times_[i].is_known()) continue;
+      const double more = static_cast<double>(kPassSizes[index] - kPassSizes[i]) /
+                          static_cast<double>(kPassSizes[i] - 1);
+      const double known = times_[i].get();
+      cost = std::max(cost, known + 0.5 * more * std::max(0.0, known - of_one()));
     }
     return cost;
   }
