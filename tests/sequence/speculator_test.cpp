@@ -139,7 +139,7 @@ TEST_CASE("speculator: as many drafts as pay, by the time that passes take") {
 TEST_CASE("speculator: a draft model follows the text, wherever it goes") {
   using namespace speculating;
   const std::vector<Token> text = greedy(reference::Random(3).tokens(150, 50), 100);
-  for (const std::size_t context : {1000, 40}) {  // with 40 it begins anew again and again
+  for (const std::size_t context : {1000U, 40U}) {  // with 40 it begins anew again and again
     Reading reading(flat);
     auto speculator =
         Speculator::create(model().config(), model().session({.context = context}).value(),

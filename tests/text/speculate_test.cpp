@@ -182,7 +182,7 @@ mamba2::GenerateOptions sampled(std::size_t tokens, float temperature, std::uint
 TEST_CASE("speculation: the text is that of plain decoding, at any temperature") {
   using namespace speculated;
   for (const float temperature : {0.0F, 0.7F, 1.3F}) {
-    for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const std::uint64_t seed : {1U, 2U, 3U}) {
       CAPTURE(temperature);
       CAPTURE(seed);
       check({.options = sampled(40, temperature, seed)}, seed == 1);
@@ -221,7 +221,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
     const Written plain = write({.options = sampled(40, temperature)}, nullptr);
     REQUIRE(plain.tokens.size() == 40);
     Wanted wanted{.options = sampled(40, temperature)};
-    for (const std::size_t place : {0, 1, 17, 38}) {  // a stop string, also across tokens
+    for (const std::size_t place : {0U, 1U, 17U, 38U}) {  // a stop string, also across tokens
       wanted.options.stop = {std::string(tokenizer().token_bytes(plain.tokens[place]))};
       check(wanted);
       wanted.options.stop = {"no such thing",
@@ -230,12 +230,12 @@ TEST_CASE("speculation: texts end as in plain decoding") {
       check(wanted);
     }
     wanted.options.stop.clear();
-    for (const std::size_t pieces : {1, 2, 9}) {
+    for (const std::size_t pieces : {1U, 2U, 9U}) {
       wanted.cancelled_after = pieces;
       check(wanted);
     }
     wanted.cancelled_after = SIZE_MAX;
-    for (const std::size_t tokens : {0, 1, 2, 3}) {
+    for (const std::size_t tokens : {0U, 1U, 2U, 3U}) {
       wanted.options.max_tokens = tokens;
       check(wanted);
     }
@@ -245,7 +245,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
     wanted.options.sampling.logit_bias = {{0, 7.0F}};  // the end of text, at some place
     check(wanted);
     wanted.options = sampled(40, temperature);
-    for (const std::size_t room : {1, 2, 3, 8, 20}) {
+    for (const std::size_t room : {1U, 2U, 3U, 8U, 20U}) {
       wanted.context = static_cast<std::size_t>(plain.read) - 40 + room;
       const Written full = write(wanted, nullptr);
       CHECK(full.reason == mamba2::StopReason::context_full);
@@ -258,7 +258,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
 TEST_CASE("speculation: a text goes on as after plain decoding") {
   using namespace speculated;
   for (const float temperature : {0.0F, 0.8F}) {
-    for (const std::size_t tokens : {1, 5, 12}) {
+    for (const std::size_t tokens : {1U, 5U, 12U}) {
       check({.options = sampled(tokens, temperature), .texts = 3});
     }
   }
@@ -283,7 +283,7 @@ TEST_CASE("speculation: a grammar holds") {
             "depth": {"type": "number"}}, "required": ["name", "depth"]})"}) {
     const auto grammar = mamba2::json_schema_grammar(schema, tokens).value();
     for (const float temperature : {0.0F, 0.8F}) {
-      for (const std::size_t most : {50, 80}) {
+      for (const std::size_t most : {50U, 80U}) {
         Wanted wanted{.options = sampled(most, temperature), .grammar = &grammar};
         const Written plain = write(wanted, nullptr);
         CHECK(plain.error.empty());
@@ -299,10 +299,10 @@ TEST_CASE("speculation: a draft model, right, wrong, or one that drafts beside l
     CAPTURE(temperature);
     const Wanted wanted{.options = sampled(40, temperature)};
     const Written plain = write(wanted, nullptr);
-    for (const std::uint64_t seed : {5, 6}) {  // the model itself, and another
+    for (const std::uint64_t seed : {5U, 6U}) {  // the model itself, and another
       const mamba2::AnyModel small = attending(seed);
       for (const bool lookup : {false, true}) {
-        for (const std::size_t drafts : {0, 1, 4, 15}) {
+        for (const std::size_t drafts : {0U, 1U, 4U, 15U}) {
           CAPTURE(drafts);
           const mamba2::SpeculatorOptions options{.lookup = lookup, .drafts = drafts};
           auto both =
