@@ -11,6 +11,7 @@
 #include "bench/measure.hpp"
 #include "bench/random_weights.hpp"
 #include "bench/report.hpp"
+#include "bench/speculation_report.hpp"
 #include "tools/cli.hpp"
 #include "tools/shapes.hpp"
 #include "tools/weights.hpp"
@@ -75,6 +76,7 @@ Result<void> run(const Arguments& arguments) {
   if (auto writable = cli::check_writable(arguments.json_file); !writable) return writable;
   const std::string cpu = bench::cpu_name();
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  bench::SpeculationReport speculation(arguments.request, cpu);
   bench::Row last;
   Result<void> measured;
   for (std::size_t i = 0; i < arguments.weights.size() && measured; ++i) {
@@ -86,10 +88,12 @@ Result<void> run(const Arguments& arguments) {
       rows.push_back(bench::to_json(row, cpu));
       last = row;
     });
+    if (measured) measured = speculation.measure(measurement, arguments.weights[i]);
   }
   // What has been measured before something failed is not lost.
+  if (!rows.empty()) print_legend(last);
+  for (const auto& row : speculation.rows()) rows.push_back(row);
   if (rows.empty()) return measured;
-  print_legend(last);
   Result<void> written = cli::write_json(arguments.json_file, rows);
   return measured ? written : measured;
 }
@@ -119,6 +123,12 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--prefill", a.request.prefill,
                  "Measure the reading of a prompt of so many tokens [512]")
       ->transform(cli::whole(1, kMostTokens));
+  app.add_flag("--speculate", a.request.speculate,
+               "Measure passes of 1 to 16 tokens, as they check drafts");
+  app.add_option("--texts", a.request.texts,
+                 "Measure how fast answers are that this file gives, such as "
+                 "bench/repeating_texts.json, plainly and with drafts by lookup");
+  app.add_option("--tokenizer", a.request.tokenizer, "The tokenizer of --texts [that of MODEL]");
   app.add_option("--context", a.request.context, "Tokens to read before decoding is measured")
       ->capture_default_str()
       ->transform(cli::whole(0, kMostTokens));
@@ -151,7 +161,12 @@ void complete(Arguments& a) {
   if (a.request.context > 0 && a.request.decode == 0 && a.request.prefill > 0) {
     throw CLI::ValidationError("--context is what decoding starts from: it needs --decode");
   }
-  if (a.request.decode == 0 && a.request.prefill == 0 && a.request.batch.empty()) {
+  if (a.request.tokenizer.empty()) a.request.tokenizer = a.path;
+  if (!a.request.texts.empty() && a.request.tokenizer.empty()) {
+    throw CLI::ValidationError("--texts with --random weights needs --tokenizer");
+  }
+  const bool has_drafts = a.request.speculate || !a.request.texts.empty();
+  if (a.request.decode == 0 && a.request.prefill == 0 && a.request.batch.empty() && !has_drafts) {
     a.request.decode = 64;
     a.request.prefill = 512;
   }
@@ -166,9 +181,9 @@ int main(int argc, char** argv) {
       "(a prompt at once: bound by arithmetic). Beside every measurement, with the same threads "
       "and\n"
       "in between, it measures what the machine can do at best, so that results of a busy machine\n"
-      "mean something, too: look at the share. Without --decode, --prefill and --batch it measures "
-      "the\n"
-      "first two.");
+      "mean something, too: look at the share. Where nothing is asked for it measures --decode "
+      "and\n"
+      "--prefill.");
   Arguments arguments;
   add_options(app, arguments);
   app.callback([&] { complete(arguments); });
@@ -178,6 +193,8 @@ int main(int argc, char** argv) {
       "  mamba2-bench --random mamba2-780m --weights int8,int4 --threads 1,2 --json 780m.json\n"
       "  mamba2-bench --random mamba2-130m --decode 64 --context 8192\n"
       "  mamba2-bench --random mamba2-780m --batch 1,2,4,8,16,32 --state fp16\n"
+      "  mamba2-bench --random mamba2-780m --speculate --texts bench/repeating_texts.json\n"
+      "    --tokenizer examples/models/llama-tales-14m\n"
       "bench/plot.py draws the JSON files.\n"
       "Exit status: 0 done, 1 something failed, 2 wrong usage.");
   return cli::run(app, argc, argv, [&] { return run(arguments); });

@@ -47,13 +47,36 @@ class Measurement {
   /// thread's CPUs are chosen to fit. Errors: those of sessions and threads.
   template <class Sink>
   [[nodiscard]] mamba2::Result<void> run(Sink sink) {
+    return on_threads([&](const Threads& threads, const mamba2::SessionOptions& options) {
+      return run_on(threads, options, sink);
+    });
+  }
+
+  /// The same for other measurements: work(threads, options of sessions).
+  template <class Work>
+  [[nodiscard]] mamba2::Result<void> on_threads(Work work) {
     mamba2::Result<void> outcome;
+    const auto on = [&](std::size_t count) -> mamba2::Result<void> {
+      const auto threads = Threads::create(count, request_.cpus);
+      if (!threads) return threads.error();
+      mamba2::SessionOptions options = session_options();
+      options.workers = {.executor = threads->executor};
+      return work(*threads, options);
+    };
     for (std::size_t i = 0; i < request_.threads.size() && outcome; ++i) {
-      std::thread([&] {
-        outcome = cli::guarded([&] { return run_on(request_.threads[i], sink); });
-      }).join();
+      std::thread([&] { outcome = cli::guarded([&] { return on(request_.threads[i]); }); }).join();
     }
     return outcome;
+  }
+
+  /// After load().
+  [[nodiscard]] const mamba2::AnyModel& model() const { return *model_; }
+  /// "llama-tales-14m" for the folder examples/models/llama-tales-14m/.
+  [[nodiscard]] std::string name() const {
+    if (request_.random) return request_.model;
+    std::filesystem::path path = std::filesystem::absolute(request_.model).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    return path.filename().string();
   }
 
  private:
@@ -99,13 +122,10 @@ class Measurement {
   }
 
   template <class Sink>
-  [[nodiscard]] mamba2::Result<void> run_on(std::size_t count, Sink& sink) {
-    const auto threads = Threads::create(count, request_.cpus);
-    if (!threads) return threads.error();
-    mamba2::SessionOptions options = session_options();
-    options.workers = {.executor = threads->executor};
+  [[nodiscard]] mamba2::Result<void> run_on(const Threads& threads,
+                                            const mamba2::SessionOptions& options, Sink& sink) {
     for (const std::size_t sequences : request_.batch) {
-      const auto row = decode_batch(sequences, *threads);
+      const auto row = decode_batch(sequences, threads);
       if (!row) return row.error();
       sink(*row);
     }
@@ -113,7 +133,7 @@ class Measurement {
       if ((decoding ? request_.decode : request_.prefill) == 0) continue;
       auto session = model_->session(options);
       if (!session) return std::move(session).error();
-      const auto row = decoding ? decode(*session, *threads) : prefill(*session, *threads);
+      const auto row = decoding ? decode(*session, threads) : prefill(*session, threads);
       if (!row) return row.error();
       sink(*row);
     }
@@ -310,14 +330,6 @@ class Measurement {
     row.weight_bytes = model_->weight_bytes();
     row.state_bytes = mamba2::State::bytes(model_->config(), session_options().state_options());
     return row;
-  }
-
-  /// "llama-tales-14m" for the folder examples/models/llama-tales-14m/.
-  [[nodiscard]] std::string name() const {
-    if (request_.random) return request_.model;
-    std::filesystem::path path = std::filesystem::absolute(request_.model).lexically_normal();
-    if (!path.has_filename()) path = path.parent_path();
-    return path.filename().string();
   }
 
   [[nodiscard]] std::vector<mamba2::Token> random_tokens(std::size_t count) const {

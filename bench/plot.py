@@ -43,6 +43,9 @@ def load(path, fields):
         sys.exit(f"plot.py: {path}: {error.strerror}")
     except ValueError as error:
         sys.exit(f"plot.py: {path}: not JSON: {error}")
+    if isinstance(rows, list):  # what is measured of drafts is not drawn
+        rows = [row for row in rows
+                if not isinstance(row, dict) or row.get("phase") not in ("pass", "answer")]
     if not isinstance(rows, list) or not rows:
         sys.exit(f"plot.py: {path}: must be a list of results that is not empty")
     for i, row in enumerate(rows):

@@ -24,13 +24,19 @@ struct Request {
   std::size_t batch_tokens = 1024;   ///< that they decode in all
   std::size_t context = 0;           ///< tokens that are read before decoding starts
   std::size_t repeat = 5;            ///< slices that a measurement is cut into
+  bool speculate = false;            ///< what passes of a few tokens cost
+  std::string texts;                 ///< a file of texts with answers, to be decoded with drafts
+  std::string tokenizer;             ///< of these
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
 
   /// Tokens that sequences have room for.
   [[nodiscard]] std::size_t room() const {
     constexpr std::size_t kWarming = 8;
-    return std::max({context + decode + repeat + kWarming, prefill, batch_tokens + kWarming});
+    constexpr std::size_t kPrompt = 4096, kRound = 128;  // of measurements with drafts
+    const bool drafts = speculate || !texts.empty();
+    return std::max({context + decode + repeat + kWarming, prefill, batch_tokens + kWarming,
+                     drafts ? kPrompt + 2 * (repeat + 1) * kRound : 0});
   }
 };
 

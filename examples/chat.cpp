@@ -18,6 +18,7 @@
 #include "../tools/cli.hpp"
 #include "../tools/keep_state.hpp"
 #include "../tools/sampling.hpp"
+#include "../tools/speculate.hpp"
 #include "../tools/talk.hpp"
 #include "../tools/weights.hpp"
 
@@ -36,6 +37,7 @@ struct Arguments {
   std::size_t context = 0;
   mamba2::GenerateOptions generate;
   cli::SamplingOptions sampling;
+  cli::SpeculateOption speculate;
 };
 
 /// The next Ctrl-C sets `interrupted`, and the one after that ends the program; or the next one
@@ -121,6 +123,7 @@ void describe(CLI::App& app, Arguments& a) {
          "Tokens of an answer at most; where it is not given, a sentence that has begun may end")
       ->transform(cli::kWhole);
   a.sampling.add(app);
+  a.speculate.add(app);
 }
 
 /// A model's own template, of which there is something to say on standard error, or the one that
@@ -194,11 +197,15 @@ mamba2::Result<void> talk(Arguments& a, const mamba2::Plan& plan) {
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  auto session = model->session({.kv = a.kv, .context = a.context, .workers = *workers});
+  const mamba2::SessionOptions options = {.kv = a.kv, .context = a.context, .workers = *workers};
+  auto session = model->session(options);
   if (!session) return session.error();
   if (auto resolved = a.sampling.resolve(*tokenizer); !resolved) return resolved;
   auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
   if (!sampler) return sampler.error();
+  auto speculator = a.speculate.start(*session, *tokenizer, options);
+  if (!speculator) return speculator.error();
+  if (*speculator) a.generate.speculator = &**speculator;
 
   if (!a.state.empty() && !a.sampling.can_be_saved()) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument,
@@ -250,6 +257,7 @@ int main(int argc, char** argv) {
   Arguments arguments;
   describe(app, arguments);
   return cli::run(app, argc, argv, [&]() -> mamba2::Result<void> {
+    if (auto checked = arguments.speculate.check(); !checked) return checked;
     for (std::string& stop : arguments.generate.stop) stop = cli::unescape(stop);
     if (app.count("--max-tokens") == 0) arguments.generate.finish_sentence = cli::kFinishSentence;
     if (auto writable = cli::check_writable(arguments.state); !writable) return writable;

@@ -22,6 +22,7 @@
 #include "../tools/logprobs.hpp"
 #include "../tools/memory.hpp"
 #include "../tools/sampling.hpp"
+#include "../tools/speculate.hpp"
 #include "../tools/weights.hpp"
 
 namespace {
@@ -43,6 +44,7 @@ struct Arguments {
   mamba2::GenerateOptions generate = {.max_tokens = 1024, .special_names = false};
   cli::SamplingOptions sampling;
   cli::GrammarOptions grammar;
+  cli::SpeculateOption speculate;
   std::string load_state;
   std::string save_state;
   std::optional<std::size_t> logprobs;
@@ -88,6 +90,7 @@ void describe(CLI::App& app, Arguments& a) {
       ->transform(cli::kWhole);
   a.sampling.add(app);
   a.grammar.add(app);
+  a.speculate.add(app);
   app.add_option("--stop", a.generate.stop,
                  "End before this text appears, or this special token, such as <|im_end|>; may be "
                  "repeated; \\n and \\t are understood")
@@ -200,8 +203,9 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  auto session =
-      model->session({.state = a.state, .kv = a.kv, .context = a.context, .workers = *workers});
+  const mamba2::SessionOptions session_options = {
+      .state = a.state, .kv = a.kv, .context = a.context, .workers = *workers};
+  auto session = model->session(session_options);
   if (!session) return session.error();
   if (auto resolved = a.sampling.resolve(*tokenizer); !resolved) return resolved;
   auto sampler = mamba2::make_sampler(a.sampling.values(), *tokenizer, session->config());
@@ -209,6 +213,9 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   const auto constraint = a.grammar.constraint(*tokenizer);
   if (!constraint) return constraint.error();
   a.generate.constraint = constraint->get();
+  auto speculator = a.speculate.start(*session, *tokenizer, session_options);
+  if (!speculator) return speculator.error();
+  if (*speculator) a.generate.speculator = &**speculator;
   mamba2::StateFile file(*session, &*sampler);
   if (!a.load_state.empty()) {
     auto loaded = cli::load_state(file, *sampler, a.load_state, a.sampling);
@@ -246,6 +253,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   std::cout << std::endl;
   if (done->reason == mamba2::StopReason::context_full) cli::show_full_context(session->state());
   if (a.stats) print_stats(*model, session->state(), load_seconds, prompt_read, *done, a);
+  if (a.stats && *speculator) cli::SpeculateOption::print_stats(std::cerr, (*speculator)->stats());
   if (a.save_state.empty() || !prompt_read) return {};
   return cli::save_state(file, a.save_state, false);
 }
@@ -264,6 +272,7 @@ mamba2::Result<void> run(const CLI::App& app, Arguments& a) {
   if (prompt->empty() && a.load_state.empty()) {
     return mamba2::Error{mamba2::ErrorCode::invalid_argument, "the prompt is empty"};
   }
+  if (auto checked = a.speculate.check(); !checked) return checked;
   a.generate.stop_at_eos = !a.ignore_eos;
   if (app.count("--max-tokens") == 0) a.generate.finish_sentence = cli::kFinishSentence;
   for (std::string& stop : a.generate.stop) stop = cli::unescape(stop);

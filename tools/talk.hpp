@@ -136,9 +136,16 @@ class Talk {
       const auto logits = session_.prefill(piece);
       if (!logits) return logits.error();
       for (const mamba2::Token token : piece) sampler_.accept(token);
+      note_read(piece);
       tokens = tokens.subspan(piece.size());
     }
     return !may_stop || interrupted == 0;
+  }
+
+  /// The session has read these tokens.
+  void note_read(std::span<const mamba2::Token> tokens) {
+    if (options_.speculator == nullptr) return;
+    options_.speculator->read(session_.state().tokens() - tokens.size(), tokens);
   }
 
   void note_full_context() {
@@ -193,7 +200,9 @@ class Talk {
     const std::vector<mamba2::Token> tokens = mamba2::encode_chat(tokenizer_, pieces);
     if (tokens.empty()) return {};
     const auto logits = session_.prefill(tokens);
-    return logits ? mamba2::Result<void>() : logits.error();
+    if (!logits) return logits.error();
+    note_read(tokens);
+    return {};
   }
 
   mamba2::AnySession& session_;

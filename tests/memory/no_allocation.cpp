@@ -226,6 +226,36 @@ TEST_CASE("requests for memory are counted") {
 
 TEST_CASE("reading tokens asks for no memory"){FOR_POLICIES(check_requests)}
 
+TEST_CASE("decoding with drafts asks for no memory") {
+  nlohmann::json config = reference::random_hybrid_config(reference::Writer::granite, 5);
+  for (auto& type : config["layer_types"]) type = "attention";
+  const reference::Checkpoint files =
+      reference::write_hybrid(config, reference::random_hybrid(config, 5));
+  const auto loaded = tests::HybridModel{files.config_json, files.safetensors, {}, {}}.load(
+      mamba2::kPlan<mamba2::Fp32>);
+  for (const std::size_t drafts : {std::size_t{0}, std::size_t{5}}) {
+    auto session = loaded.session().value();
+    auto speculator = mamba2::Speculator::create(loaded.config(), loaded.session().value(),
+                                                 {.remembered = 64, .drafts = drafts})
+                          .value();
+    const std::vector<Token> tokens = reference::Random(6).tokens(200, 4);
+    bool good = session.prefill(std::span(tokens).first(20)).has_value();
+    const std::size_t before = counted::requests;
+    speculator.read(0, std::span(tokens).first(20));
+    {
+      mamba2::SpeculativeDecoder decoder(session, &speculator);
+      for (const Token token : std::span(tokens).subspan(20)) {
+        good = decoder.decode(token).has_value() && good;
+      }
+      good = decoder.finish().has_value() && good;
+    }
+    const std::size_t after = counted::requests;
+    CHECK(good);
+    CHECK(after - before == 0);
+    CHECK(speculator.stats().drafted > 0);
+  }
+}
+
 TEST_CASE("choosing tokens asks for no memory") {
   const std::vector<float> logits =
       reference::to_float(reference::Random(8).normals(300, 0.0, 2.0));

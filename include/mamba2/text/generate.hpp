@@ -17,6 +17,7 @@
 #include "mamba2/io/printable.hpp"
 #include "mamba2/sequence/sampler.hpp"
 #include "mamba2/sequence/session.hpp"
+#include "mamba2/sequence/speculative_decoder.hpp"
 #include "mamba2/text/choose_token.hpp"
 #include "mamba2/text/generate_options.hpp"
 #include "mamba2/text/stop_strings.hpp"
@@ -106,6 +107,13 @@ inline Result<void> begin_constraint(const AnySession& session, std::size_t prom
   return ends_with_one(kEnds) != kEnds.end();
 }
 
+/// How many tokens may follow so many, by the options.
+[[nodiscard]] inline std::size_t tokens_left(const GenerateOptions& options, std::size_t tokens) {
+  const std::size_t more = options.constraint == nullptr ? options.finish_sentence : 0;
+  const std::size_t most = options.max_tokens + std::min(more, SIZE_MAX - options.max_tokens);
+  return most - tokens;
+}
+
 /// The way from tokens to the application: text, held back where a stop string may have begun.
 template <class OnText>
 class TextOut {
@@ -149,7 +157,7 @@ class TextOut {
 /// nothing was read before; a prompt that the context has no room for, of which nothing is read
 /// then; a constraint with no text that is short enough, with the same effect; no token that may be
 /// chosen), mismatch (a tokenizer of another model, or a sampler or a constraint of another),
-/// malformed (a model whose logits are not finite).
+/// malformed (a model whose logits are not finite), those of Speculator::check().
 template <class OnText>
 requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     AnySession& session, Sampler& sampler, const Tokenizer& tokenizer, std::string_view prompt,
@@ -159,6 +167,10 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
   if (sampler.seen().size() != usable) {
     return Error{ErrorCode::mismatch, detail::concat("the sampler must be one for ", usable,
                                                      " tokens, found ", sampler.seen().size())};
+  }
+
+  if (options.speculator != nullptr) {
+    if (auto checked = options.speculator->check(session); !checked) return checked.error();
   }
 
   Generated done;
@@ -185,13 +197,15 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
       prompt_tokens.empty() ? options.begins_text : tokenizer.is_special(prompt_tokens.back());
   detail::TokenChooser chooser(sampler, options, prompt_tokens, session.config().eos_token_ids);
   detail::TextOut<std::remove_reference_t<OnText>> text(tokenizer, options.stop, at_start, on_text);
+  if (options.speculator != nullptr) options.speculator->read(read_before, prompt_tokens);
+  SpeculativeDecoder decoder(session, options.speculator);
   bool enough = options.max_tokens == 0;
   while (!enough && text.open()) {
-    if (session.state().room() == 0) {
+    if (decoder.room() == 0) {
       done.reason = StopReason::context_full;
       break;
     }
-    const Result<Token> chosen = chooser.choose(*logits, session.state().tokens());
+    const Result<Token> chosen = chooser.choose(*logits, decoder.tokens());
     if (!chosen) return chosen.error();
     const Token token = *chosen;
     if (chooser.ends(token)) {
@@ -201,7 +215,8 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
     ++done.tokens;
     chooser.add(token, *logits);
     text.push(token);
-    logits = session.decode(token);
+    const bool goes_on = text.open() && !chooser.complete();
+    logits = decoder.decode(token, goes_on ? detail::tokens_left(options, done.tokens) : 0);
     if (!logits) return std::move(logits).error();
     if (chooser.complete()) {
       done.reason = StopReason::complete;
@@ -212,6 +227,7 @@ requires std::predicate<OnText&, std::string_view> Result<Generated> generate(
               done.tokens - options.max_tokens >= options.finish_sentence ||
               detail::ends_sentence(tokenizer.token_bytes(token)));
   }
+  if (auto finished = decoder.finish(); !finished) return finished.error();
   text.finish();
   if (!text.open()) {
     done.reason = text.cancelled() ? StopReason::cancelled : StopReason::stop_string;

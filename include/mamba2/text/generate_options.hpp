@@ -12,6 +12,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/sequence/log_probabilities.hpp"
 #include "mamba2/sequence/sampler_options.hpp"
+#include "mamba2/sequence/speculator.hpp"
 #include "mamba2/text/grammar/constraint.hpp"
 
 namespace mamba2 {
@@ -60,6 +61,11 @@ struct GenerateOptions {
   /// max_tokens, or what the context has room for, and finish_sentence and stop_at_eos do not
   /// count: end-of-text tokens end it, where it may end. Must outlive the call.
   Constraint* constraint = nullptr;
+
+  /// Drafts tokens, so that a pass over the weights may give several: the text, and what the
+  /// session has read afterwards, is what it is without. Knows the texts of earlier calls. Must
+  /// outlive the call.
+  Speculator* speculator = nullptr;
 };
 
 /// Why a generation ended.
