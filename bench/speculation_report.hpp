@@ -35,7 +35,9 @@ class SpeculationReport {
     }
     return measurement.on_threads(
         [&](const Threads& threads, const mamba2::SessionOptions& options) -> mamba2::Result<void> {
-          auto session = measurement.model().session(options);
+          mamba2::SessionOptions with_rewind = options;
+          with_rewind.rewind = mamba2::Speculator::kRewind;
+          auto session = measurement.model().session(with_rewind);
           if (!session) return std::move(session).error();
           std::printf("%s %s, threads: %zu\n", measurement.name().c_str(),
                       std::string(weights).c_str(), threads.count);

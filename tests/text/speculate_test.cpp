@@ -33,10 +33,9 @@ const mamba2::Tokenizer& tokenizer() {
   return instance;
 }
 
-/// A model that can take tokens back; what it writes makes no sense.
-mamba2::AnyModel attending(std::uint64_t seed, std::size_t more_rows = 3) {
+/// A model of Mamba-2 and attention; what it writes makes no sense.
+mamba2::AnyModel writing(std::uint64_t seed, std::size_t more_rows = 3) {
   nlohmann::json config = reference::random_hybrid_config(reference::Writer::granite, seed);
-  for (auto& type : config["layer_types"]) type = "attention";
   config["vocab_size"] = tokenizer().vocab_size() + more_rows;
   config["eos_token_id"] = 0;
   const reference::Checkpoint files =
@@ -45,7 +44,7 @@ mamba2::AnyModel attending(std::uint64_t seed, std::size_t more_rows = 3) {
       mamba2::kPlan<mamba2::Fp32>);
 }
 const mamba2::AnyModel& model() {
-  static const mamba2::AnyModel instance = attending(5);
+  static const mamba2::AnyModel instance = writing(5);
   return instance;
 }
 
@@ -60,7 +59,7 @@ struct Written {
   std::uint64_t read = 0, random = 0;
   std::vector<bool> seen;
   std::vector<float> logits;
-  std::vector<std::byte> state;
+  std::vector<float> later;  // logits after some tokens more
 
   friend bool operator==(const Written&, const Written&) = default;
 };
@@ -76,7 +75,8 @@ struct Wanted {
 };
 
 Written write(const Wanted& wanted, Speculator* speculator) {
-  auto session = model().session({.context = wanted.context}).value();
+  auto session =
+      model().session({.context = wanted.context, .rewind = Speculator::kRewind}).value();
   mamba2::GenerateOptions options = wanted.options;
   auto sampler = mamba2::make_sampler(options.sampling, tokenizer(), session.config()).value();
   std::vector<mamba2::Constraint> constraint;
@@ -106,12 +106,12 @@ Written write(const Wanted& wanted, Speculator* speculator) {
   out.read = session.state().tokens();
   out.random = sampler.random();
   out.seen = sampler.seen();
-  session.state().for_parts(static_cast<std::size_t>(out.read),
-                            [&](std::span<const std::byte> part) {
-                              out.state.insert(out.state.end(), part.begin(), part.end());
-                            });
   const auto logits = session.logits();
   out.logits.assign(logits.begin(), logits.end());
+  for (Token token = 0; token < 20 && session.state().room() > 0; ++token) {
+    const auto after = session.decode(token).value();
+    out.later.insert(out.later.end(), after.begin(), after.end());
+  }
   return out;
 }
 
@@ -300,13 +300,15 @@ TEST_CASE("speculation: a draft model, right, wrong, or one that drafts beside l
     const Wanted wanted{.options = sampled(40, temperature)};
     const Written plain = write(wanted, nullptr);
     for (const std::uint64_t seed : {5U, 6U}) {  // the model itself, and another
-      const mamba2::AnyModel small = attending(seed);
+      const mamba2::AnyModel small = writing(seed);
       for (const bool lookup : {false, true}) {
         for (const std::size_t drafts : {0U, 1U, 4U, 15U}) {
           CAPTURE(drafts);
           const mamba2::SpeculatorOptions options{.lookup = lookup, .drafts = drafts};
           auto both =
-              Speculator::create(model().config(), small.session().value(), options).value();
+              Speculator::create(model().config(),
+                                 small.session({.rewind = Speculator::kRewind}).value(), options)
+                  .value();
           for (int i = 0; i < 2; ++i) {  // the second time it knows the text
             const bool is_same = write(wanted, &both) == plain;
             CHECK(is_same);
@@ -329,16 +331,20 @@ TEST_CASE("speculation: another vocabulary, what takes nothing back, wrong optio
     REQUIRE(!result);
     return result.error().message;
   };
-  const auto other = attending(5, 4);
+  const auto other = writing(5, 4);
   const mamba2::Config& config = model().config();
-  CHECK(message(Speculator::create(config, other.session().value())) ==
-        "speculator: the vocabulary of the draft model must have 8195 rows, found 8196");
+  CHECK(
+      message(Speculator::create(config, other.session({.rewind = Speculator::kRewind}).value())) ==
+      "speculator: the vocabulary of the draft model must have 8195 rows, found 8196");
   CHECK(message(Speculator::create(config, {.drafts = 16})) ==
         "speculator: drafts must be in 0..15, found 16");
-  CHECK(message(Speculator::create(config, model().session({.context = 31}).value())) ==
-        "speculator: the context of the draft model must be at least 32, found 31");
+  CHECK(
+      message(Speculator::create(config, model().session({.context = 31, .rewind = 16}).value())) ==
+      "speculator: the context of the draft model must be at least 32, found 31");
+  CHECK(message(Speculator::create(config, model().session({.rewind = 15}).value())) ==
+        "speculator: SessionOptions::rewind of the draft model must be at least 16, found 15");
   auto made = speculator();
-  auto session = other.session().value();
+  auto session = other.session({.rewind = Speculator::kRewind}).value();
   mamba2::GenerateOptions options = sampled(5, 0.0F);
   options.speculator = &made;
   CHECK(message(mamba2::generate(session, tokenizer(), kPrompt, options, [](std::string_view) {

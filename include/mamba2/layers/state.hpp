@@ -159,7 +159,14 @@ class State {
   /// So many are going to be read, by one call or several of count(): the last of them, at most
   /// StateOptions::rewind, can be taken back then.
   void expect(std::size_t tokens) noexcept {
-    stays_ = tokens_ + tokens - std::min(tokens, layout_.options().rewind);
+    if (settles_) stays_ = tokens_ + tokens - std::min(tokens, layout_.options().rewind);
+  }
+  /// What has been read stays. Of what is read from here on, by whatever number of calls, the last
+  /// StateOptions::rewind tokens can be taken back, until this is called again. Without it, those
+  /// of the last call can.
+  void settle() noexcept {
+    stays_ = tokens_;
+    settles_ = false;
   }
   /// So many more were read: last() is not known until new_last() has been written.
   void count(std::size_t tokens) noexcept {
@@ -204,11 +211,12 @@ class State {
     forget_tokens(0);
     tokens_ = base_ = stays_ = oldest_ = 0;
     has_last_ = is_rewound_ = false;
+    settles_ = true;
   }
 
   /// The last so many tokens can be taken back: any number where no layer remembers more than keys
-  /// and values; else at least those of the last call that read some, but no more than
-  /// StateOptions::rewind.
+  /// and values; else at least those of the last call that read some, or since settle(), but no
+  /// more than StateOptions::rewind.
   [[nodiscard]] std::uint64_t rewindable() const noexcept {
     if (layout_.can_rewind()) return tokens_;
     return layout_.options().rewind == 0 ? 0 : tokens_ - std::max(base_, oldest_);
@@ -311,6 +319,7 @@ class State {
     stays_ = other.stays_;
     oldest_ = other.oldest_;
     is_rewound_ = other.is_rewound_;
+    settles_ = other.settles_;
     has_last_ = other.has_last_;
   }
 
@@ -325,6 +334,7 @@ class State {
   StateLayout layout_;
   bool has_last_ = false;
   bool is_rewound_ = false;
+  bool settles_ = true;  // with every call
   std::uint64_t tokens_ = 0;
   std::uint64_t base_ = 0;    // tokens that ssm has
   std::uint64_t stays_ = 0;   // tokens that cannot be taken back when what is expected was read

@@ -30,8 +30,8 @@ struct SessionOptions {
   KvPrecision kv = KvPrecision::fp16;
   std::size_t context = 0;
   /// Tokens that rewind() can take back where layers remember more than keys and values (Mamba-2,
-  /// convolutions): at most 64. Each takes memory for a row of every such layer (1.4 MB with
-  /// mamba2-2.7b; a copy of its state is 171 MB).
+  /// convolutions): at most 64. They take memory for rows of every such layer (16 of mamba2-2.7b 51
+  /// MB, where a copy of its state is 194 MB).
   std::size_t rewind = 0;
   Workers workers = {};
   /// For state and scratch, instead of memory from the system: MemoryRequired::session() bytes that
@@ -113,6 +113,8 @@ class AnySession {
     if (outcome && is_change) has_logits_ = false;
     return outcome;
   }
+  /// What has been read stays: see State::settle().
+  void settle() noexcept { state_.settle(); }
   /// Starts an empty sequence.
   void reset() noexcept {
     state_.reset();
