@@ -43,13 +43,13 @@ mamba2::AnyModel writing(std::uint64_t seed, std::size_t more_rows = 3) {
   return tests::HybridModel{files.config_json, files.safetensors, {}, {}}.load(
       mamba2::kPlan<mamba2::Fp32>);
 }
-const mamba2::AnyModel& model() {
+const mamba2::AnyModel& telling_model() {
   static const mamba2::AnyModel instance = writing(5);
   return instance;
 }
 
 /// All that there is to see of a text.
-struct Written {
+struct SpeculatedText {
   std::vector<std::string> pieces;
   std::vector<Token> tokens;
   std::vector<float> logprobs;
@@ -61,7 +61,7 @@ struct Written {
   std::vector<float> logits;
   std::vector<float> later;  // logits after some tokens more
 
-  friend bool operator==(const Written&, const Written&) = default;
+  friend bool operator==(const SpeculatedText&, const SpeculatedText&) = default;
 };
 
 constexpr const char* kPrompt = "The sea was calm, the sea was deep, and the";
@@ -74,9 +74,9 @@ struct Wanted {
   std::size_t texts = 1;  // each goes on where the one before ended
 };
 
-Written write(const Wanted& wanted, Speculator* speculator) {
+SpeculatedText write(const Wanted& wanted, Speculator* speculator) {
   auto session =
-      model().session({.context = wanted.context, .rewind = Speculator::kRewind}).value();
+      telling_model().session({.context = wanted.context, .rewind = Speculator::kRewind}).value();
   mamba2::GenerateOptions options = wanted.options;
   auto sampler = mamba2::make_sampler(options.sampling, tokenizer(), session.config()).value();
   std::vector<mamba2::Constraint> constraint;
@@ -86,7 +86,7 @@ Written write(const Wanted& wanted, Speculator* speculator) {
   options.speculator = speculator;
   options.logprobs = true;
   options.best_tokens = 2;
-  Written out;
+  SpeculatedText out;
   options.on_token = [&](const mamba2::GeneratedToken& token) {
     out.tokens.push_back(token.token);
     out.logprobs.push_back(token.logprob);
@@ -116,8 +116,8 @@ Written write(const Wanted& wanted, Speculator* speculator) {
 }
 
 /// Draws drafts of the application's own from the text that will come: `is_right(place)` of them.
-mamba2::SpeculatorOptions own(const Written& plain, std::function<bool(std::size_t)> is_right,
-                              std::size_t drafts) {
+mamba2::SpeculatorOptions own(const SpeculatedText& plain,
+                              std::function<bool(std::size_t)> is_right, std::size_t drafts) {
   mamba2::SpeculatorOptions options{.lookup = false, .drafts = drafts};
   options.own = [&plain, is_right](const mamba2::TokenHistory& text, std::span<Token> out) {
     const std::size_t prompt = static_cast<std::size_t>(plain.read) - plain.tokens.size();
@@ -132,14 +132,14 @@ mamba2::SpeculatorOptions own(const Written& plain, std::function<bool(std::size
 }
 
 Speculator speculator(const mamba2::SpeculatorOptions& options = {}) {
-  return Speculator::create(model().config(), options).value();
+  return Speculator::create(telling_model().config(), options).value();
 }
 
 /// Checks that nothing can be seen of drafts, whatever they are.
 void check(const Wanted& wanted, bool thoroughly = false) {
-  const Written plain = write(wanted, nullptr);
+  const SpeculatedText plain = write(wanted, nullptr);
   const auto same = [&](Speculator made) {
-    const Written found = write(wanted, &made);
+    const SpeculatedText found = write(wanted, &made);
     CHECK(found.tokens == plain.tokens);
     CHECK((found.pieces == plain.pieces));
     CHECK(found.error == plain.error);
@@ -147,7 +147,7 @@ void check(const Wanted& wanted, bool thoroughly = false) {
     CHECK((found.random == plain.random && found.seen == plain.seen));
     CHECK((found.logprobs == plain.logprobs));
     CHECK((found.logits == plain.logits));
-    CHECK((found.state == plain.state));
+    CHECK((found.later == plain.later));
     return made.stats();
   };
   std::uint64_t random = 1;
@@ -218,7 +218,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
   using namespace speculated;
   for (const float temperature : {0.0F, 1.0F}) {
     CAPTURE(temperature);
-    const Written plain = write({.options = sampled(40, temperature)}, nullptr);
+    const SpeculatedText plain = write({.options = sampled(40, temperature)}, nullptr);
     REQUIRE(plain.tokens.size() == 40);
     Wanted wanted{.options = sampled(40, temperature)};
     for (const std::size_t place : {0U, 1U, 17U, 38U}) {  // a stop string, also across tokens
@@ -247,7 +247,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
     wanted.options = sampled(40, temperature);
     for (const std::size_t room : {1U, 2U, 3U, 8U, 20U}) {
       wanted.context = static_cast<std::size_t>(plain.read) - 40 + room;
-      const Written full = write(wanted, nullptr);
+      const SpeculatedText full = write(wanted, nullptr);
       CHECK(full.reason == mamba2::StopReason::context_full);
       CHECK(full.count == room);
       check(wanted);
@@ -285,7 +285,7 @@ TEST_CASE("speculation: a grammar holds") {
     for (const float temperature : {0.0F, 0.8F}) {
       for (const std::size_t most : {50U, 80U}) {
         Wanted wanted{.options = sampled(most, temperature), .grammar = &grammar};
-        const Written plain = write(wanted, nullptr);
+        const SpeculatedText plain = write(wanted, nullptr);
         CHECK(plain.error.empty());
         check(wanted);
       }
@@ -298,7 +298,7 @@ TEST_CASE("speculation: a draft model, right, wrong, or one that drafts beside l
   for (const float temperature : {0.0F, 1.0F}) {
     CAPTURE(temperature);
     const Wanted wanted{.options = sampled(40, temperature)};
-    const Written plain = write(wanted, nullptr);
+    const SpeculatedText plain = write(wanted, nullptr);
     for (const std::uint64_t seed : {5U, 6U}) {  // the model itself, and another
       const mamba2::AnyModel small = writing(seed);
       for (const bool lookup : {false, true}) {
@@ -306,7 +306,7 @@ TEST_CASE("speculation: a draft model, right, wrong, or one that drafts beside l
           CAPTURE(drafts);
           const mamba2::SpeculatorOptions options{.lookup = lookup, .drafts = drafts};
           auto both =
-              Speculator::create(model().config(),
+              Speculator::create(telling_model().config(),
                                  small.session({.rewind = Speculator::kRewind}).value(), options)
                   .value();
           for (int i = 0; i < 2; ++i) {  // the second time it knows the text
@@ -332,16 +332,16 @@ TEST_CASE("speculation: another vocabulary, what takes nothing back, wrong optio
     return result.error().message;
   };
   const auto other = writing(5, 4);
-  const mamba2::Config& config = model().config();
+  const mamba2::Config& config = telling_model().config();
   CHECK(
       message(Speculator::create(config, other.session({.rewind = Speculator::kRewind}).value())) ==
       "speculator: the vocabulary of the draft model must have 8195 rows, found 8196");
   CHECK(message(Speculator::create(config, {.drafts = 16})) ==
         "speculator: drafts must be in 0..15, found 16");
-  CHECK(
-      message(Speculator::create(config, model().session({.context = 31, .rewind = 16}).value())) ==
-      "speculator: the context of the draft model must be at least 32, found 31");
-  CHECK(message(Speculator::create(config, model().session({.rewind = 15}).value())) ==
+  CHECK(message(Speculator::create(
+            config, telling_model().session({.context = 31, .rewind = 16}).value())) ==
+        "speculator: the context of the draft model must be at least 32, found 31");
+  CHECK(message(Speculator::create(config, telling_model().session({.rewind = 15}).value())) ==
         "speculator: SessionOptions::rewind of the draft model must be at least 16, found 15");
   auto made = speculator();
   auto session = other.session({.rewind = Speculator::kRewind}).value();

@@ -70,6 +70,16 @@ class Mamba2Scan {
     }
   }
 
+  /// Takes so many rows of a chunk, which are kept in a state, into the ssm of a layer.
+  static void take_up(const kernels::Ssm& ssm, State& state, std::size_t index,
+                      std::uint64_t number, std::size_t rows) {
+    if (state.precision() == StatePrecision::fp32) {
+      take_up<float>(ssm, state, index, number, rows);
+    } else {
+      take_up<std::uint16_t>(ssm, state, index, number, rows);
+    }
+  }
+
   /// Takes the tokens of a part through the recurrence of a head; x becomes y.
   void run(const Part& part, std::size_t head) const {
     if (part.state->precision() == StatePrecision::fp32) {
@@ -132,6 +142,23 @@ class Mamba2Scan {
     for (std::size_t t = 0; t < chunk.count; ++t, kept += in_.B.cols) {
       std::copy_n(in_.B[part.first + chunk.first + t] + first, std::min(count, in_.B.cols - first),
                   kept);
+    }
+  }
+
+  template <class Element>
+  static void take_up(const kernels::Ssm& ssm, State& state, std::size_t index,
+                      std::uint64_t number, std::size_t rows) {
+    const ChunkMemory kept = state.chunk(index, number);
+    const MutableRows none(nullptr, 0, 0);
+    for (std::size_t head = 0; head < ssm.nheads; ++head) {
+      Element* S = state.ssm<Element>(index) + head * ssm.headdim * ssm.d_state;
+      const ConstRows x(kept.x + head * kernels::kChunk * ssm.headdim, rows, ssm.headdim);
+      const ConstRows B = ConstRows(kept.B, rows, ssm.ngroups * ssm.d_state)
+                              .columns(ssm.group(head) * ssm.d_state, ssm.d_state);
+      const kernels::ChunkTokens tokens = {x,          B, none, none, kept.delta + head,
+                                           ssm.nheads, 0, none};
+      const kernels::Decays decays = {kept.since + head * kernels::kChunk, kept.entering + head};
+      kernels::ChunkHead<Element>(ssm, head, tokens, decays, S).run(S);
     }
   }
 

@@ -129,14 +129,8 @@ class State {
     return at<std::byte>(layout_.kv_offset(index));
   }
 
-  /// Calls visit(std::span<std::byte>) for the parts that hold what layers remember, in the order
-  /// of StateLayout::for_parts().
-  template <class Visit>
-  void for_parts(Visit visit) {
-    layout_.for_parts(tokens_, base_, [&](std::size_t offset, std::size_t bytes) {
-      visit(std::span(arena_.data() + offset, bytes));
-    });
-  }
+  /// Calls visit(std::span<const std::byte>) for the parts that hold what layers remember, in the
+  /// order of StateLayout::for_parts().
   template <class Visit>
   void for_parts(Visit visit) const {
     layout_.for_parts(tokens_, base_, [&](std::size_t offset, std::size_t bytes) {
@@ -184,6 +178,7 @@ class State {
     base_ = base;
     is_rewound_ = true;
   }
+  [[nodiscard]] std::byte* memory() noexcept { return arena_.data(); }
   void resumed() noexcept {
     for_pasts([&](const WindowLayout& of, std::size_t index) {
       for (std::size_t i = 0; i < of.rows && i < tokens_; ++i) {

@@ -74,6 +74,15 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* shared_block = std::get_if<SharedBlockWeights>(&mixer)) body(*shared_block);
 }
 
+/// The Mamba-2 mixer of a layer, alone or beside another; nullptr: there is none.
+[[nodiscard]] inline const Mamba2Weights* mamba2_of(const MixerWeights& mixer) {
+  const Mamba2Weights* found = std::get_if<Mamba2Weights>(&mixer);
+  with_mixer(mixer, [&](const auto& weights) {
+    if constexpr (requires { weights.mamba2; }) found = &weights.mamba2;
+  });
+  return found;
+}
+
 /// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.
 /// w: LayerWeights, const or not.
 template <class AnyWeights, class Visit>
