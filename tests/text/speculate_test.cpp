@@ -64,7 +64,7 @@ struct SpeculatedText {
   friend bool operator==(const SpeculatedText&, const SpeculatedText&) = default;
 };
 
-constexpr const char* kPrompt = "The sea was calm, the sea was deep, and the";
+constexpr const char* kSeaPrompt = "The sea was calm, the sea was deep, and the";
 
 struct Wanted {
   mamba2::GenerateOptions options;
@@ -93,7 +93,7 @@ SpeculatedText write(const Wanted& wanted, Speculator* speculator) {
     for (const auto& best : token.best) out.logprobs.push_back(best.logprob);
   };
   for (std::size_t i = 0; i < wanted.texts; ++i) {
-    const auto done = mamba2::generate(session, sampler, tokenizer(), i == 0 ? kPrompt : "",
+    const auto done = mamba2::generate(session, sampler, tokenizer(), i == 0 ? kSeaPrompt : "",
                                        options, [&](std::string_view piece) {
                                          out.pieces.emplace_back(piece);
                                          return out.pieces.size() < wanted.cancelled_after;
@@ -347,7 +347,7 @@ TEST_CASE("speculation: another vocabulary, what takes nothing back, wrong optio
   auto session = other.session({.rewind = Speculator::kRewind}).value();
   mamba2::GenerateOptions options = sampled(5, 0.0F);
   options.speculator = &made;
-  CHECK(message(mamba2::generate(session, tokenizer(), kPrompt, options, [](std::string_view) {
+  CHECK(message(mamba2::generate(session, tokenizer(), kSeaPrompt, options, [](std::string_view) {
           return true;
         })) == "speculator: the vocabulary of the model must have 8195 rows, found 8196");
   CHECK(session.state().tokens() == 0);

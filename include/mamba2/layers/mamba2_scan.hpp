@@ -198,8 +198,6 @@ class Mamba2Scan {
       kept.delta[(chunk.rows + t) * ssm_.nheads + head] = in_.dt[first + t][head];
     }
     const bool is_here = chunk.rows == 0;
-    const bool is_rewound =
-        part.state->is_rewound() && chunk.number == part.state->tokens() / kernels::kChunk;
     const kernels::ChunkTokens tokens = {
         is_here ? x : all,
         B(part, chunk).columns(group * ssm_.d_state, ssm_.d_state),
@@ -207,7 +205,7 @@ class Mamba2Scan {
         in_.CB.columns(group * kernels::kChunk, kernels::kChunk).middle(first, chunk.count),
         (is_here ? in_.dt[first] : kept.delta) + head,
         is_here ? in_.dt.stride : ssm_.nheads,
-        is_rewound ? 0 : chunk.rows,
+        part.state->is_rewound() ? 0 : chunk.rows,
         x};
     const kernels::Decays decays = {kept.since + head * kernels::kChunk, kept.entering + head};
     kernels::ChunkHead<Element>(ssm_, head, tokens, decays, begin).run(end);

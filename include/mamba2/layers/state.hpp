@@ -118,8 +118,8 @@ class State {
   [[nodiscard]] ChunkMemory chunk(std::size_t index, std::uint64_t number) noexcept {
     return layout_.chunk(arena_.data(), index, number);
   }
-  /// Whether how the rows of the chunk at hand decay has to be computed anew: since one was read,
-  /// tokens were taken back, or it was taken up.
+  /// Whether how the rows of chunks decay has to be computed anew: since one was read, tokens were
+  /// taken back, or it was taken up.
   [[nodiscard]] bool is_rewound() const noexcept { return is_rewound_; }
   /// The keys and values of the index'th of the attention layers: see layout().kv().
   [[nodiscard]] std::byte* kv(std::size_t index) noexcept {
