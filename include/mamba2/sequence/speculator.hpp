@@ -225,10 +225,11 @@ inline std::size_t Speculator::draft_by_model(std::size_t most) {
     if (drafts == most || (adapts() && !policy_.goes_on(drafts, probability))) break;
     if (!model_->add(guess.token)) break;
   }
-  // To catch up after a long text is no part of what drafts cost.
-  const bool is_usual = followed <= detail::kMostInPass;
-  if (is_usual) policy_.add_drafting(drafts, now() - start);
-  if (!is_usual && drafts > 1) policy_.add_drafting(drafts - 1, now() - ready);
+  if (followed <= detail::kMostInPass) {
+    policy_.add_drafting(drafts, now() - start);
+  } else {  // the first of them came with the reading
+    policy_.add_drafting(drafts - 1, now() - ready, ready - start);
+  }
   return worthwhile(drafts).drafts;
 }
 
