@@ -28,13 +28,13 @@ REST = 0.10  # at most, of all instructions
 
 # The part of an instruction is the first here with the source file of a function that it was
 # inlined into, or else the first with such a function's name.
-FILES = [("scan", r"kernels/neon/scan_step\.hpp"),
+FILES = [("scan", r"kernels/ssd\.hpp"),
          ("products", r"kernels/(neon\w*/\w+|tiles)\.hpp"),
          ("convolution", r"kernels/conv1d\.hpp"),
          ("rotation", r"kernels/hadamard\.hpp"),
          ("quantization", r"kernels/quantize\.hpp|linear/coded_inputs\.hpp"),
          ("norms and gates", r"kernels/rms_norm\.hpp")]
-FUNCTIONS = [("products", r"\btile\b|add_column"), ("scan", r"scan_(head|token|step|rows)"),
+FUNCTIONS = [("products", r"\btile\b|add_column"), ("scan", r"scan_chunk|scan_single"),
              ("step sizes", "step_sizes"), ("quantization", "prepare|int8_scale|int8_codes"),
              ("rotation", "hadamard"),
              ("norms and gates", r"kernels::(scale|gate|add|sum_of_squares)\b")]

@@ -31,7 +31,7 @@ class Loop:
         if self.unit == "bytes":
             return weight_bytes
         if self.unit == "4 states":
-            return self.rows * self.cols * self.tokens / 4
+            return self.rows * self.cols / 4  # of one token, whatever its chunk has before it
         if self.unit == "value":
             return self.cols * self.tokens
         # The chunked scan: C_i S, B_j x_j and the lower half of C B; chunk_products: that half.
@@ -80,11 +80,11 @@ LOOPS = [
     gemm("q6_k", 12.7),
     gemm("ternary", 22),
     gemm("q2_0", 18.5),
-    Loop("scan_fp32", 128, 64, 1, "4 states", 2.7, True),
-    Loop("scan_fp16", 128, 64, 1, "4 states", 5.3, True),
+    Loop("scan_fp32", 128, 64, 9, "4 states", 1.0, True),
+    Loop("scan_fp16", 128, 64, 9, "4 states", 2.4, True),
     Loop("ssd_fp32", 128, 16, 12, "MAC", 4.5),
-    Loop("ssd_fp16", 128, 16, 12, "MAC", 3.5),
-    Loop("chunk_products", 128, 64, 16, "MAC", 2.7),
+    Loop("ssd_fp16", 128, 16, 12, "MAC", 3.6),
+    Loop("chunk_products", 128, 64, 16, "MAC", 2.9),
     Loop("conv", 1, 64, 1, "value", 18),
     Loop("rms_norm", 1, 768, 1, "value", 1.8),
     Loop("gate", 1, 64, 1, "value", 11),

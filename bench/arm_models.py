@@ -3,6 +3,7 @@
 import dataclasses
 
 BANDWIDTHS = (17, 28)  # GB/s of the boards: RK3588 and Pi 5 with LPDDR4X; RK3588 with LPDDR5
+CHUNK = 16             # tokens of a chunk of the recurrence
 CORES = 4              # Cortex-A76 of either
 
 
@@ -90,7 +91,11 @@ def token(model, precision, state, values):
     scan = model.states / 4 * values[f"scan_{state}"]
     # The states of the convolutions are FP32; of each, all but the newest input are written back.
     conv_states = model.n_layer * model.conv_dim * (model.d_conv - 1) * 4 * 2
-    return Token(blocks + last, model.states * (4 if state == "fp32" else 2) * 2 + conv_states,
+    # The SSM states are read with every token and written with a chunk's last; of a chunk's rows one
+    # is written and those so far are read.
+    states = model.states * (4 if state == "fp32" else 2) * (1 + 1 / CHUNK)
+    rows = model.n_layer * (model.d_inner + model.d_state) * 4 * (1 + (CHUNK + 1) / 2)
+    return Token(blocks + last, states + rows + conv_states,
                  gemv + scan + model.n_layer * each_layer, gemv)
 
 

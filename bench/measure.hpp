@@ -224,7 +224,7 @@ class Measurement {
     });
     if (!slices) return slices.error();
     const mamba2::StateLayout layout(model_->config(), session_options().state_options());
-    const auto state = 2.0 * static_cast<double>(layout.fixed_bytes());
+    const auto state = static_cast<double>(layout.moved_bytes(0));
     const auto weights = static_cast<double>(model_->bytes_of_weights(sequences));
     row.bytes_per_token = weights / static_cast<double>(sequences) + state;
     summarize(*slices, operations, row);

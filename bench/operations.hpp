@@ -55,12 +55,13 @@ inline double attention_operations(const mamba2::Config& c, double tokens) {
 
 }  // namespace detail
 
-/// A token by itself, after so many others: 5 operations for each value of the state.
+/// A token by itself, after so many others: 4 operations for each value of the state at most, for
+/// what it gives the token and, once a chunk, for what the chunk leaves in it.
 inline Operations decode_operations(const mamba2::Config& c, std::size_t context) {
   const double state =
       detail::count(c, mamba2::LayerKind::mamba2) * static_cast<double>(c.d_ssm * c.d_state);
   return {2.0 * (detail::projection_weights(c) + detail::head_weights(c)),
-          5.0 * state + detail::attention_operations(c, static_cast<double>(context))};
+          4.0 * state + detail::attention_operations(c, static_cast<double>(context))};
 }
 
 /// A token's share in a prefill of `tokens` tokens: the head is computed once, and the recurrence

@@ -91,7 +91,7 @@ def state_bytes(report):
     config = report["config"]
     layers = config.get("pattern", "").count("*")
     kv = layers and 4 * layers * config["attention.num_heads_kv"] * config["attention.head_dim"]
-    return report["memory"]["fp32"]["state"] - kv * config.get("context", 0), kv
+    return report["recurrent_bytes"], kv
 
 
 def inspect(args, path, scratch):

@@ -90,7 +90,7 @@ TEST_CASE("lfm2: a state is what convolutions and attention remember, whatever t
   const HybridModel golden = tests::hybrid_golden(kGolden, "config.json").at(0);
   const mamba2::AnyModel model = golden.load(mamba2::kPlan<mamba2::Fp32>);
   const mamba2::StateLayout layout(model.config(), {.context = 100});
-  CHECK(layout.short_conv_size() == 2 * 64);
+  CHECK(layout.short_conv().size() == 2 * 64);
   // 3 convolutions; the last row.
   CHECK(layout.fixed_bytes() == (3 * 2 * 64 + 64) * sizeof(float));
   CHECK(!layout.can_rewind());

@@ -2,11 +2,13 @@
 // What README.md shows besides examples/hello.cpp: tests/build/readme.sh compares the lines.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <mamba2/chat.hpp>
 #include <mamba2/grammar.hpp>
 #include <mamba2/mamba2.hpp>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +42,20 @@ class Hello {
 };
 
 }  // namespace
+
+TEST_CASE_FIXTURE(Hello, "the README's example of tokens that are taken back") {
+  // clang-format off
+  auto careful = model->session({.rewind = 16}).value();
+  careful.prefill(tokenizer->encode("Once upon a time")).value();
+  careful.rewind(careful.state().tokens() - 2).value();  // as if the last two had not been read
+  // clang-format on
+  const auto tokens = tokenizer->encode("Once upon a time");
+  CHECK(careful.state().tokens() == tokens.size() - 2);
+  auto less = model->session().value();
+  (void)less.prefill(std::span(tokens).first(tokens.size() - 2)).value();
+  const auto expected = less.decode(5).value();
+  CHECK(std::ranges::equal(careful.decode(5).value(), expected));
+}
 
 TEST_CASE_FIXTURE(Hello, "the README's example of a State") {
   // clang-format off

@@ -205,7 +205,7 @@ class Test:
         assert 0 < theirs["decode_tokens_per_s"] < 500 > theirs["prefill_tokens_per_s"] > 0, row
         # Q8_0 takes 34 bytes for 32 weights; the rest is F32. The state is read and written.
         large = (8192 + 12 * (1676 + 768)) * 384
-        expected = large // 32 * 34 + (14476080 - large) * 4 + 2 * 2489856
+        expected = large // 32 * 34 + (14476080 - large) * 4 + 2 * (2489856 - 4 * 384)
         assert row["bytes_per_token"] == expected, (row, expected)
         self.same(row["ceiling"] * theirs["decode_tokens_per_s"] * expected,
                   row["roof_gb_per_s"] * 1e9)

@@ -135,6 +135,7 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
           {"active_parameters", parameters - idle},
           {"file_bytes", checkpoint.file_bytes()},
           {"memory", memory},
+          {"recurrent_bytes", mamba2::StateLayout(checkpoint.config(), {}).recurrent_bytes()},
           {"notes", checkpoint.notes()},
           {"tensors", tensors}};
 }
@@ -195,7 +196,7 @@ void print_memory(const Checkpoint& checkpoint) {
                 mega(bytes.weights), mega(per_token), mega(bytes.state), mega(bytes.scratch),
                 mega(bytes.peak()));
   }
-  std::printf("with the state in FP16 (half of it) %.1f less\n",
+  std::printf("with the state in FP16 %.1f less\n",
               mega(mamba2::State::bytes(c) -
                    mamba2::State::bytes(c, {.precision = mamba2::StatePrecision::fp16})));
 }

@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "bench/arm/loops.hpp"
-#include "mamba2/kernels/scan.hpp"
 #include "mamba2/kernels/ssd.hpp"
 
 namespace bench {
@@ -15,35 +14,50 @@ namespace kernels = mamba2::kernels;
 struct Head {
   explicit Head(const Work& work)
       : ssm{1, work.cols, work.rows, 1, work.x + kSome, work.x + 2 * kSome, work.x, 0.0F, 1.0F},
-        rows{{work.y, work.tokens, work.cols},
-             {work.x + 3 * kSome, work.tokens, work.rows},
-             {work.x + 3 * kSome + work.tokens * work.rows, work.tokens, work.rows},
-             {work.x, work.tokens, 1}},
-        CB(reinterpret_cast<float*>(work.inputs), work.tokens, kernels::kChunk) {}
+        x(work.y, work.tokens, work.cols),
+        B(work.x + 3 * kSome, work.tokens, work.rows),
+        C(work.x + 3 * kSome + work.tokens * work.rows, work.tokens, work.rows),
+        CB(reinterpret_cast<float*>(work.inputs), work.tokens, kernels::kChunk),
+        decays{CB[work.tokens], CB[work.tokens] + kernels::kChunk},
+        delta(work.x) {}
 
   static constexpr std::size_t kSome = 256;
 
   kernels::Ssm ssm;
-  kernels::ScanRows rows;
+  mamba2::MutableRows x;
+  mamba2::ConstRows B;
+  mamba2::ConstRows C;
   mamba2::MutableRows CB;
+  kernels::Decays decays;
+  const float* delta;
 };
 
+/// The last of the tokens, whose chunk goes on: what decoding does.
 template <class Element>
 void scan(const Work& work) {
   const Head head(work);
-  kernels::scan_head(head.ssm, 0, head.rows, reinterpret_cast<Element*>(work.weights));
+  const std::size_t last = work.tokens - 1;
+  const kernels::ChunkTokens tokens = {
+      head.x,     head.B, head.C.middle(last, 1), head.CB.middle(last, 1),
+      head.delta, 1,      head.x.middle(last, 1)};
+  const auto* state = reinterpret_cast<const Element*>(work.weights);
+  kernels::ChunkHead(head.ssm, 0, tokens, head.decays, state).run(nullptr);
 }
 
+/// All tokens, with which their chunk ends.
 template <class Element>
 void ssd(const Work& work) {
   const Head head(work);
-  kernels::scan_head_in_chunks(head.ssm, 0, head.rows, head.CB,
-                               reinterpret_cast<Element*>(work.weights));
+  const kernels::ChunkTokens tokens = {head.x, head.B, head.C, head.CB, head.delta, 1, 0, head.x};
+  auto* state = reinterpret_cast<Element*>(work.weights);
+  kernels::ChunkHead<Element>(head.ssm, 0, tokens, head.decays, state).run(state);
 }
 
 void chunk_products(const Work& work) {
   const Head head(work);
-  kernels::chunk_products(head.ssm, head.rows, 0, 0, work.tokens, head.CB);
+  for (std::size_t i = 0; i < work.tokens; ++i) {
+    kernels::chunk_products(head.C[i], head.B, i, head.CB[i]);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The recurrence, token by token and in chunks, and the convolution before it.
+// The recurrence, of a token and of a chunk, and the convolution before it.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -22,78 +22,91 @@ constexpr std::size_t kChannels = kHeads * kHeadDim;
 constexpr std::size_t kConvDim = kChannels + 2 * kStateSize;
 constexpr std::size_t kInProj = kChannels + kConvDim + kHeads;  // what in_proj gives for a token
 
-/// A block of mamba2-2.7b and `tokens` tokens on their way through its recurrence. Outputs replace
-/// inputs, and are the inputs of the next pass: with D = 1 and small steps they stay what they are.
+/// A block of mamba2-2.7b and the tokens of a chunk on their way through its recurrence. Outputs
+/// replace inputs, and are the inputs of the next pass: with D = 1 and small steps they stay what
+/// they are.
 struct Block {
-  explicit Block(std::size_t tokens)
+  Block()
       : A(kHeads, -2.0F),
         D(kChannels, 1.0F),
         dt_bias(kHeads, -3.0F),
-        x(random_floats(tokens * kConvDim, 0.5F)),
-        delta(tokens * kHeads, 1e-4F),
-        products(tokens * kernels::kChunk),
-        CB(products.data(), tokens, kernels::kChunk),
-        rows{mamba2::MutableRows(x.data(), tokens, kChannels, kConvDim),
-             mamba2::ConstRows(&x[kChannels], tokens, kStateSize, kConvDim),
-             mamba2::ConstRows(&x[kChannels + kStateSize], tokens, kStateSize, kConvDim),
-             mamba2::ConstRows(delta.data(), tokens, kHeads)} {}
-
-  [[nodiscard]] kernels::Ssm ssm() const {
-    return {kHeads, kHeadDim, kStateSize, 1, A.data(), D.data(), dt_bias.data(), 0.0F, 1e9F};
+        x(random_floats(kernels::kChunk * kConvDim, 0.5F)),
+        delta(kernels::kChunk * kHeads, 1e-4F),
+        since(kHeads * kernels::kChunk, 1e-4F),
+        entering(kHeads, 1.0F),
+        products(kernels::kChunk * kernels::kChunk),
+        rows(x.data(), kernels::kChunk, kChannels, kConvDim),
+        B(&x[kChannels], kernels::kChunk, kStateSize, kConvDim),
+        C(&x[kChannels + kStateSize], kernels::kChunk, kStateSize, kConvDim),
+        CB(products.data(), kernels::kChunk, kernels::kChunk) {
+    for (std::size_t i = 0; i < kernels::kChunk; ++i) kernels::chunk_products(C[i], B, i, CB[i]);
   }
 
-  std::vector<float> A, D, dt_bias, x, delta, products;
+  /// Takes the rows [first, end) of a chunk through a head.
+  template <class Element>
+  void scan(std::size_t head, std::size_t first, std::size_t end, Element* state) {
+    const mamba2::MutableRows own = rows.columns(head * kHeadDim, kHeadDim);
+    const std::size_t count = end - first;
+    const kernels::Ssm ssm = {kHeads,   kHeadDim,       kStateSize, 1,   A.data(),
+                              D.data(), dt_bias.data(), 0.0F,       1e9F};
+    const kernels::ChunkTokens tokens = {
+        own.middle(0, end),     B.middle(0, end), C.middle(first, count),  CB.middle(first, count),
+        &delta[first * kHeads], kHeads,           own.middle(first, count)};
+    const kernels::Decays decays = {&since[head * kernels::kChunk], &entering[head]};
+    kernels::ChunkHead<Element>(ssm, head, tokens, decays, state)
+        .run(end == kernels::kChunk ? state : nullptr);
+  }
+
+  std::vector<float> A, D, dt_bias, x, delta, since, entering, products;
+  mamba2::MutableRows rows;
+  mamba2::ConstRows B, C;
   mamba2::MutableRows CB;
-  kernels::ScanRows rows;
 };
 
-/// One token after the other through as many states as fit into large memory: what decoding does.
+/// One token after the other, each of a chunk's rows in turn, through as many states as fit into
+/// large memory: what decoding does.
 template <class Element>
 void scan_token(benchmark::State& state) {
-  Block block(1);
+  Block block;
   constexpr std::size_t kValues = kHeadDim * kStateSize;
   const std::size_t heads = large_memory().size() / (kValues * sizeof(Element));
   auto* S = reinterpret_cast<Element*>(large_memory().data());
   std::fill_n(S, heads * kValues, Element{0});
-  const auto moved = static_cast<double>(2 * heads * kValues * sizeof(Element));
+  const double passes = 1.0 + 1.0 / static_cast<double>(kernels::kChunk);
+  const auto moved = passes * static_cast<double>(heads * kValues * sizeof(Element));
   Report<Reading>(state).run(moved, [&] {
     for (std::size_t head = 0; head < heads; ++head) {
-      kernels::scan_head(block.ssm(), head % kHeads, block.rows, S + head * kValues);
+      const std::size_t row = head / kHeads % kernels::kChunk;
+      block.scan(head % kHeads, row, row + 1, S + head * kValues);
     }
   });
 }
 
-/// All heads of a block take a batch of tokens in chunks: what a prefill does.
+/// All heads of a block take chunks: what a prompt does.
 template <class Element>
 void scan_chunks(benchmark::State& state) {
-  const auto tokens = static_cast<std::size_t>(state.range(0));
-  Block block(tokens);
+  Block block;
   std::vector<Element> S(kChannels * kStateSize, Element{0});
-  kernels::chunk_products(block.ssm(), block.rows, 0, 0, tokens, block.CB);
-  double pairs = 0.0;
-  for (std::size_t done = 0; done < tokens; done += kernels::kChunk) {
-    const auto length = static_cast<double>(std::min(kernels::kChunk, tokens - done));
-    pairs += length * (length + 1.0) / 2.0;
-  }
-  constexpr double kStateOperations = 4.0 * kChannels * kStateSize;
-  const double operations =
-      static_cast<double>(tokens) * kStateOperations + 2.0 * pairs * kChannels;
-  Report<Calculating<FmaUnit>>(state).run(operations, [&] {
+  constexpr auto kTokens = static_cast<double>(kernels::kChunk);
+  constexpr double kPairs = kTokens * (kTokens + 1.0) / 2.0;
+  constexpr double kOperations = kTokens * 4.0 * kChannels * kStateSize + 2.0 * kPairs * kChannels;
+  Report<Calculating<FmaUnit>>(state).run(kOperations, [&] {
     for (std::size_t head = 0; head < kHeads; ++head) {
-      kernels::scan_head_in_chunks(block.ssm(), head, block.rows, block.CB,
-                                   &S[head * kHeadDim * kStateSize]);
+      block.scan(head, 0, kernels::kChunk, &S[head * kHeadDim * kStateSize]);
     }
   });
 }
 
 /// C . B within a chunk.
 void chunk_products(benchmark::State& state) {
-  Block block(kernels::kChunk);
+  Block block;
   constexpr double kPairs = kernels::kChunk * (kernels::kChunk + 1) / 2.0;
-  const auto all_tasks = [&] {
-    kernels::chunk_products(block.ssm(), block.rows, 0, 0, kernels::kChunk, block.CB);
+  const auto whole_chunk = [&] {
+    for (std::size_t i = 0; i < kernels::kChunk; ++i) {
+      kernels::chunk_products(block.C[i], block.B, i, block.CB[i]);
+    }
   };
-  Report<Calculating<FmaUnit>>(state).run(2.0 * kPairs * kStateSize, all_tasks, kManyTimes);
+  Report<Calculating<FmaUnit>>(state).run(2.0 * kPairs * kStateSize, whole_chunk, kManyTimes);
 }
 
 void causal_conv1d(benchmark::State& state) {
@@ -114,10 +127,10 @@ void causal_conv1d(benchmark::State& state) {
 }  // namespace
 
 void add_scans() {
-  benchmark::RegisterBenchmark("scan_head/fp32", scan_token<float>);
-  benchmark::RegisterBenchmark("scan_head/fp16", scan_token<std::uint16_t>);
-  benchmark::RegisterBenchmark("scan_head_in_chunks/fp32", scan_chunks<float>)->Arg(64)->Arg(192);
-  benchmark::RegisterBenchmark("scan_head_in_chunks/fp16", scan_chunks<std::uint16_t>)->Arg(192);
+  benchmark::RegisterBenchmark("scan/token/fp32", scan_token<float>);
+  benchmark::RegisterBenchmark("scan/token/fp16", scan_token<std::uint16_t>);
+  benchmark::RegisterBenchmark("scan/chunk/fp32", scan_chunks<float>);
+  benchmark::RegisterBenchmark("scan/chunk/fp16", scan_chunks<std::uint16_t>);
   benchmark::RegisterBenchmark("chunk_products", chunk_products);
   benchmark::RegisterBenchmark("causal_conv1d", causal_conv1d)->Arg(1)->Arg(192);
 }

@@ -73,6 +73,51 @@ struct Case {
             ConstRows(delta.data(), s.tokens, s.nheads)};
   }
 
+  /// Takes the tokens of head h through its recurrence, in chunks that are read `step` tokens at a
+  /// time. With a FP16 state if Element is std::uint16_t. Answers the state of the last chunk's
+  /// beginning, moved to its end; y replaces x.
+  template <class Element>
+  void scan_in_chunks(std::size_t step, std::vector<Element>& states) {
+    using mamba2::kernels::kChunk;
+    const mamba2::kernels::Ssm constants = ssm();
+    const auto all = rows();
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::size_t d = s.d_state;
+    for (std::size_t h = 0; h < s.nheads; ++h) {
+      const std::size_t column = constants.group(h) * d;
+      Element* S = &states[h * s.headdim * d];
+      std::vector<float> since(kChunk, nan);
+      std::vector<float> kept(kChunk * s.headdim, nan);
+      float entering = nan;
+      for (std::size_t t = 0; t < s.tokens;) {
+        const std::size_t before = t % kChunk;
+        const std::size_t count = std::min({step, kChunk - before, s.tokens - t});
+        std::vector<float> CB(count * kChunk, nan);  // unwritten memory must not count
+        const ConstRows chunk_B = all.B.middle(t - before, before + count).columns(column, d);
+        for (std::size_t i = 0; i < count; ++i) {
+          mamba2::kernels::chunk_products(all.C[t + i] + column, chunk_B, before + i,
+                                          &CB[i * kChunk]);
+        }
+        const MutableRows here = all.x.middle(t, count).columns(h * s.headdim, s.headdim);
+        for (std::size_t i = 0; i < count; ++i) {
+          std::copy_n(here[i], s.headdim, &kept[(before + i) * s.headdim]);
+        }
+        const ConstRows old(kept.data(), before + count, s.headdim);
+        const mamba2::kernels::ChunkTokens tokens = {before == 0 ? here : old,
+                                                     chunk_B,
+                                                     all.C.middle(t, count).columns(column, d),
+                                                     ConstRows(CB.data(), count, kChunk),
+                                                     all.delta[t - before] + h,
+            s.nheads,
+            before,
+            here};
+        mamba2::kernels::ChunkHead<Element>(constants, h, tokens, {since.data(), &entering}, S)
+            .run((t + count) % kChunk == 0 || t + count == s.tokens ? S : nullptr);
+        t += count;
+      }
+    }
+  }
+
   /// The oracle's (nheads, headdim, d_state) as the library's (nheads, d_state, headdim).
   template <class T>
   [[nodiscard]] std::vector<T> transposed(const std::vector<T>& from) const {
@@ -98,25 +143,11 @@ struct Case {
 
 }  // namespace
 
-TEST_CASE("scan_head agrees with the oracle at any size, from any state") {
-  for (const Shape s :
-       {Shape{1, 1, 1, 1, 1}, Shape{2, 3, 17, 1, 5}, Shape{6, 5, 16, 3, 4}, Shape{4, 7, 33, 2, 3},
-        Shape{2, 85, 9, 1, 2}, Shape{1, 261, 5, 1, 3}, Shape{3, 64, 128, 1, 40}}) {
-    CAPTURE(s.headdim);
-    CAPTURE(s.d_state);
-    Case c(s);
-    for (std::size_t h = 0; h < s.nheads; ++h) {
-      mamba2::kernels::scan_head(c.ssm(), h, c.rows(), &c.state[h * s.headdim * s.d_state]);
-    }
-    c.check(c.state);
-  }
-}
-
 TEST_CASE("scan_single agrees with the oracle at any length, from any state; cut, to the bit") {
-  using mamba2::kernels::kChunk;
+  constexpr std::size_t kTokens = 64;
   for (const bool strong : {false, true}) {
-    for (const Shape s : {Shape{1, 1, 1, 1, 1}, Shape{4, 3, 1, 4, 5}, Shape{6, 17, 1, 3, kChunk},
-                          Shape{2, 261, 1, 2, kChunk + 1}, Shape{3, 64, 1, 3, 2 * kChunk + 7}}) {
+    for (const Shape s : {Shape{1, 1, 1, 1, 1}, Shape{4, 3, 1, 4, 5}, Shape{6, 17, 1, 3, kTokens},
+                          Shape{2, 261, 1, 2, kTokens + 1}, Shape{3, 64, 1, 3, 2 * kTokens + 7}}) {
       CAPTURE(s.headdim);
       CAPTURE(s.tokens);
       Case c(s, strong);
@@ -135,85 +166,73 @@ TEST_CASE("scan_single agrees with the oracle at any length, from any state; cut
   }
 }
 
-TEST_CASE("scan_head_in_chunks agrees with the oracle at any length, from any state") {
+TEST_CASE("ChunkHead agrees with the oracle at any size; in whatever pieces, to the bit") {
   using mamba2::kernels::kChunk;
-  const std::size_t lanes = mamba2::kernels::kLanes;
   for (const bool strong : {false, true}) {
-    for (const Shape s :
-         {Shape{1, lanes, 1, 1, 1}, Shape{2, lanes, 17, 2, 7}, Shape{2, 3 * lanes, 5, 1, kChunk},
-          Shape{4, 5 * lanes, 3, 2, 2 * kChunk + 1}, Shape{2, 64, 128, 1, 3 * kChunk - 1}}) {
+    for (const Shape s : {Shape{1, 1, 2, 1, 1}, Shape{2, 3, 17, 1, 5}, Shape{6, 5, 16, 3, kChunk},
+                          Shape{4, 7, 33, 2, 2 * kChunk + 1}, Shape{2, 85, 9, 1, kChunk + 2},
+                          Shape{1, 261, 5, 1, 3}, Shape{3, 64, 128, 1, 3 * kChunk - 1}}) {
       CAPTURE(strong);
       CAPTURE(s.headdim);
       CAPTURE(s.d_state);
-      CAPTURE(s.tokens);
-      Case c(s, strong);
-      // Unwritten memory must not count, whatever is in it.
-      std::vector<float> memory(s.tokens * s.ngroups * kChunk,
-                                std::numeric_limits<float>::quiet_NaN());
-      const MutableRows CB(memory.data(), s.tokens, s.ngroups * kChunk);
-      for (std::size_t group = 0; group < s.ngroups; ++group) {
-        const std::size_t some = s.tokens / 3;
-        mamba2::kernels::chunk_products(c.ssm(), c.rows(), group, some, s.tokens, CB);
-        mamba2::kernels::chunk_products(c.ssm(), c.rows(), group, 0, some, CB);
+      const Case start(s, strong);
+      Case whole = start;
+      whole.scan_in_chunks(kChunk, whole.state);
+      whole.check(whole.state);
+      for (const std::size_t step : {1U, 2U, 3U, 5U, 7U, 11U}) {
+        CAPTURE(step);
+        Case cut = start;
+        cut.scan_in_chunks(step, cut.state);
+        CHECK(cut.x == whole.x);
+        CHECK(cut.state == whole.state);
       }
-      for (std::size_t h = 0; h < s.nheads; ++h) {
-        mamba2::kernels::scan_head_in_chunks(c.ssm(), h, c.rows(), CB,
-                                             &c.state[h * s.headdim * s.d_state]);
-      }
-      c.check(c.state);
     }
   }
 }
 
-TEST_CASE("scan_head_in_chunks keeps an FP16 state: rounded, never infinite, a NaN if it must be") {
-  using mamba2::kernels::kChunk;
-  const Shape s = {2, 3 * mamba2::kernels::kLanes, 19, 1, kChunk + 9};
-  const auto run = [&](Case& c) {
-    std::vector<float> memory(s.tokens * kChunk);
-    const MutableRows CB(memory.data(), s.tokens, kChunk);
-    mamba2::kernels::chunk_products(c.ssm(), c.rows(), 0, 0, s.tokens, CB);
+TEST_CASE("ChunkHead keeps an FP16 state: rounded, never infinite, a NaN if it must be") {
+  const Shape s = {2, 3 * mamba2::kernels::kLanes + 1, 19, 1, 2 * mamba2::kernels::kChunk + 9};
+  const auto run = [&](Case& c, std::size_t step) {
     std::vector<std::uint16_t> half;
     for (const float v : c.state) half.push_back(mamba2::float_to_fp16(v));
-    for (std::size_t h = 0; h < s.nheads; ++h) {
-      mamba2::kernels::scan_head_in_chunks(c.ssm(), h, c.rows(), CB,
-                                           &half[h * s.headdim * s.d_state]);
-    }
+    c.scan_in_chunks(step, half);
     return half;
   };
   Case c(s);
-  std::vector<float> widened;
-  for (const std::uint16_t bits : run(c)) widened.push_back(mamba2::fp16_to_float(bits));
-  c.check(widened, 2e-3);
-
-  Case large(s);
-  std::ranges::fill(large.x, 1e9F);
-  for (const std::uint16_t bits : run(large)) CHECK((bits & 0x7FFFU) <= 0x7BFFU);
-  Case nan(s);
-  std::ranges::fill(nan.x, std::numeric_limits<float>::quiet_NaN());
-  for (const std::uint16_t bits : run(nan)) CHECK((bits & 0x7FFFU) > 0x7C00U);
-}
-
-TEST_CASE("an FP16 state is a rounded FP32 state, and never infinite") {
-  const Shape s = {2, 37, 19, 1, 1};
-  Case c(s);
-  const auto run = [&](std::vector<float> x, std::vector<std::uint16_t>& state) {
-    c.x = std::move(x);
-    for (std::size_t h = 0; h < s.nheads; ++h) {
-      mamba2::kernels::scan_head(c.ssm(), h, c.rows(), &state[h * s.headdim * s.d_state]);
-    }
-  };
-  std::vector<std::uint16_t> half;
-  for (const float v : c.state) half.push_back(mamba2::float_to_fp16(v));
-  const auto x = c.x;
-  run(x, half);
+  Case cut = c;
+  const std::vector<std::uint16_t> half = run(c, mamba2::kernels::kChunk);
+  CHECK(run(cut, 5) == half);
+  CHECK(cut.x == c.x);
   std::vector<float> widened;
   for (const std::uint16_t bits : half) widened.push_back(mamba2::fp16_to_float(bits));
   c.check(widened, 2e-3);
 
-  run(std::vector<float>(x.size(), 1e9F), half);
-  for (const std::uint16_t bits : half) CHECK((bits & 0x7FFFU) <= 0x7BFFU);
-  run(std::vector<float>(x.size(), std::numeric_limits<float>::quiet_NaN()), half);
-  for (const std::uint16_t bits : half) CHECK((bits & 0x7FFFU) > 0x7C00U);
+  Case large(s);
+  std::ranges::fill(large.x, 1e9F);
+  for (const std::uint16_t bits : run(large, 3)) CHECK((bits & 0x7FFFU) <= 0x7BFFU);
+  Case nan(s);
+  std::ranges::fill(nan.x, std::numeric_limits<float>::quiet_NaN());
+  for (const std::uint16_t bits : run(nan, 3)) CHECK((bits & 0x7FFFU) > 0x7C00U);
+}
+
+TEST_CASE("scan_single with an FP16 state: in whatever pieces, to the bit") {
+  const Shape s = {2, 37, 1, 1, 70};
+  Case c(s);
+  Case cut = c;
+  std::vector<std::uint16_t> half;
+  for (const float v : c.state) half.push_back(mamba2::float_to_fp16(v));
+  std::vector<std::uint16_t> cut_half = half;
+  for (std::size_t h = 0; h < s.nheads; ++h) {
+    mamba2::kernels::scan_single(c.ssm(), h, c.rows(), &half[h * s.headdim]);
+    for (std::size_t t = 0; t < s.tokens; t += 7) {
+      mamba2::kernels::scan_single(cut.ssm(), h, cut.rows().middle(t, 7), &cut_half[h * s.headdim]);
+    }
+  }
+  CHECK(cut.x == c.x);
+  CHECK(cut_half == half);
+  std::vector<float> widened;
+  for (const std::uint16_t bits : half) widened.push_back(mamba2::fp16_to_float(bits));
+  c.check(widened, 2e-3);
 }
 
 TEST_CASE("step_sizes: softplus with its threshold and its tail, then the bounds") {

@@ -35,7 +35,7 @@ std::vector<float> run_mixer(const mamba2::Weights& weights, const std::vector<d
   std::copy(input.begin(), input.end(), a.u.data);
   mamba2::SerialExecutor executor;
   const mamba2::Part part = {&state, 0, tokens};
-  const mamba2::Pass pass = {c, a, std::span(&part, 1), executor};
+  const mamba2::Pass pass = {c, a, std::span(&part, 1), std::span(&part, 1), executor};
   const mamba2::Mamba2Mixer mixer(weights.layers[0].mamba2(), 0, scratch.mixers.mamba2, pass);
   pass.each_token([&](std::size_t t) { mixer.prepare(t); });
   mixer.mix([](std::size_t, std::size_t, float) {});

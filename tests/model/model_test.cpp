@@ -83,10 +83,21 @@ TEST_CASE("the toy model gives the logits that were worked out for it") {
   double sum = 0.0;
   for (const float logit : logits) sum += static_cast<double>(logit);
   CHECK(sum == doctest::Approx(-7.561176506331593).epsilon(1e-5));
-  // Values that the published vectors list: of head 3 and head 0.
-  const auto state = [&](std::size_t layer) { return session.state().ssm(layer); };
-  CHECK(state(0)[3 * 16] == doctest::Approx(-0.0205390).epsilon(1e-4));
-  CHECK(state(1)[15] == doctest::Approx(0.4167718).epsilon(1e-4));
+  // Values that the published vectors list: of head 3 and head 0. The state of a head is made of
+  // what it was before the chunk, and of the chunk's rows.
+  const auto state = [&](std::size_t layer, std::size_t head, std::size_t n, std::size_t p) {
+    mamba2::State copy = session.state();
+    const mamba2::ChunkMemory chunk = copy.chunk(layer, 0);
+    float value = chunk.entering[head] * copy.ssm(layer)[(head * 4 + n) * 4 + p];
+    for (std::size_t j = 0; j < copy.rows(); ++j) {
+      value += chunk.since[head * 16 + j] * chunk.B[j * 8 + head / 2 * 4 + n] *
+               chunk.x[(head * 16 + j) * 4 + p];
+    }
+    return value;
+  };
+  CHECK(session.state().rows() == reference::toy_tokens().size());
+  CHECK(state(0, 3, 0, 0) == doctest::Approx(-0.0205390).epsilon(1e-4));
+  CHECK(state(1, 0, 3, 3) == doctest::Approx(0.4167718).epsilon(1e-4));
   CHECK(session.state().conv(0)[2 * 32 + 31] == doctest::Approx(2.3479678).epsilon(1e-5));
 }
 
@@ -94,14 +105,27 @@ TEST_CASE("the model says how many bytes it holds and a token needs") {
   const mamba2::Config config = reference::toy_config();
   const auto model = load(config, reference::toy_weights());
   CHECK(model.weight_bytes() >= 4 * (16 * 8 + 2 * (52 * 8 + 8 * 16)));
-  CHECK(model.bytes_per_token() == model.weight_bytes() + 2 * mamba2::State::bytes(config));
+  // Of the state: conv and the last row are read and written, the ssm is read, and a 16th of it
+  // written; of a chunk with 16 rows of x and B one is written, and eight and a half are read.
+  const std::size_t ssm = 2 * 4 * 4 * 4;
+  const std::size_t row = 2 * (4 * 4 + 2 * 4);
+  const std::size_t decays = 2 * 17 * 4;
+  CHECK(model.bytes_per_token() == model.weight_bytes() +
+                                       4 * (2 * (2 * 3 * 32 + 8 + decays) + ssm + ssm / 16 + row) +
+                                       4 * row * 17 / 2);
   const auto needed = mamba2::Mamba2Model<Fp32>::memory_required(config);
   CHECK(needed.weights == model.weight_bytes());
   CHECK(needed.state == mamba2::State::bytes(config));
   CHECK(needed.peak() >= needed.weights + needed.state + needed.scratch);
   CHECK(mamba2::Mamba2Model<Fp32>::memory_required(config, {.prefill_batch = 1}).scratch <
         needed.scratch);
-  CHECK(mamba2::State::bytes(config) == 4 * (2 * (3 * 32 + 4 * 4 * 4) + 8));
+  // Parts begin on cache lines.
+  const std::size_t chunks = mamba2::detail::round_up(4 * (16 * (row + 2 * 4) + decays), 64);
+  CHECK(mamba2::State::bytes(config) == 4 * (2 * 3 * 32 + ssm) + chunks + 64);
   CHECK(mamba2::State::bytes(config, {.precision = mamba2::StatePrecision::fp16}) ==
-        2 * (4 * 3 * 32 + 2 * 4 * 4 * 4) + 4 * 8);
+        4 * 2 * 3 * 32 + 2 * ssm + chunks + 64);
+  // To take back five tokens: a chunk more, the convolution's inputs, and the ssm of one layer.
+  CHECK(mamba2::State::bytes(config, {.rewind = 5}) ==
+        4 * (2 * 3 * 32 + ssm) + mamba2::detail::round_up(8 * (16 * (row + 2 * 4) + decays), 64) +
+            64 + 4 * 2 * (3 + 5) * 32 + 4 * ssm / 2);
 }

@@ -119,14 +119,16 @@ TEST_CASE("the bytes of a state file are what the header says, on every machine"
     }
   };
   put_text("MAMBA2ST", 8);
-  put(2, 4);
+  put(4, 4);
   put(1, 4);                    // FP16
   put(0x980EE00C4FEA44BDU, 8);  // as in fingerprint_test
   put_text("fp32", 16);
   const std::size_t conv = 2 * 2 * (12 + 2 * 2 * 5);
   const std::size_t ssm = 2 * 12 * 5;
-  put(112 + conv * 4 + ssm * 2 + 6 * 4 + 2 + 8, 8);
-  put(513, 8);  // tokens
+  const std::size_t rows = 2;  // of the chunk at hand
+  const std::size_t chunk = 4 * rows * 3 + rows * 10 + rows * 4;
+  put(112 + 8 + conv * 4 + ssm * 2 + 2 * chunk * 4 + 6 * 4 + 2 + 8, 8);
+  put(514, 8);  // tokens
   put(6, 4);    // d_model
   put(9, 4);    // tokens of the sampler
   put(6, 8);    // random: as seeded
@@ -139,6 +141,7 @@ TEST_CASE("the bytes of a state file are what the header says, on every machine"
   put(mamba2::Hash::of(expected), 8);
   const std::size_t header = expected.size();
   auto state = mamba2::State::create(c, {.precision = StatePrecision::fp16}).value();
+  put(rows, 8);
   for (std::size_t i = 0; i < conv; ++i) {
     const auto value = static_cast<float>(i + 1);
     state.conv(0)[i] = value;
@@ -148,7 +151,19 @@ TEST_CASE("the bytes of a state file are what the header says, on every machine"
     state.ssm<std::uint16_t>(0)[i] = static_cast<std::uint16_t>(1000 + i);
     put(1000 + i, 2);
   }
-  state.count(513);
+  for (std::size_t layer = 0; layer < 2; ++layer) {
+    const mamba2::ChunkMemory memory = state.chunk(layer, 512 / 16);
+    const auto fill = [&](float* values, std::size_t count) {
+      for (std::size_t i = 0; i < count; ++i) {
+        values[i] = static_cast<float>(expected.size());
+        put(std::bit_cast<std::uint32_t>(values[i]), 4);
+      }
+    };
+    for (std::size_t head = 0; head < 4; ++head) fill(memory.x + head * 16 * 3, rows * 3);
+    fill(memory.B, rows * 10);
+    fill(memory.delta, rows * 4);
+  }
+  state.count(514);
   for (std::size_t i = 0; i < 6; ++i) {
     const auto value = -static_cast<float>(i);
     state.new_last()[i] = value;
@@ -212,10 +227,10 @@ TEST_CASE("state files that do not belong here are refused, by name") {
         "x.state: the header is damaged: its checksum is wrong");
   file = header([](auto& h) { h.version = 7; });
   CHECK(refused_state(saved, file, ErrorCode::unsupported) ==
-        "x.state: version of the state file must be 1..3, found 7");
+        "x.state: version of the state file must be 1..4, found 7");
   file = header([](auto& h) { h.version = 0; });
   CHECK(refused_state(saved, file, ErrorCode::unsupported) ==
-        "x.state: version of the state file must be 1..3, found 0");
+        "x.state: version of the state file must be 1..4, found 0");
   file.resize(12);  // whatever another version may look like
   CHECK(refused_state(saved, file, ErrorCode::unsupported).find("version") != std::string::npos);
 

@@ -24,7 +24,7 @@ using mamba2_tests::with_state_header;
 
 namespace {
 
-/// The same file in version 1.
+/// The same file, of a chunk's end, in version 1.
 FileBytes with_logits(const FileBytes& file, std::span<const float> logits) {
   StateHeader header;
   std::memcpy(&header, file.data(), sizeof header);
@@ -36,7 +36,7 @@ FileBytes with_logits(const FileBytes& file, std::span<const float> logits) {
   const auto append = [&old](std::span<const std::byte> bytes) {
     old.insert(old.end(), bytes.begin(), bytes.end());
   };
-  append(std::span(file).first(next).subspan(sizeof header));
+  append(std::span(file).first(next).subspan(sizeof header + sizeof(std::uint64_t)));  // no rows
   append(std::as_bytes(logits));
   append(std::span(file).last(seen + sizeof(std::uint64_t)).first(seen));
   const std::uint64_t checksum = mamba2::Hash::of(std::span(old).subspan(sizeof header));
@@ -51,12 +51,14 @@ FileBytes with_logits(const FileBytes& file, std::span<const float> logits) {
 
 TEST_CASE("state files of version 1, which have logits, are taken up") {
   Saved saved;
+  (void)mamba2_tests::sample_on(saved.session, saved.sampler, 8);
+  REQUIRE(saved.session.state().rows() == 0);
   const FileBytes file = saved.bytes();
   const std::vector<float> computed = logits_of(saved.session);
   std::vector<float> logits = computed;
   logits[3] += 0.5F;  // those of the file count, whatever the head would make here
   const FileBytes old = with_logits(file, logits);
-  CHECK(old.size() == file.size() + 4 * logits.size() - 4 * saved.session.config().d_model);
+  CHECK(old.size() == file.size() - 8 + 4 * logits.size() - 4 * saved.session.config().d_model);
 
   auto session = saved.model.session().value();
   auto sampler = Sampler::create({}, 30).value();
@@ -92,4 +94,44 @@ TEST_CASE("state files of version 1, which have logits, are taken up") {
   };
   refused(old, static_cast<std::uint32_t>(session.config().d_model));
   refused(file, static_cast<std::uint32_t>(logits.size()));
+}
+
+TEST_CASE("state files of version 2, whose state is that of all tokens, are taken up anywhere") {
+  Saved saved;
+  (void)mamba2_tests::sample_on(saved.session, saved.sampler, 8);
+  const FileBytes file = saved.bytes();
+  FileBytes old = file;
+  StateHeader header;
+  old.erase(old.begin() + sizeof header, old.begin() + sizeof header + sizeof(std::uint64_t));
+  const std::size_t end = old.size() - sizeof(std::uint64_t);
+  const std::uint64_t checksum = mamba2::Hash::of(std::span(old).first(end).subspan(sizeof header));
+  std::memcpy(old.data() + end, &checksum, sizeof checksum);
+  old = with_state_header(old, [&](StateHeader& h) {
+    h.version = 2;
+    h.file_bytes = old.size();
+    h.tokens = 21;  // in the middle of a chunk
+  });
+  auto session = saved.model.session().value();
+  auto sampler = Sampler::create({}, 30).value();
+  StateFile(session, &sampler).read(old).value();
+  CHECK(session.state().tokens() == 21);
+  CHECK(session.state().rows() == 0);
+  // It goes on as from the same state at a chunk's end, to rounding, through two ends of chunks.
+  for (mamba2::Token token = 0; token < 30; ++token) {
+    const std::span<const float> expected = saved.session.decode(token).value();
+    const std::span<const float> found = session.decode(token).value();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-4));
+    }
+    CHECK(session.state().rows() == (session.state().tokens() < 32
+                                         ? session.state().tokens() - 21
+                                         : session.state().tokens() % 16));
+    // Saved and taken up in the middle of a chunk.
+    auto again = saved.model.session().value();
+    auto other = Sampler::create({}, 30).value();
+    const FileBytes bytes = state_bytes(session, &sampler);
+    StateFile(again, &other).read(bytes).value();
+    CHECK(state_bytes(again, &other) == bytes);
+    CHECK(logits_of(again) == logits_of(session));
+  }
 }

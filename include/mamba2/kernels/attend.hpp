@@ -183,26 +183,31 @@ class Attend {
     if (begin > part.position) first = std::max(first, (begin - part.position) * a_.group());
     const float* queries = queries_ + (part.first * a_.heads + head * rows_of(part)) * a_.headdim;
     const KvUnit unit(part.layout, part.cache, block, head);
-    const auto passes = [&](auto few) {
-      constexpr std::size_t kMost = few ? kFewRows : kManyRows;
-      std::array<std::size_t, kMost> seen;
-      // As even as possible: a pass of few rows takes hardly less time.
-      const std::size_t count = (end - first + kMost - 1) / kMost;
-      for (std::size_t pass = 0; pass < count; ++pass) {
-        const std::size_t r = first + (end - first) * pass / count;
-        const std::size_t size = first + (end - first) * (pass + 1) / count - r;
-        for (std::size_t i = 0; i < size; ++i) {
-          const std::size_t tokens = part.position + (r + i) / a_.group() + 1 - begin;
-          seen[i] = std::min(tokens, KvLayout::kBlock);
-        }
-        Kernels::template attend<few, Stored>(unit, queries + r * a_.headdim, seen.data(), size,
-                                              fresh, rows.from(r));
-      }
-    };
     if (part.count <= kFewTokens) {
-      passes(std::true_type());
+      passes<true, Stored>(part, unit, begin, queries, first, end, fresh, rows);
     } else {
-      passes(std::false_type());
+      passes<false, Stored>(part, unit, begin, queries, first, end, fresh, rows);
+    }
+  }
+  /// The same, of the block of the tokens from `begin` on. Never inlined: the stack of many would
+  /// be part of that of few.
+  template <bool kFew, class Stored>
+  [[gnu::noinline]] void passes(const AttentionPart& part, const KvUnit& unit, std::size_t begin,
+                                const float* queries, std::size_t first, std::size_t end,
+                                bool fresh, const RunningRows& rows) const noexcept {
+    constexpr std::size_t kMost = kFew ? kFewRows : kManyRows;
+    std::array<std::size_t, kMost> seen;
+    // As even as possible: a pass of few rows takes hardly less time.
+    const std::size_t count = (end - first + kMost - 1) / kMost;
+    for (std::size_t pass = 0; pass < count; ++pass) {
+      const std::size_t r = first + (end - first) * pass / count;
+      const std::size_t size = first + (end - first) * (pass + 1) / count - r;
+      for (std::size_t i = 0; i < size; ++i) {
+        const std::size_t tokens = part.position + (r + i) / a_.group() + 1 - begin;
+        seen[i] = std::min(tokens, KvLayout::kBlock);
+      }
+      Kernels::template attend<kFew, Stored>(unit, queries + r * a_.headdim, seen.data(), size,
+                                             fresh, rows.from(r));
     }
   }
 

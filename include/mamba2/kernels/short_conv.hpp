@@ -26,6 +26,12 @@ struct GatedRows {
     };
     return {of(b), of(c), of(x)};
   }
+  /// to = b * x of a token: what the convolution reads. to (channels).
+  void input(std::size_t token, float* to) const {
+    for_each_vector(x.cols, [&](std::size_t i, auto lanes) {
+      lanes.store(lanes.load(b[token] + i) * lanes.load(x[token] + i), to + i);
+    });
+  }
 };
 
 /// c[t] *= bias + sum_k weight[k] * (b * x)[t - (d_conv-1) + k], for the channels

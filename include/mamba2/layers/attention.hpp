@@ -150,7 +150,7 @@ class AttentionMixer {
   template <class Then>
   void mix(Then then) const {
     const std::array<Product, 3> qkv = projections(SharedInputs<3>(reading(w_)).number);
-    multiply(pass_.executor, {qkv[0], qkv[1], qkv[2]}, pass_.parts,
+    multiply(pass_.executor, {qkv[0], qkv[1], qkv[2]}, pass_.equals,
              [&](std::size_t which, std::size_t first, std::size_t count) {
                projected(which, first, count);
              });
@@ -188,9 +188,9 @@ class AttentionMixer {
       const Part& part = pass_.parts[task / pieces];
       const std::size_t first = task % pieces * kChannels;
       const std::size_t count = std::min(kChannels, s_.qkv.cols - first);
-      kernels::causal_conv1d(w_.conv, first,
-                             s_.qkv.middle(part.first, part.count).columns(first, count),
-                             part.state->qkv_conv(index_));
+      const MutableRows qkv = s_.qkv.middle(part.first, part.count).columns(first, count);
+      part.state->keep(part.state->layout().qkv_conv(), index_, first, qkv);
+      kernels::causal_conv1d(w_.conv, first, qkv, part.state->qkv_conv(index_));
     });
   }
 

@@ -13,10 +13,9 @@
 #include "mamba2/kernels/conv1d.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
 #include "mamba2/kernels/scan.hpp"
-#include "mamba2/kernels/scan_single.hpp"
-#include "mamba2/kernels/ssd.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/lora.hpp"
+#include "mamba2/layers/mamba2_scan.hpp"
 #include "mamba2/layers/pass.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/product.hpp"
@@ -97,7 +96,7 @@ struct Mamba2Scratch {
   MutableRows dt;       ///< (tokens, nheads): later the step sizes
   MutableRows squares;  ///< (tokens, nheads): each head's share in the gated norm
   MutableRows low;      ///< (tokens, lora_rank): see Lora::narrow
-  MutableRows CB;       ///< (tokens, ngroups * kChunk): see kernels::chunk_products
+  MutableRows CB;       ///< (tokens, ngroups * kChunk): see kernels::chunk_products()
 
   Mamba2Scratch(Carver& carver, const Config& c, std::size_t tokens)
       : zxbcdt(carver.take<float>(tokens * zxbcdt_stride(c)), tokens, c.d_in_proj(),
@@ -139,7 +138,7 @@ struct Mamba2Scratch {
 
 /// The mixer of a layer at work on a batch. All threads meet at the end of every executor.run()
 /// with more than one task: 3 times for a few tokens, after in_proj, scan and out_proj; 5 times for
-/// many, after the products of chunks and the norms as well.
+/// many, after the products of chunks and the norms as well (for a few, too, if ngroups > 1).
 class Mamba2Mixer {
  public:
   /// index: of the layer among the Mamba-2 layers.
@@ -160,7 +159,7 @@ class Mamba2Mixer {
   /// states hold the layer's state before the first token of their part, and after the last.
   template <class Then>
   void mix(Then then) const {
-    multiply(pass_.executor, {projection(0)}, pass_.parts,
+    multiply(pass_.executor, {projection(0)}, pass_.equals,
              [&](std::size_t, std::size_t first, std::size_t count) { projected(first, count); });
     mix_projected(then);
   }
@@ -175,7 +174,10 @@ class Mamba2Mixer {
     const MutableRows BC = s_.xBC.columns(c_.d_ssm, c_.conv_dim() - c_.d_ssm);  // if convolved
     finish_projection(first, count);
     overlap(BC, first, count, [&](std::size_t channel, std::size_t channels) {
-      for (const Part& part : pass_.parts) convolve(part, c_.d_ssm + channel, channels);
+      for (const Part& part : pass_.parts) {
+        convolve(part, c_.d_ssm + channel, channels);
+        scan().keep_first_B(part, channel, channels);
+      }
     });
     overlap(s_.dt, first, count, [&](std::size_t head, std::size_t heads) {
       kernels::step_sizes(w_.ssm, head, s_.dt.columns(head, heads));
@@ -184,7 +186,15 @@ class Mamba2Mixer {
   /// and the rest.
   template <class Then>
   void mix_projected(Then then) const {
-    multiply_chunks();
+    if (c_.d_state > 1) {
+      constexpr std::size_t kTokens = 16;  // to a task
+      const std::size_t pieces = (pass_.a.tokens() + kTokens - 1) / kTokens;
+      pass_.executor.run(pieces * c_.ngroups, [&](std::size_t task) {
+        const std::size_t first = task / c_.ngroups * kTokens;
+        const std::size_t end = std::min(first + kTokens, pass_.a.tokens());
+        scan().multiply_rows(pass_.parts, first, end, task % c_.ngroups);
+      });
+    }
     pass_.executor.run(pass_.parts.size() * c_.nheads(), [&](std::size_t task) {
       scan_and_gate(pass_.parts[task / c_.nheads()], task % c_.nheads());
     });
@@ -193,6 +203,7 @@ class Mamba2Mixer {
       kernels::gated_norm(w_.gated_norm, s_.squares[t], s_.x[t], s_.z[t]);
       if (c_.lora_rank > 0) w_.out_proj_lora.narrow(c_, s_.gated[t], c_.d_inner, s_.low[t]);
       pass_.prepare(w_.out_proj, s_.gated[t], t);
+      scan().keep_last_B(pass_.parts, t);
     });
     pass_.multiply_out(
         w_.out_proj, w_.out_proj_bias,
@@ -240,26 +251,9 @@ class Mamba2Mixer {
 
   /// The convolution of the channels [first, first + count) of a part's xBC.
   void convolve(const Part& part, std::size_t first, std::size_t count) const {
-    const MutableRows xBC = s_.xBC.middle(part.first, part.count);
-    kernels::causal_conv1d(w_.conv, first, xBC.columns(first, count), part.state->conv(index_));
-  }
-
-  /// What the heads share where parts are scanned in chunks.
-  void multiply_chunks() const {
-    const auto chunked = [&](const Part& part) { return kernels::chunks_pay(w_.ssm, part.count); };
-    if (std::ranges::none_of(pass_.parts, chunked)) return;
-    constexpr std::size_t kTokens = 16;  // to a task
-    const std::size_t pieces = (pass_.a.tokens() + kTokens - 1) / kTokens;
-    pass_.executor.run(pieces * c_.ngroups, [&](std::size_t task) {
-      const std::size_t begin = task / c_.ngroups * kTokens;
-      for (const Part& part : pass_.parts) {
-        const std::size_t from = std::max(begin, part.first);
-        const std::size_t to = std::min(begin + kTokens, part.first + part.count);
-        if (from >= to || !chunked(part)) continue;
-        kernels::chunk_products(w_.ssm, rows(part), task % c_.ngroups, from - part.first,
-                                to - part.first, s_.CB.middle(part.first, part.count));
-      }
-    });
+    const MutableRows xBC = s_.xBC.middle(part.first, part.count).columns(first, count);
+    part.state->keep(part.state->layout().conv(), index_, first, xBC);
+    kernels::causal_conv1d(w_.conv, first, xBC, part.state->conv(index_));
   }
 
   /// The convolution of x, the recurrence and the gate of one head, whose state stays in the cache
@@ -271,31 +265,15 @@ class Mamba2Mixer {
     // Of the next head.
     kernels::prefetch(w_.conv, x + c_.headdim, c_.headdim, part.state->conv(index_));
     convolve(part, x, c_.headdim);
-    if (part.state->precision() == StatePrecision::fp32) {
-      scan(part, head, part.state->ssm<float>(index_));
-    } else {
-      scan(part, head, part.state->ssm<std::uint16_t>(index_));
-    }
+    scan().run(part, head);
     for (std::size_t t = part.first; t < part.first + part.count; ++t) {
       s_.squares[t][head] = kernels::gate_head(w_.gated_norm, s_.x[t] + x, s_.z[t] + x);
     }
   }
 
-  template <class Element>
-  void scan(const Part& part, std::size_t head, Element* state) const {
-    Element* S = state + head * c_.headdim * c_.d_state;
-    if (c_.d_state == 1) {
-      kernels::scan_single(w_.ssm, head, rows(part), S);
-    } else if (kernels::chunks_pay(w_.ssm, part.count)) {
-      kernels::scan_head_in_chunks(w_.ssm, head, rows(part), s_.CB.middle(part.first, part.count),
-                                   S);
-    } else {
-      kernels::scan_head(w_.ssm, head, rows(part), S);
-    }
-  }
-
-  [[nodiscard]] kernels::ScanRows rows(const Part& part) const {
-    return kernels::ScanRows{s_.x, s_.B, s_.C, s_.dt}.middle(part.first, part.count);
+  /// What is kept of chunks, and the recurrence.
+  [[nodiscard]] Mamba2Scan scan() const {
+    return {w_.ssm, index_, {s_.x, s_.B, s_.C, s_.dt, s_.CB}};
   }
 
   const Config& c_;

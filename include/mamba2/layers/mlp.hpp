@@ -102,7 +102,7 @@ class MlpMixer {
     if (w_.has_gate) {
       project_with_gate();
     } else {
-      multiply(pass_.executor, w_.up_proj, pass_.parts, pass_.a.inputs(), s_.up,
+      multiply(pass_.executor, w_.up_proj, pass_.equals, pass_.a.inputs(), s_.up,
                [&](std::size_t first, std::size_t count) {
                  add_bias(w_.up_proj_bias, s_.up.columns(first, count), first);
                });
@@ -124,7 +124,7 @@ class MlpMixer {
     multiply(pass_.executor,
              {pass_.product(w_.gate_proj, s_.gate, shared.number[0]),
               pass_.product(w_.up_proj, s_.up, shared.number[1])},
-             pass_.parts, [&](std::size_t which, std::size_t first, std::size_t count) {
+             pass_.equals, [&](std::size_t which, std::size_t first, std::size_t count) {
                const MutableRows& y = which == 0 ? s_.gate : s_.up;
                const float factor = which == 0 ? c_.gate_multiplier : 1.0F;
                add_bias(which == 0 ? w_.gate_proj_bias : w_.up_proj_bias, y.columns(first, count),

@@ -73,7 +73,7 @@ class MoeMixer {
     OwnProduct<Part> products[3];
     std::size_t count = 0;
     const auto add = [&](bool is_there, const Matrix& m, std::size_t number, MutableRows y) {
-      if (is_there) products[count++] = {&m, pass_.a.inputs(number), y, pass_.parts};
+      if (is_there) products[count++] = {&m, pass_.a.inputs(number), y, pass_.equals};
     };
     add(c_.d_latent > 0, w_.latent_in_proj, shared.number[0], s_.latent);
     add(c_.d_shared > 0 && c_.has_gate(), w_.shared.gate_proj, shared.number[1], s_.shared_gate);
@@ -123,7 +123,7 @@ class MoeMixer {
     std::size_t ranges = 0;
     for (std::size_t e = 0; e < c_.num_experts; ++e) {
       const auto [first, count] = s_.pairs_of(e);
-      auto part = pass_.parts.begin();
+      auto part = pass_.equals.begin();
       bool is_new = true;
       for (std::size_t i = first; i < first + count; ++i) {
         for (; s_.token[i] >= part->first + part->count; ++part) is_new = true;
@@ -258,12 +258,12 @@ class MoeMixer {
   void write_out(std::size_t first, std::size_t count) const {
     const MutableRows& u = pass_.a.u;
     if (c_.d_latent > 0) {
-      multiply_rows(w_.latent_out_proj, first, count, pass_.parts, pass_.a.inputs(0), u);
+      multiply_rows(w_.latent_out_proj, first, count, pass_.equals, pass_.a.inputs(0), u);
     } else {
       add_experts(first, count, u);
     }
     if (c_.d_shared == 0) return;
-    multiply_rows(w_.shared.down_proj, first, count, pass_.parts, pass_.a.inputs(1), s_.out);
+    multiply_rows(w_.shared.down_proj, first, count, pass_.equals, pass_.a.inputs(1), s_.out);
     for (std::size_t t = 0; t < u.rows; ++t) kernels::add(s_.out[t] + first, count, u[t] + first);
   }
 

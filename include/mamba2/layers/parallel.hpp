@@ -64,7 +64,7 @@ class ParallelMixer {
     const std::array<Product, 3> qkv =
         attention_.projections({shared.number[1], shared.number[2], shared.number[3]});
     const Product products[] = {mamba2_.projection(shared.number[0]), qkv[0], qkv[1], qkv[2]};
-    multiply(pass_.executor, products, pass_.parts,
+    multiply(pass_.executor, products, pass_.equals,
              [&](std::size_t which, std::size_t first, std::size_t count) {
                if (which == 0) return mamba2_.projected(first, count);
                attention_.projected(which - 1, first, count);

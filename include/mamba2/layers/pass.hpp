@@ -108,6 +108,10 @@ struct Pass {
   const Config& config;
   const Activations& a;
   std::span<const Part> parts;
+  /// The same tokens again, for products: in those of floating point the order of sums depends on
+  /// how many there are. A part whose tokens get the bits that each gets by itself is cut into
+  /// them.
+  std::span<const Part> equals;
   Executor& executor;
 
   /// Calls body(t) for every token; for one token alone in this thread.
@@ -140,7 +144,7 @@ struct Pass {
   /// columns [first, first + count) as soon as all tokens have them. factor: of the mixer's output.
   template <class Then>
   void multiply_out(const Matrix& m, const float* bias, Then then, float factor = 1.0F) const {
-    multiply(executor, m, parts, a.inputs(), a.u, [&](std::size_t first, std::size_t count) {
+    multiply(executor, m, equals, a.inputs(), a.u, [&](std::size_t first, std::size_t count) {
       add_bias(bias, a.u.columns(first, count), first);
       then(first, count, factor);
     });

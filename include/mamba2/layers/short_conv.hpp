@@ -101,7 +101,7 @@ class ShortConvMixer {
   /// As Mamba2Mixer::mix().
   template <class Then>
   void mix(Then then) const {
-    multiply(pass_.executor, w_.in_proj, pass_.parts, pass_.a.inputs(), s_.bcx,
+    multiply(pass_.executor, w_.in_proj, pass_.equals, pass_.a.inputs(), s_.bcx,
              [&](std::size_t first, std::size_t count) {
                add_bias(w_.in_proj_bias, s_.bcx.columns(first, count), first);
              });
@@ -120,10 +120,11 @@ class ShortConvMixer {
     pass_.executor.run(pass_.parts.size() * pieces, [&](std::size_t task) {
       const Part& part = pass_.parts[task / pieces];
       const std::size_t first = task % pieces * channels;
-      kernels::gated_conv1d(w_.conv, first,
-                            s_.gated.part(part.first, part.count, first,
-                                          std::min(channels, w_.conv.conv_dim - first)),
-                            part.state->short_conv(index_));
+      const kernels::GatedRows rows = s_.gated.part(part.first, part.count, first,
+                                                    std::min(channels, w_.conv.conv_dim - first));
+      part.state->keep_each(part.state->layout().short_conv(), index_, part.count,
+                            [&](std::size_t t, float* to) { rows.input(t, to + first); });
+      kernels::gated_conv1d(w_.conv, first, rows, part.state->short_conv(index_));
     });
   }
 

@@ -55,14 +55,38 @@ class State {
 
   /// (d_conv - 1, conv_dim): the last raw inputs of the convolution of the index'th of the Mamba-2
   /// layers, oldest first.
-  [[nodiscard]] float* conv(std::size_t index) noexcept {
-    return reinterpret_cast<float*>(arena_.data()) + index * layout_.conv_size();
-  }
+  [[nodiscard]] float* conv(std::size_t index) noexcept { return window(layout_.conv(), index); }
   [[nodiscard]] const float* conv(std::size_t index) const noexcept {
-    return reinterpret_cast<const float*>(arena_.data()) + index * layout_.conv_size();
+    return window(layout_.conv(), index);
   }
-  /// (nheads, d_state, headdim): the SSM state of the index'th of the Mamba-2 layers. Element is
-  /// float, or std::uint16_t for the bits of FP16: whatever precision() says.
+  /// (d_conv - 1, qkv_dim): likewise, of the index'th of the attention layers.
+  [[nodiscard]] float* qkv_conv(std::size_t index) noexcept {
+    return window(layout_.qkv_conv(), index);
+  }
+  /// (d_conv - 1, d_model): likewise, of the index'th of the gated short convolutions.
+  [[nodiscard]] float* short_conv(std::size_t index) noexcept {
+    return window(layout_.short_conv(), index);
+  }
+  /// Where tokens can be taken back: calls write(t, to) for the inputs of a convolution that are to
+  /// be kept for that, those of the last of `tokens` tokens to come, to (cols). of:
+  /// layout().conv(), say.
+  template <class Write>
+  void keep_each(const WindowLayout& of, std::size_t index, std::size_t tokens,
+                 Write write) noexcept {
+    if (layout_.options().rewind == 0) return;
+    const std::size_t rows = of.rows + layout_.options().rewind;
+    for (std::size_t t = tokens - std::min(tokens, rows); t < tokens; ++t) {
+      write(t, past(of, index, tokens_ + t));
+    }
+  }
+  /// The same for the channels [first, first + x.cols), which are there: x (tokens, x.cols).
+  void keep(const WindowLayout& of, std::size_t index, std::size_t first, ConstRows x) noexcept {
+    keep_each(of, index, x.rows,
+              [&](std::size_t t, float* to) { std::copy_n(x[t], x.cols, to + first); });
+  }
+
+  /// (nheads, d_state, headdim): the SSM state of the index'th of the Mamba-2 layers after base()
+  /// tokens. Element is float, or std::uint16_t for the bits of FP16: whatever precision() says.
   template <class Element = float>
   [[nodiscard]] Element* ssm(std::size_t index) noexcept {
     return at<Element>(layout_.ssm_offset()) + index * layout_.ssm_size();
@@ -71,16 +95,32 @@ class State {
   [[nodiscard]] const Element* ssm(std::size_t index) const noexcept {
     return at<Element>(layout_.ssm_offset()) + index * layout_.ssm_size();
   }
-  /// (d_conv - 1, qkv_dim): the last raw inputs of the convolution of the index'th of the attention
-  /// layers, oldest first.
-  [[nodiscard]] float* qkv_conv(std::size_t index) noexcept {
-    return at<float>(layout_.qkv_conv_offset()) + index * layout_.qkv_conv_size();
+  /// The same shape: see StateLayout::ahead_offset().
+  template <class Element = float>
+  [[nodiscard]] Element* ssm_ahead() noexcept {
+    return at<Element>(layout_.ahead_offset());
   }
-  /// (d_conv - 1, d_model): the last inputs of the convolution of the index'th of the gated short
-  /// convolutions, oldest first.
-  [[nodiscard]] float* short_conv(std::size_t index) noexcept {
-    return at<float>(layout_.short_conv_offset()) + index * layout_.short_conv_size();
+  /// Tokens that ssm() has; of the others the rows are in chunk(). base(tokens): what it will be
+  /// when so many tokens more have been read.
+  [[nodiscard]] std::uint64_t base() const noexcept { return base_; }
+  [[nodiscard]] std::uint64_t base(std::size_t tokens) const noexcept {
+    const std::uint64_t end = tokens_ + tokens;
+    const std::size_t rewind = layout_.options().rewind;
+    const std::uint64_t stays =
+        rewind == 0 ? end : std::max(stays_, end - std::min<std::uint64_t>(end, rewind));
+    return std::max(base_, std::min(end, stays) / kernels::kChunk * kernels::kChunk);
   }
+  /// How many tokens these are.
+  [[nodiscard]] std::uint64_t rows() const noexcept {
+    return layout_.has_chunks() ? tokens_ - base_ : 0;
+  }
+  /// What the index'th of the Mamba-2 layers has of the number'th chunk of all.
+  [[nodiscard]] ChunkMemory chunk(std::size_t index, std::uint64_t number) noexcept {
+    return layout_.chunk(arena_.data(), index, number);
+  }
+  /// Whether how the rows of the chunk at hand decay has to be computed anew: since one was read,
+  /// tokens were taken back, or it was taken up.
+  [[nodiscard]] bool is_rewound() const noexcept { return is_rewound_; }
   /// The keys and values of the index'th of the attention layers: see layout().kv().
   [[nodiscard]] std::byte* kv(std::size_t index) noexcept {
     return at<std::byte>(layout_.kv_offset(index));
@@ -89,17 +129,17 @@ class State {
     return at<std::byte>(layout_.kv_offset(index));
   }
 
-  /// Calls visit(std::span<std::byte>) for the parts that hold what layers remember of so many
-  /// tokens, in the order of StateLayout::for_parts().
+  /// Calls visit(std::span<std::byte>) for the parts that hold what layers remember, in the order
+  /// of StateLayout::for_parts().
   template <class Visit>
-  void for_parts(std::size_t tokens, Visit visit) {
-    layout_.for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
+  void for_parts(Visit visit) {
+    layout_.for_parts(tokens_, base_, [&](std::size_t offset, std::size_t bytes) {
       visit(std::span(arena_.data() + offset, bytes));
     });
   }
   template <class Visit>
-  void for_parts(std::size_t tokens, Visit visit) const {
-    layout_.for_parts(tokens, [&](std::size_t offset, std::size_t bytes) {
+  void for_parts(Visit visit) const {
+    layout_.for_parts(tokens_, base_, [&](std::size_t offset, std::size_t bytes) {
       visit(std::span<const std::byte>(arena_.data() + offset, bytes));
     });
   }
@@ -116,10 +156,34 @@ class State {
     if (context() == 0) return std::numeric_limits<std::size_t>::max();
     return context() - static_cast<std::size_t>(tokens_);
   }
+  /// So many are going to be read, by one call or several of count(): the last of them, at most
+  /// StateOptions::rewind, can be taken back then.
+  void expect(std::size_t tokens) noexcept {
+    stays_ = tokens_ + tokens - std::min(tokens, layout_.options().rewind);
+  }
   /// So many more were read: last() is not known until new_last() has been written.
   void count(std::size_t tokens) noexcept {
+    base_ = base(tokens);
     tokens_ += tokens;
-    has_last_ = false;
+    oldest_ =
+        std::max(oldest_, tokens_ - std::min<std::uint64_t>(tokens_, layout_.options().rewind));
+    has_last_ = is_rewound_ = false;
+  }
+  /// Takes up a sequence of so many tokens, of which ssm() has the first `base`: for_parts() is to
+  /// be written next, and then resumed() to be called.
+  void resume(std::uint64_t tokens, std::uint64_t base) noexcept {
+    reset();
+    tokens_ = stays_ = oldest_ = tokens;
+    base_ = base;
+    is_rewound_ = true;
+  }
+  void resumed() noexcept {
+    for_pasts([&](const WindowLayout& of, std::size_t index) {
+      for (std::size_t i = 0; i < of.rows && i < tokens_; ++i) {
+        std::copy_n(window(of, index) + (of.rows - 1 - i) * of.cols, of.cols,
+                    past(of, index, tokens_ - 1 - i));
+      }
+    });
   }
 
   /// (d_model): the last token's row after norm_f, of which the head makes the logits of the next.
@@ -138,27 +202,47 @@ class State {
   void reset() noexcept {
     std::memset(arena_.data(), 0, layout_.fixed_bytes());
     forget_tokens(0);
-    tokens_ = 0;
-    has_last_ = false;
+    tokens_ = base_ = stays_ = oldest_ = 0;
+    has_last_ = is_rewound_ = false;
   }
 
-  /// Back to the first `tokens` tokens; last() is not known then. Costs what the others took, not
-  /// what stays. Errors: unsupported, where a layer remembers more than keys and values (Mamba-2, a
-  /// convolution): copy the State before, to come back to it; invalid_argument, for
-  /// more tokens than there are.
+  /// The last so many tokens can be taken back: any number where no layer remembers more than keys
+  /// and values; else at least those of the last call that read some, but no more than
+  /// StateOptions::rewind.
+  [[nodiscard]] std::uint64_t rewindable() const noexcept {
+    if (layout_.can_rewind()) return tokens_;
+    return layout_.options().rewind == 0 ? 0 : tokens_ - std::max(base_, oldest_);
+  }
+  /// Back to the first `tokens` tokens, as if the others had never been read; but last() is not
+  /// known then. Costs what the others took, not what stays. Errors: unsupported, where the last
+  /// tokens cannot be taken back; invalid_argument, for more tokens than there are.
   [[nodiscard]] Result<void> rewind(std::uint64_t tokens) {
-    if (!layout_.can_rewind()) {
-      return Error{ErrorCode::unsupported,
-                   "rewind: the layers must be attention or MLPs; a copy of the state comes back "
-                   "to earlier tokens with any"};
-    }
     if (tokens > tokens_) {
       return Error{
           ErrorCode::invalid_argument,
           detail::concat("rewind: the tokens must be at most ", tokens_, ", found ", tokens)};
     }
+    if (tokens_ - tokens > rewindable()) {
+      return Error{ErrorCode::unsupported,
+                   detail::concat("rewind: ", rewindable(), " tokens can be taken back, found ",
+                                  tokens_ - tokens,
+                                  "; SessionOptions::rewind says how many, and a copy of the state "
+                                  "comes back to earlier ones")};
+    }
+    if (tokens == tokens_) return {};
     forget_tokens(static_cast<std::size_t>(tokens));
-    has_last_ = has_last_ && tokens == tokens_;
+    for_pasts([&](const WindowLayout& of, std::size_t index) {
+      for (std::size_t i = 0; i < of.rows; ++i) {
+        float* to = window(of, index) + (of.rows - 1 - i) * of.cols;
+        if (i < tokens) {
+          std::copy_n(past(of, index, tokens - 1 - i), of.cols, to);
+        } else {
+          std::fill_n(to, of.cols, 0.0F);
+        }
+      }
+    });
+    has_last_ = false;
+    is_rewound_ = true;
     tokens_ = tokens;
     return {};
   }
@@ -194,6 +278,24 @@ class State {
     return reinterpret_cast<T*>(arena_.data() + offset);
   }
 
+  [[nodiscard]] float* window(const WindowLayout& of, std::size_t index) const noexcept {
+    return at<float>(of.offset) + index * of.size();
+  }
+  /// The t'th input of all.
+  [[nodiscard]] float* past(const WindowLayout& of, std::size_t index,
+                            std::uint64_t t) const noexcept {
+    const std::size_t rows = of.rows + layout_.options().rewind;
+    return at<float>(of.past) + (index * rows + static_cast<std::size_t>(t % rows)) * of.cols;
+  }
+  /// Calls body(window, index) for each window whose inputs are kept.
+  template <class Body>
+  void for_pasts(Body body) const {
+    if (layout_.options().rewind == 0) return;
+    for (const WindowLayout* of : {&layout_.conv(), &layout_.qkv_conv(), &layout_.short_conv()}) {
+      for (std::size_t index = 0; index < of->layers; ++index) body(*of, index);
+    }
+  }
+
   /// Becomes what a state of the same shape is.
   void take(const State& other) noexcept {
     const auto tokens = static_cast<std::size_t>(other.tokens_);
@@ -205,6 +307,10 @@ class State {
       });
     }
     tokens_ = other.tokens_;
+    base_ = other.base_;
+    stays_ = other.stays_;
+    oldest_ = other.oldest_;
+    is_rewound_ = other.is_rewound_;
     has_last_ = other.has_last_;
   }
 
@@ -218,7 +324,11 @@ class State {
   Arena arena_;
   StateLayout layout_;
   bool has_last_ = false;
+  bool is_rewound_ = false;
   std::uint64_t tokens_ = 0;
+  std::uint64_t base_ = 0;    // tokens that ssm has
+  std::uint64_t stays_ = 0;   // tokens that cannot be taken back when what is expected was read
+  std::uint64_t oldest_ = 0;  // that there is everything to go back to, but for base_
 };
 
 }  // namespace MAMBA2_ISA

@@ -31,8 +31,8 @@ class PrefixCache {
   /// Returns the logits after the last one, as Session::prefill(), and remembers the state that has
   /// read them all: the same tokens again cost one pass over the head, and give the same bits for
   /// as long as they are remembered. Where no prefix is, these are the bits of Session::prefill();
-  /// after a prefix they are the same to rounding. Errors: those of Session::prefill; nothing has
-  /// changed then.
+  /// after a prefix they are as those of a text that is read in two pieces. Errors: those of
+  /// Session::prefill; nothing has changed then.
   [[nodiscard]] Result<std::span<const float>> prefill(AnySession& session,
                                                        std::span<const Token> tokens);
 

@@ -33,6 +33,7 @@ class Reader {
       : weights_(&weights),
         scratch_(carver, weights, tokens, context),
         parts_(carver.take<Part>(tokens)),
+        equals_(carver.take<Part>(tokens)),
         outputs_(carver.take<Output>(tokens)),
         hidden_(carver.take<Hidden>(tokens)),
         piece_(std::min(piece, tokens)) {}
@@ -92,10 +93,12 @@ class Reader {
   const Weights* weights_;
   Scratch scratch_;
   Part* parts_;      // (tokens): of the next pass
+  Part* equals_;     // (tokens): likewise, see Pass
   Output* outputs_;  // (tokens): likewise
   Hidden* hidden_;   // (tokens): likewise
   std::size_t piece_;
   std::size_t part_count_ = 0;
+  std::size_t equal_count_ = 0;
   std::size_t output_count_ = 0;
   std::size_t hidden_count_ = 0;
   std::size_t tokens_ = 0;  // of all parts
@@ -123,6 +126,7 @@ MAMBA2_FUNCTION void Reader::read(std::span<const Reading> readings, Executor& e
   for (std::size_t round = 0; more; ++round) {
     more = false;
     for (const Reading& reading : readings) {
+      if (round == 0) reading.state->expect(reading.tokens.size());
       const Piece next = piece(reading.tokens.size(), round);
       if (next.count == 0) continue;
       if (tokens_ + next.count > scratch_.activations.tokens()) pass(executor);
@@ -146,14 +150,22 @@ MAMBA2_FUNCTION void Reader::add(const Reading& reading, const Piece& piece) {
   };
   with_last(reading.logits, weights_->config.vocab_size,
             [&](std::size_t count, std::size_t from, float* logits) {
-              outputs_[output_count_++] = {wanted_, count, from, logits};
-              wanted_ += count;
+              const std::size_t each = reading.singly ? 1 : count;
+              for (std::size_t i = 0; i < count; i += each) {
+                outputs_[output_count_++] = {wanted_, each, from + i,
+                                             logits + i * weights_->config.vocab_size};
+                wanted_ += each;
+              }
             });
   with_last(reading.hidden, weights_->config.d_model,
             [&](std::size_t count, std::size_t from, float* rows) {
               hidden_[hidden_count_++] = {count, from, rows};
             });
   parts_[part_count_++] = {reading.state, tokens_, piece.count};
+  const std::size_t each = reading.singly ? 1 : piece.count;
+  for (std::size_t i = 0; i < piece.count; i += each) {
+    equals_[equal_count_++] = {reading.state, tokens_ + i, each};
+  }
   tokens_ += piece.count;
 }
 
@@ -180,7 +192,7 @@ MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
   const std::span<const Part> parts(parts_, part_count_);
   const Scratch scratch = scratch_.first(tokens_);
   const Activations& a = scratch.activations;
-  const Pass pass = {weights_->config, a, parts, executor};
+  const Pass pass = {weights_->config, a, parts, {equals_, equal_count_}, executor};
   for (const Weights::Step& step : weights_->steps) {
     forward(weights_->layers[step.layer], step, scratch, pass);
   }
@@ -196,7 +208,7 @@ MAMBA2_FUNCTION void Reader::pass(Executor& executor) {
     }
   });
   if (output_count_ > 0) head(a, executor);
-  part_count_ = output_count_ = hidden_count_ = tokens_ = wanted_ = 0;
+  part_count_ = equal_count_ = output_count_ = hidden_count_ = tokens_ = wanted_ = 0;
 }
 
 MAMBA2_FUNCTION void Reader::next_logits(std::span<const float> last, float* logits,

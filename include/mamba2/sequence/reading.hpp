@@ -37,6 +37,7 @@ struct Reading {
   std::span<float> logits = {};      ///< (n, vocab_size): those after each of the last n tokens
   std::span<const float> rows = {};  ///< see Prompt
   std::span<float> hidden = {};      ///< see Prompt
+  bool singly = false;  ///< each token gets the bits that it gets when it is read by itself
 };
 
 namespace detail {

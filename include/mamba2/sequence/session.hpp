@@ -29,12 +29,16 @@ struct SessionOptions {
   /// for (0: Config::default_context()): what is more is refused.
   KvPrecision kv = KvPrecision::fp16;
   std::size_t context = 0;
+  /// Tokens that rewind() can take back where layers remember more than keys and values (Mamba-2,
+  /// convolutions): at most 64. Each takes memory for a row of every such layer (1.4 MB with
+  /// mamba2-2.7b; a copy of its state is 171 MB).
+  std::size_t rewind = 0;
   Workers workers = {};
   /// For state and scratch, instead of memory from the system: MemoryRequired::session() bytes that
   /// start on a multiple of 64 and outlive the Session.
   std::span<std::byte> memory = {};
 
-  [[nodiscard]] StateOptions state_options() const noexcept { return {state, kv, context}; }
+  [[nodiscard]] StateOptions state_options() const noexcept { return {state, kv, context, rewind}; }
 };
 
 /// One sequence of tokens, of a model with weights of any policy. Made by Mamba2Model::session();
@@ -53,8 +57,14 @@ class AnySession {
     return read_checked("decode: ", {std::span(&token, 1)});
   }
 
+  /// Reads tokens in one pass over the weights, to the bits of decode() of one after the other, and
+  /// writes the logits after every one of them: logits (tokens, vocab_size). The last
+  /// SessionOptions::rewind of them can be taken back. Errors: as prefill(tokens, logits).
+  [[nodiscard]] Result<void> decode(std::span<const Token> tokens, std::span<float> logits);
+
   /// Reads tokens and returns the logits after the last, (vocab_size), valid until the next call.
-  /// May be called again and again: a text split anywhere gives the same result to rounding.
+  /// May be called again and again: a text split anywhere gives the same bits; with weights in
+  /// floating point, where many tokens are summed in another order than few, the same to rounding.
   /// Errors: invalid_argument for no token at all, an id out of range, or more tokens than the
   /// context has room for; nothing has changed then.
   [[nodiscard]] Result<std::span<const float>> prefill(std::span<const Token> tokens) {
@@ -96,7 +106,7 @@ class AnySession {
   /// Continues from another state, logits() included. Error: mismatch, if it is of a model of
   /// another shape.
   [[nodiscard]] Result<void> set_state(const State& state);
-  /// Back to the first `tokens` tokens, as State::rewind(): only where no layer is recurrent.
+  /// Back to the first `tokens` tokens, as State::rewind().
   [[nodiscard]] Result<void> rewind(std::uint64_t tokens) {
     const bool is_change = tokens != state_.tokens();
     Result<void> outcome = state_.rewind(tokens);
@@ -137,22 +147,24 @@ class AnySession {
 
   /// `call` begins messages.
   [[nodiscard]] Result<void> read(std::string_view call, const Reading& reading);
+  [[nodiscard]] Result<void> read_all(std::string_view call, std::span<const Token> tokens,
+                                      std::span<float> logits, bool singly);
   [[nodiscard]] Result<std::span<const float>> read_checked(std::string_view call,
                                                             const Prompt& prompt);
   /// The logits of the next token, if they are here.
   [[nodiscard]] std::span<const float> logits_here() const noexcept {
     return {scratch_.logits, has_logits_ ? config().vocab_size : 0};
   }
-  /// Takes up what a state file has, whose parts have the right sizes; last and logits may be
-  /// missing.
-  void restore(std::uint64_t tokens, std::span<const std::byte> parts,
+  /// Takes up what a state file has, whose parts have the right sizes (base: see State::resume());
+  /// last and logits may be missing.
+  void restore(std::uint64_t tokens, std::uint64_t base, std::span<const std::byte> parts,
                std::span<const std::byte> last, std::span<const std::byte> logits) noexcept {
-    state_.reset();
-    state_.count(static_cast<std::size_t>(tokens));
-    state_.for_parts(static_cast<std::size_t>(tokens), [&parts](std::span<std::byte> part) {
+    state_.resume(tokens, base);
+    state_.for_parts([&parts](std::span<std::byte> part) {
       if (!part.empty()) std::memcpy(part.data(), parts.data(), part.size());
       parts = parts.subspan(part.size());
     });
+    state_.resumed();
     if (!last.empty()) std::memcpy(state_.new_last().data(), last.data(), last.size());
     has_logits_ = !logits.empty();
     if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
@@ -179,6 +191,18 @@ MAMBA2_FUNCTION Result<AnySession> AnySession::create(std::shared_ptr<const Weig
     return Error{ErrorCode::invalid_argument,
                  detail::concat("session: context must be in 0..", StateOptions::kMaxContext,
                                 ", found ", options.context)};
+  }
+  if (options.rewind > StateOptions::kMaxRewind) {
+    return Error{ErrorCode::invalid_argument,
+                 detail::concat("session: rewind must be in 0..", StateOptions::kMaxRewind,
+                                ", found ", options.rewind)};
+  }
+  if (options.rewind > 0 && weights->config.has(LayerKind::mamba2) &&
+      weights->config.d_state == 1) {
+    return Error{
+        ErrorCode::unsupported,
+        "session: rewind must be 0 where d_state is 1: a copy of the state, which is small, "
+        "comes back to earlier tokens"};
   }
   // Scratch first: its size is a multiple of the alignment.
   const std::size_t scratch = scratch_bytes(*weights, options);
@@ -224,15 +248,26 @@ MAMBA2_FUNCTION Result<std::span<const float>> AnySession::read_checked(std::str
   return std::span<const float>(logits);
 }
 
-MAMBA2_FUNCTION Result<void> AnySession::prefill(std::span<const Token> tokens,
-                                                 std::span<float> logits) {
+MAMBA2_FUNCTION Result<void> AnySession::read_all(std::string_view call,
+                                                  std::span<const Token> tokens,
+                                                  std::span<float> logits, bool singly) {
   const std::size_t vocab_size = config().vocab_size;
   if (!tokens.empty() && logits.size() != tokens.size() * vocab_size) {
     return Error{ErrorCode::invalid_argument,
-                 detail::concat("prefill: logits must hold ", tokens.size(), " x ", vocab_size,
+                 detail::concat(call, "logits must hold ", tokens.size(), " x ", vocab_size,
                                 " values, found ", logits.size())};
   }
-  return read("prefill: ", {&state_, tokens, logits});
+  return read(call, {.state = &state_, .tokens = tokens, .logits = logits, .singly = singly});
+}
+
+MAMBA2_FUNCTION Result<void> AnySession::prefill(std::span<const Token> tokens,
+                                                 std::span<float> logits) {
+  return read_all("prefill: ", tokens, logits, false);
+}
+
+MAMBA2_FUNCTION Result<void> AnySession::decode(std::span<const Token> tokens,
+                                                std::span<float> logits) {
+  return read_all("decode: ", tokens, logits, true);
 }
 
 MAMBA2_FUNCTION Result<void> AnySession::set_state(const State& state) {

@@ -2,6 +2,7 @@
 // A sequence as a file: saved, and taken up again.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -87,7 +88,8 @@ class StateFile {
   template <class Sink>
   [[nodiscard]] Result<detail::StateMark> write_marked(Sink& sink) const;
   [[nodiscard]] StateHeader header() const;
-  [[nodiscard]] Result<void> check(const StateHeader& header, std::string_view name) const;
+  [[nodiscard]] Result<void> check(const StateHeader& header, std::uint64_t rows,
+                                   std::string_view name) const;
 
   [[nodiscard]] static std::size_t next_bytes(const StateHeader& h) {
     return h.next * sizeof(float);
@@ -103,9 +105,9 @@ class StateFile {
   [[nodiscard]] static std::size_t seen_bytes(const StateHeader& h) {
     return (std::size_t{h.sampler_tokens} + 7) / 8;
   }
-  [[nodiscard]] std::size_t file_bytes(const StateHeader& h) const {
-    const auto tokens = static_cast<std::size_t>(h.tokens);
-    return sizeof h + session_.state().layout().saved_bytes(tokens) + next_bytes(h) +
+  [[nodiscard]] std::size_t file_bytes(const StateHeader& h, std::uint64_t rows) const {
+    return sizeof h + h.rows_bytes() +
+           session_.state().layout().saved_bytes(h.tokens, h.tokens - rows) + next_bytes(h) +
            seen_bytes(h) + sizeof(std::uint64_t);
   }
 
@@ -138,7 +140,6 @@ namespace detail {
 inline StateHeader StateFile::header() const {
   StateHeader h;
   if (has_logits_alone()) h.version = StateHeader::kWithLogits;
-  if (session_.config().is_hybrid()) h.version = StateHeader::kHybrid;
   h.precision = StateHeader::precision_of(session_.state().layout());
   h.fingerprint = session_.fingerprint();
   h.set_weights(session_.weights_->plan->name);
@@ -149,7 +150,7 @@ inline StateHeader StateFile::header() const {
     h.random = sampler_->random();
     h.set_options(sampler_->options());
   }
-  h.file_bytes = file_bytes(h);
+  h.file_bytes = file_bytes(h, session_.state().rows());
   h.checksum = h.computed_checksum();
   return h;
 }
@@ -175,7 +176,9 @@ Result<detail::StateMark> StateFile::write_marked(Sink& sink) const {
     hash.add(part);
     if (result && !part.empty()) result = sink(part);
   };
-  state.for_parts(static_cast<std::size_t>(state.tokens()), add);
+  const std::uint64_t rows = state.rows();
+  add(std::as_bytes(std::span(&rows, 1)).first(h.rows_bytes()));
+  state.for_parts(add);
   add(std::as_bytes(next()));
   add(seen);
   const detail::StateMark mark = {h.checksum, hash.value()};
@@ -200,7 +203,8 @@ inline Result<void> StateFile::save(const std::filesystem::path& path,
 }
 
 /// Whether session and sampler can take up what a file with this header has.
-inline Result<void> StateFile::check(const StateHeader& h, std::string_view name) const {
+inline Result<void> StateFile::check(const StateHeader& h, std::uint64_t rows,
+                                     std::string_view name) const {
   const auto mismatch = [&](std::string_view what, const auto& expected, const auto& found) {
     return Error{ErrorCode::mismatch,
                  detail::concat(name, ": ", what, " must be ", expected, ", found ", found)};
@@ -223,10 +227,20 @@ inline Result<void> StateFile::check(const StateHeader& h, std::string_view name
   if (sampler_ != nullptr && h.sampler_tokens != own.sampler_tokens) {
     return mismatch("the number of tokens of the sampler", own.sampler_tokens, h.sampler_tokens);
   }
+  const StateLayout& layout = session_.state().layout();
+  const bool is_possible = rows == 0 || (layout.has_chunks() && rows <= h.tokens);
+  if (is_possible && rows > 0) {
+    constexpr std::uint64_t kChunk = kernels::kChunk;
+    const std::uint64_t chunks = (h.tokens - 1) / kChunk - (h.tokens - rows) / kChunk + 1;
+    if (chunks > layout.chunk_slots()) {
+      return mismatch("the chunks of tokens that may be taken back (SessionOptions::rewind)",
+                      detail::concat("at most ", layout.chunk_slots()), chunks);
+    }
+  }
   const Config& c = session_.config();
   const std::size_t next = h.version == StateHeader::kWithLogits ? c.vocab_size : c.d_model;
-  if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size ||
-      h.file_bytes != file_bytes(h)) {
+  if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size || !is_possible ||
+      h.file_bytes != file_bytes(h, rows)) {
     return Error{ErrorCode::malformed, detail::concat(name, ": the header contradicts itself")};
   }
   return {};
@@ -235,15 +249,21 @@ inline Result<void> StateFile::check(const StateHeader& h, std::string_view name
 inline Result<void> StateFile::read(std::span<const std::byte> file, std::string_view name) {
   const Result<StateHeader> h = StateHeader::parse(file, name);
   if (!h) return h.error();
-  if (Result<void> fits = check(*h, name); !fits) return fits;
-
   std::span<const std::byte> rest = file.subspan(sizeof *h);
   const auto take = [&](std::size_t bytes) {
+    bytes = std::min(bytes, rest.size());
     return std::exchange(rest, rest.subspan(bytes)).first(bytes);
   };
-  const std::uint64_t computed = Hash::of(rest.first(rest.size() - sizeof(std::uint64_t)));
-  const auto parts =
-      take(session_.state().layout().saved_bytes(static_cast<std::size_t>(h->tokens)));
+  const std::span<const std::byte> hashed =
+      rest.first(rest.size() - std::min(rest.size(), sizeof(std::uint64_t)));
+  std::uint64_t rows = 0;
+  const auto rows_bytes = take(h->rows_bytes());
+  std::copy(rows_bytes.begin(), rows_bytes.end(),
+            std::as_writable_bytes(std::span(&rows, 1)).begin());
+  if (Result<void> fits = check(*h, rows, name); !fits) return fits;
+
+  const std::uint64_t computed = Hash::of(hashed);
+  const auto parts = take(session_.state().layout().saved_bytes(h->tokens, h->tokens - rows));
   const auto next = take(next_bytes(*h));
   const auto seen = take(seen_bytes(*h));
   std::uint64_t checksum = 0;
@@ -261,7 +281,8 @@ inline Result<void> StateFile::read(std::span<const std::byte> file, std::string
   }
   const std::span<const std::byte> none;
   const bool has_logits = h->version == StateHeader::kWithLogits;
-  session_.restore(h->tokens, parts, has_logits ? none : next, has_logits ? next : none);
+  session_.restore(h->tokens, h->tokens - rows, parts, has_logits ? none : next,
+                   has_logits ? next : none);
   return {};
 }
 

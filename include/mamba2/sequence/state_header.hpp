@@ -22,22 +22,26 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// The first bytes of a state file, little-endian. Behind them:
-///   conv     (n_layer, d_conv - 1, conv_dim) F32: the last inputs of the convolutions
-///   ssm      (n_layer, nheads, d_state, headdim) F32 or F16
-///   (in version 3, of a hybrid: the same of its Mamba-2 layers, then of its attention layers
-///   qkv_conv (layers, d_conv - 1, qkv_dim) F32: the last inputs of their convolutions
-///   short_conv (layers, d_conv - 1, d_model) F32: the same of the short convolutions
-///   kv       the parts of KvLayout::for_parts() for `tokens` tokens, layer after layer)
+///   rows     U64: the last tokens, which ssm does not have
+///   conv     (layers, d_conv - 1, conv_dim) F32: of the Mamba-2 layers, the last inputs of the
+///            convolutions
+///   ssm      (layers, nheads, d_state, headdim) F32 or F16: of the tokens before
+///   chunks   F32: of each layer, the chunks of these rows; of each chunk, with n rows, x (nheads, n,
+///            headdim), B (n, ngroups * d_state), delta (n, nheads): see ChunkMemory
+///   qkv_conv (layers, d_conv - 1, qkv_dim) F32: of the attention layers
+///   short_conv (layers, d_conv - 1, d_model) F32: of the short convolutions
+///   kv       the parts of KvLayout::for_parts() for `tokens` tokens, layer after layer
 ///   next     (next) F32: what the logits of the next token are made of, State::last(), if it was
-///            known; in version 1 these logits themselves
+///            known
 ///   seen     a bit for each token of the sampler, the lowest of a byte first
 ///   checksum of these bytes (Hash), U64
+/// Before version 4 there are no rows and no chunks: ssm is that of all tokens. In version 1, next
+/// are the logits themselves. Versions 1 and 2 are of models of Mamba-2 layers alone, 3 of hybrids.
 /// No byte depends on the machine that wrote them.
 struct StateHeader {
   static constexpr std::array<char, 8> kMagic = {'M', 'A', 'M', 'B', 'A', '2', 'S', 'T'};
-  static constexpr std::uint32_t kVersion = 2;
+  static constexpr std::uint32_t kVersion = 4;
   static constexpr std::uint32_t kWithLogits = 1;  ///< the version that has logits
-  static constexpr std::uint32_t kHybrid = 3;
 
   std::array<char, 8> magic = kMagic;
   std::uint32_t version = kVersion;
@@ -62,6 +66,10 @@ struct StateHeader {
     const auto kv = static_cast<std::uint32_t>(layout.options().kv);
     return static_cast<std::uint32_t>(layout.options().precision) +
            (layout.kv_count() > 0 ? 256 * (1 + kv) : 0);
+  }
+  /// Bytes of rows.
+  [[nodiscard]] std::size_t rows_bytes() const noexcept {
+    return version == kVersion ? sizeof(std::uint64_t) : 0;
   }
   /// For messages.
   [[nodiscard]] std::string precision_name() const {
@@ -125,10 +133,10 @@ inline Result<StateHeader> StateHeader::parse(std::span<const std::byte> file,
   if (some < sizeof kMagic || header.magic != kMagic) {
     return failure(ErrorCode::malformed, "expected a state file, found something else");
   }
-  if (some >= offsetof(StateHeader, precision) && header.version != kVersion &&
-      header.version != kWithLogits && header.version != kHybrid) {
+  if (some >= offsetof(StateHeader, precision) &&
+      (header.version < kWithLogits || header.version > kVersion)) {
     return failure(ErrorCode::unsupported, "version of the state file must be ", kWithLogits, "..",
-                   kHybrid, ", found ", header.version);
+                   kVersion, ", found ", header.version);
   }
   if (some < sizeof header) {
     return failure(ErrorCode::malformed, "must have at least ", sizeof header, " bytes, found ",
