@@ -24,8 +24,7 @@ using Tokens = std::span<const mamba2::Token>;
 struct PassCost {
   std::size_t tokens = 0;
   double seconds = 0.0;
-  /// The same when all tokens but one of such a pass have just been taken back; 0: this model's
-  /// sessions cannot.
+  /// The same when all tokens but one of such a pass have just been taken back.
   double after_rewind = 0.0;
 };
 
@@ -80,7 +79,7 @@ class Speculation {
       }
       for (std::size_t i = 0; i < kSizes.size(); ++i) {
         const double time = pass(kSizes[i], 0);
-        const double again = can_rewind() ? pass(kSizes[i], kSizes[i] - 1) : 0.0;
+        const double again = pass(kSizes[i], kSizes[i] - 1);
         if (round > 0) times[i].push_back(time);
         if (round > 0) after[i].push_back(again);
       }
@@ -116,7 +115,6 @@ class Speculation {
  private:
   static constexpr std::size_t kPrompt = 512;
 
-  [[nodiscard]] bool can_rewind() const { return session_.state().layout().can_rewind(); }
   [[nodiscard]] Tokens prompt() const { return Tokens(random_).first(kPrompt); }
 
   /// Of a result the error, of logits that are not finite, too.
@@ -139,7 +137,7 @@ class Speculation {
     return seconds([&] {
       if (taken_back > 0) keep(session_.rewind(session_.state().tokens() - taken_back));
       if (tokens == 1) return keep(session_.decode(some.front()));
-      keep(session_.prefill(some, rows));
+      keep(session_.decode(some, rows));
       keep(std::span<const float>(rows));
     });
   }

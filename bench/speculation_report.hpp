@@ -35,7 +35,9 @@ class SpeculationReport {
     }
     return measurement.on_threads(
         [&](const Threads& threads, const mamba2::SessionOptions& options) -> mamba2::Result<void> {
-          auto session = measurement.model().session(options);
+          mamba2::SessionOptions with_rewind = options;
+          with_rewind.rewind = mamba2::Speculator::kRewind;
+          auto session = measurement.model().session(with_rewind);
           if (!session) return std::move(session).error();
           std::printf("%s %s, threads: %zu\n", measurement.name().c_str(),
                       std::string(weights).c_str(), threads.count);
@@ -75,8 +77,9 @@ class SpeculationReport {
            {"seconds_roof", roof}});
     }
     std::printf(
-        "of one: in passes of one token. taken back: all but one of the pass before were, 0: not\n"
-        "possible. roof: a pass of one, or the tokens at the speed of a prompt, %.1f tokens/s.\n\n",
+        "of one: in passes of one token. taken back: ms where all but one of the pass before "
+        "were.\n"
+        "roof: a pass of one, or the tokens at the speed of a prompt, %.1f tokens/s.\n\n",
         costs->prompt_tokens_per_s);
     return {};
   }

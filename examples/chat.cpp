@@ -197,7 +197,8 @@ mamba2::Result<void> talk(Arguments& a, const mamba2::Plan& plan) {
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  const mamba2::SessionOptions options = {.kv = a.kv, .context = a.context, .workers = *workers};
+  const mamba2::SessionOptions options = {
+      .kv = a.kv, .context = a.context, .rewind = a.speculate.rewind(), .workers = *workers};
   auto session = model->session(options);
   if (!session) return session.error();
   if (auto resolved = a.sampling.resolve(*tokenizer); !resolved) return resolved;

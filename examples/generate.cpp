@@ -203,8 +203,11 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
-  const mamba2::SessionOptions session_options = {
-      .state = a.state, .kv = a.kv, .context = a.context, .workers = *workers};
+  const mamba2::SessionOptions session_options = {.state = a.state,
+                                                  .kv = a.kv,
+                                                  .context = a.context,
+                                                  .rewind = a.speculate.rewind(),
+                                                  .workers = *workers};
   auto session = model->session(session_options);
   if (!session) return session.error();
   if (auto resolved = a.sampling.resolve(*tokenizer); !resolved) return resolved;

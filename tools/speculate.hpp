@@ -40,8 +40,8 @@ class SpeculateOption {
                          "--speculate: expected lookup and one draft model at most"};
   }
 
-  /// Whether sessions must be able to take tokens back.
-  [[nodiscard]] bool given() const { return !by_.empty(); }
+  /// SessionOptions::rewind.
+  [[nodiscard]] std::size_t rewind() const { return by_.empty() ? 0 : mamba2::Speculator::kRewind; }
 
   /// What drafts for a session, if that was asked for. Errors: those of loading the draft model and
   /// of Speculator; mismatch, of one with other tokens.

@@ -26,9 +26,8 @@ using mamba2::Token;
 namespace {
 namespace speculating {
 
-mamba2::AnyModel attending(std::uint64_t seed) {
+mamba2::AnyModel hybrid(std::uint64_t seed) {
   nlohmann::json config = reference::random_hybrid_config(reference::Writer::granite, seed);
-  for (auto& type : config["layer_types"]) type = "attention";
   config["vocab_size"] = 50;
   const reference::Checkpoint files =
       reference::write_hybrid(config, reference::random_hybrid(config, seed));
@@ -36,7 +35,7 @@ mamba2::AnyModel attending(std::uint64_t seed) {
       mamba2::kPlan<mamba2::Fp32>);
 }
 const mamba2::AnyModel& model() {
-  static const mamba2::AnyModel instance = attending(5);
+  static const mamba2::AnyModel instance = hybrid(5);
   return instance;
 }
 
@@ -70,7 +69,7 @@ class Reading {
 
   /// Reads more of a text that is given, the first `prompt` tokens at once.
   void read(Speculator& speculator, std::span<const Token> text, std::size_t prompt) {
-    auto plain = model().session({.context = 1500}).value();
+    auto plain = model().session({.context = 1500, .rewind = 16}).value();
     session_.reset();
     (void)session_.prefill(text.first(prompt)).value();
     (void)plain.prefill(text.first(prompt)).value();
@@ -92,7 +91,7 @@ class Reading {
 
  private:
   Cost cost_;
-  mamba2::AnySession session_ = model().session({.context = 1500}).value();
+  mamba2::AnySession session_ = model().session({.context = 1500, .rewind = 16}).value();
   std::uint64_t seen_ = 0;
   double time_ = 0.0;
 };
@@ -142,7 +141,8 @@ TEST_CASE("speculator: a draft model follows the text, wherever it goes") {
   for (const std::size_t context : {1000U, 40U}) {  // with 40 it begins anew again and again
     Reading reading(flat);
     auto speculator =
-        Speculator::create(model().config(), model().session({.context = context}).value(),
+        Speculator::create(model().config(),
+                           model().session({.context = context, .rewind = 16}).value(),
                            {.lookup = false, .draft_window = 200, .drafts = 7})
             .value();
     const auto accepted = [&](std::span<const Token> some, std::size_t prompt) {

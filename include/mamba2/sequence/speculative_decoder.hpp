@@ -102,16 +102,7 @@ inline Result<std::span<const float>> SpeculativeDecoder::begin_pass(Token token
     logits = session_.decode(token);
   } else {
     const auto rows = std::span(s.logits_).first(count * s.vocab_size_);
-#if defined(MAMBA2_DRAFTS_ONE_BY_ONE)  // until a pass of some tokens has the bits of passes of one
-    Result<void> outcome;
-    for (std::size_t i = 0; i < count && outcome; ++i) {
-      const auto row = session_.decode(pass_[i]);
-      if (!row) outcome = row.error();
-      if (row) std::ranges::copy(*row, rows.begin() + static_cast<std::ptrdiff_t>(i * row->size()));
-    }
-#else
-    const auto outcome = session_.prefill(std::span(pass_).first(count), rows);
-#endif
+    const auto outcome = session_.decode(std::span(pass_).first(count), rows);
     if (outcome) {
       logits = logits_after(0);
     } else {

@@ -68,17 +68,20 @@ struct SpeculatorStats {
 /// and never after.
 class Speculator {
  public:
+  /// What SessionOptions::rewind must be at least, of the model and of the one that drafts.
+  static constexpr std::size_t kRewind = detail::kMostInPass;
+
   /// For sessions of a model with this config. Errors: invalid_argument (options).
   [[nodiscard]] static Result<Speculator> create(const Config& config,
                                                  const SpeculatorOptions& options = {});
   /// The same with a draft model: a session of a smaller model, of the same vocabulary, that can
-  /// take back 16 tokens. Errors also: mismatch, of a model with another number of tokens (whether
-  /// they are the same is for check_same_tokens() to say); unsupported, of one that takes nothing
-  /// back; invalid_argument, of one with too little context.
+  /// take back kRewind tokens. Errors also: mismatch, of a model with another number of tokens
+  /// (whether they are the same is for check_same_tokens() to say); unsupported, of one that takes
+  /// nothing back; invalid_argument, of one with too little context.
   [[nodiscard]] static Result<Speculator> create(const Config& config, AnySession draft,
                                                  const SpeculatorOptions& options = {});
 
-  /// Errors: unsupported, of a session that cannot take back kMostInPass tokens; mismatch, of one
+  /// Errors: unsupported, of a session that cannot take back kRewind tokens; mismatch, of one
   /// of another vocabulary. name: of the model, for messages.
   [[nodiscard]] Result<void> check(const AnySession& session,
                                    std::string_view name = "the model") const;
@@ -168,10 +171,12 @@ inline Result<void> Speculator::check(const AnySession& session, std::string_vie
                  detail::concat("speculator: the vocabulary of ", name, " must have ", vocab_size_,
                                 " rows, found ", session.config().vocab_size)};
   }
-  if (!session.state().layout().can_rewind()) {
-    return Error{ErrorCode::unsupported,
-                 detail::concat("speculator: a session of ", name,
-                                " cannot take back the tokens that it has read")};
+  const StateLayout& layout = session.state().layout();
+  if (!layout.can_rewind() && layout.options().rewind < kRewind) {
+    return Error{
+        ErrorCode::unsupported,
+        detail::concat("speculator: sessions of ", name, " must be able to take back ", kRewind,
+                       " tokens (SessionOptions::rewind), found ", layout.options().rewind)};
   }
   return {};
 }
