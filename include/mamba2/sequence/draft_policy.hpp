@@ -178,7 +178,7 @@ class DraftPolicy {
   static constexpr double kGuessOfDrafting = 0.2;
   static constexpr double kLeastGain = 1.02;   // less is not worth it
   static constexpr double kMostCounted = 4.0;  // passes of one, of a size that is tried
-  static constexpr double kMostDebt = 1.5;     // passes of one: bad luck is forgotten in time
+  static constexpr double kMostDebt = 2.0;     // passes of one: bad luck is forgotten in time
 
   /// drafting: the seconds that a draft takes; rate(i): how likely the i'th is to be right.
   template <class Rate>
