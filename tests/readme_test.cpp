@@ -43,20 +43,6 @@ class Hello {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Hello, "the README's example of tokens that are taken back") {
-  // clang-format off
-  auto careful = model->session({.rewind = 16}).value();
-  careful.prefill(tokenizer->encode("Once upon a time")).value();
-  careful.rewind(careful.state().tokens() - 2).value();  // as if the last two had not been read
-  // clang-format on
-  const auto tokens = tokenizer->encode("Once upon a time");
-  CHECK(careful.state().tokens() == tokens.size() - 2);
-  auto less = model->session().value();
-  (void)less.prefill(std::span(tokens).first(tokens.size() - 2)).value();
-  const auto expected = less.decode(5).value();
-  CHECK(std::ranges::equal(careful.decode(5).value(), expected));
-}
-
 TEST_CASE_FIXTURE(Hello, "the README's example of a State") {
   // clang-format off
   auto logits = session.prefill(tokenizer->encode("It was a dark and stormy night;")).value();
@@ -76,6 +62,37 @@ TEST_CASE_FIXTURE(Hello, "the README's example of a State") {
   session.set_state(night).value();
   logits = session.decode(mamba2::Token{12}).value();
   CHECK(std::vector<float>(logits.begin(), logits.end()) == first);
+}
+
+TEST_CASE_FIXTURE(Hello, "the README's example of tokens that are taken back") {
+  // clang-format off
+  auto careful = model->session({.rewind = 16}).value();
+  careful.prefill(tokenizer->encode("Once upon a time")).value();
+  careful.rewind(careful.state().tokens() - 2).value();  // as if the last two had not been read
+  // clang-format on
+  const auto tokens = tokenizer->encode("Once upon a time");
+  CHECK(careful.state().tokens() == tokens.size() - 2);
+  auto less = model->session().value();
+  (void)less.prefill(std::span(tokens).first(tokens.size() - 2)).value();
+  const auto expected = less.decode(5).value();
+  CHECK(std::ranges::equal(careful.decode(5).value(), expected));
+}
+
+TEST_CASE_FIXTURE(Hello, "the README's example of a Speculator") {
+  // clang-format off
+  auto fast = model->session({.rewind = mamba2::Speculator::kRewind}).value();
+  auto speculator = mamba2::Speculator::create(model->config()).value();  // learns from text to text
+  std::string story;
+  mamba2::generate(fast, *tokenizer, "Once upon a time", {.max_tokens = 40, .speculator = &speculator},
+                   [&](std::string_view text) { return story.append(text), true; }).value();
+  // clang-format on
+
+  std::string plain;
+  auto slow = model->session().value();
+  (void)mamba2::generate(slow, *tokenizer, "Once upon a time", {.max_tokens = 40},
+                         [&](std::string_view text) { return !plain.append(text).empty(); })
+      .value();
+  CHECK(story == plain);
 }
 
 TEST_CASE_FIXTURE(Hello, "the README's example of a Constraint") {
