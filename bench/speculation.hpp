@@ -24,8 +24,7 @@ using Tokens = std::span<const mamba2::Token>;
 struct PassCost {
   std::size_t tokens = 0;
   double seconds = 0.0;
-  /// The same when all tokens but one of such a pass have just been taken back; 0: this model's
-  /// sessions cannot.
+  /// The same when all tokens but one of such a pass have just been taken back.
   double after_rewind = 0.0;
 };
 

@@ -77,8 +77,9 @@ class SpeculationReport {
            {"seconds_roof", roof}});
     }
     std::printf(
-        "of one: in passes of one token. taken back: all but one of the pass before were, 0: not\n"
-        "possible. roof: a pass of one, or the tokens at the speed of a prompt, %.1f tokens/s.\n\n",
+        "of one: in passes of one token. taken back: ms where all but one of the pass before "
+        "were.\n"
+        "roof: a pass of one, or the tokens at the speed of a prompt, %.1f tokens/s.\n\n",
         costs->prompt_tokens_per_s);
     return {};
   }

@@ -35,6 +35,8 @@ say 0 4 | chat --state one.state --seed 7 >one.out
 milliseconds=$((($(date +%s%N) - begin) / 1000000))
 cmp one.out all.out || die "one program says another thing than four"
 cmp one.state turn4.state || die "one program remembers another thing than four"
+say 0 4 | chat --seed 7 --speculate lookup --speculate "${options[0]}" >drafts.out
+cmp drafts.out all.out || die "with drafts it says another thing"
 
 # after_kill: the turns that the state has, at least those that were shown to their end.
 after_kill() {

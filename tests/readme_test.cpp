@@ -78,6 +78,23 @@ TEST_CASE_FIXTURE(Hello, "the README's example of tokens that are taken back") {
   CHECK(std::ranges::equal(careful.decode(5).value(), expected));
 }
 
+TEST_CASE_FIXTURE(Hello, "the README's example of a Speculator") {
+  // clang-format off
+  auto fast = model->session({.rewind = mamba2::Speculator::kRewind}).value();
+  auto speculator = mamba2::Speculator::create(model->config()).value();  // learns from text to text
+  std::string story;
+  mamba2::generate(fast, *tokenizer, "Once upon a time", {.max_tokens = 40, .speculator = &speculator},
+                   [&](std::string_view text) { return story.append(text), true; }).value();
+  // clang-format on
+
+  std::string plain;
+  auto slow = model->session().value();
+  (void)mamba2::generate(slow, *tokenizer, "Once upon a time", {.max_tokens = 40},
+                         [&](std::string_view text) { return !plain.append(text).empty(); })
+      .value();
+  CHECK(story == plain);
+}
+
 TEST_CASE_FIXTURE(Hello, "the README's example of a Constraint") {
   // clang-format off
   const mamba2::GrammarTokens tokens(*tokenizer);         // once for a tokenizer

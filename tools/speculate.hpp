@@ -40,7 +40,7 @@ class SpeculateOption {
                          "--speculate: expected lookup and one draft model at most"};
   }
 
-  /// SessionOptions::rewind that it needs.
+  /// SessionOptions::rewind.
   [[nodiscard]] std::size_t rewind() const { return by_.empty() ? 0 : mamba2::Speculator::kRewind; }
 
   /// What drafts for a session, if that was asked for. Errors: those of loading the draft model and

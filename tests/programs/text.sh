@@ -54,6 +54,22 @@ if [ ${#emulator[@]} -eq 0 ]; then
   grep -qE '[.!?][")]*$' <(tail -n 1 out) || die "the end of a sentence expected"
 fi
 
+# Drafts change nothing but the speed.
+story=(generate "$model" "The sea was calm and the sea was deep." -n 60 -t 0.7 --seed 3)
+expect 0 . "${story[@]}"
+first=$(cat out)
+expect 0 'drafts   [0-9.]+ tokens a pass in [0-9]+ passes, ' "${story[@]}" --speculate lookup --stats
+same "$first"
+expect 0 . "${story[@]}" --speculate "$model"
+same "$first"
+expect 0 . "${story[@]}" --speculate "$model" --speculate lookup -w fp32
+first=$(cat out)
+expect 0 . "${story[@]}" -w fp32
+same "$first"
+expect 1 'no such' "${story[@]}" --speculate nosuch
+expect 1 'expected lookup and one draft model at most' "${story[@]}" --speculate lookup --speculate lookup
+expect 1 'expected lookup and one draft model at most' "${story[@]}" --speculate "$model" --speculate "$model"
+
 # What changes the choice of tokens, and what is told of it.
 expect 0 . "${greedy[@]}" --no-echo --logit-bias ' big=-inf'
 ! grep -q ' big' out || die "no ' big' expected"

@@ -26,7 +26,7 @@ using mamba2::Token;
 namespace {
 namespace speculating {
 
-mamba2::AnyModel random_model(std::uint64_t seed) {
+mamba2::AnyModel hybrid(std::uint64_t seed) {
   nlohmann::json config = reference::random_hybrid_config(reference::Writer::granite, seed);
   config["vocab_size"] = 50;
   const reference::Checkpoint files =
@@ -35,7 +35,7 @@ mamba2::AnyModel random_model(std::uint64_t seed) {
       mamba2::kPlan<mamba2::Fp32>);
 }
 const mamba2::AnyModel& speculated_model() {
-  static const mamba2::AnyModel instance = random_model(5);
+  static const mamba2::AnyModel instance = hybrid(5);
   return instance;
 }
 
@@ -69,7 +69,7 @@ class Reading {
 
   /// Reads more of a text that is given, the first `prompt` tokens at once.
   void read(Speculator& speculator, std::span<const Token> text, std::size_t prompt) {
-    auto plain = speculated_model().session({.context = 1500}).value();
+    auto plain = speculated_model().session({.context = 1500, .rewind = 16}).value();
     session_.reset();
     (void)session_.prefill(text.first(prompt)).value();
     (void)plain.prefill(text.first(prompt)).value();
@@ -91,8 +91,7 @@ class Reading {
 
  private:
   Cost cost_;
-  mamba2::AnySession session_ =
-      speculated_model().session({.context = 1500, .rewind = Speculator::kRewind}).value();
+  mamba2::AnySession session_ = speculated_model().session({.context = 1500, .rewind = 16}).value();
   std::uint64_t seen_ = 0;
   double time_ = 0.0;
 };

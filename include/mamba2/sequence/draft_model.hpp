@@ -25,7 +25,12 @@ class DraftModel {
  public:
   /// window: tokens of the text that it reads at most before it drafts, where it has not followed.
   DraftModel(AnySession session, std::size_t window)
-      : session_(std::move(session)), pending_(std::max<std::size_t>(window, kMostInPass)) {}
+      : session_(std::move(session)), pending_(std::max<std::size_t>(window, kMostInPass)) {
+    session_.reset();
+    // Memory that was never touched takes its time: not in the middle of a text.
+    static_cast<void>(session_.prefill(pending_));
+    session_.reset();
+  }
 
   /// The text is its first tokens again.
   void cut(std::uint64_t size) noexcept {

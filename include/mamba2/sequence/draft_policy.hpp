@@ -137,27 +137,35 @@ class DraftPolicy {
     return probability * rates_.of_model() * costs_.of_one() > draft_seconds() + more;
   }
 
-  /// A draft model has drafted so many tokens; others that it had to read before not counted.
-  void add_drafting(std::size_t tokens, double seconds) noexcept {
+  /// A draft model has drafted so many tokens. followed: the seconds that it took before to read a
+  /// long text, which is no part of what drafts cost.
+  void add_drafting(std::size_t tokens, double seconds, double followed = 0.0) noexcept {
     if (tokens > 0) drafting_.add(seconds / static_cast<double>(tokens));
+    const double cost = static_cast<double>(tokens) * draft_seconds();
+    balance_ -= cost + std::min(followed, costs_.of_one());
   }
-  /// A pass of so many tokens is over, of which `kept` stay; drafting: the seconds before it.
-  void add_pass(std::size_t tokens, double seconds, double drafting, std::size_t kept) noexcept {
+  /// A pass of so many tokens is over, of which `kept` stay.
+  void add_pass(std::size_t tokens, double seconds, std::size_t kept) noexcept {
     const bool was_known = costs_.is_known();
     costs_.add(tokens, seconds);
     const double one = costs_.of_one();
     if (tokens == 1) {
       if (!was_known && costs_.is_known()) balance_ = kCredit * one;
-      if (since_single_ >= between_singles_)
+      if (since_single_ >= between_singles_) {
         between_singles_ = std::min(2 * between_singles_, kMostBetween);
+      }
       since_single_ = 0;
     } else {
       ++since_single_;
-      balance_ -= seconds;
+      // By what passes cost as a rule: on a busy machine each takes longer than that, of one token,
+      // too.
+      const std::size_t size = pass_size_index(tokens);
+      balance_ -=
+          costs_.is_known(size) ? costs_.known(size) : std::min(seconds, kMostCounted * one);
       balance_ += static_cast<double>(kept) * one;
     }
-    balance_ += kShare * one * static_cast<double>(kept) - drafting;
-    balance_ = std::clamp(balance_, -kCredit * one, 2.0 * kCredit * one);
+    balance_ += kShare * one * static_cast<double>(kept);
+    balance_ = std::clamp(balance_, -kMostDebt * one, 2.0 * kCredit * one);
   }
 
   /// What a model's draft of one token costs; until it is known, a guess.
@@ -168,7 +176,9 @@ class DraftPolicy {
  private:
   static constexpr std::size_t kFirstBetween = 32, kMostBetween = 128;
   static constexpr double kGuessOfDrafting = 0.2;
-  static constexpr double kLeastGain = 1.02;  // less is not worth it
+  static constexpr double kLeastGain = 1.02;   // less is not worth it
+  static constexpr double kMostCounted = 4.0;  // passes of one, of a size that is tried
+  static constexpr double kMostDebt = 2.0;     // passes of one: bad luck is forgotten in time
 
   /// drafting: the seconds that a draft takes; rate(i): how likely the i'th is to be right.
   template <class Rate>

@@ -36,7 +36,6 @@ class RunningTime {
       seconds_ += change < 0.0 ? change / 2.0 : change / 8.0;
     }
   }
-  void forget(double instead, double share) noexcept { seconds_ += (instead - seconds_) * share; }
   /// Whether it was measured twice.
   [[nodiscard]] bool is_known() const noexcept { return times_ == 2; }
   [[nodiscard]] double get() const noexcept { return seconds_; }
@@ -53,27 +52,33 @@ class PassCosts {
   void add(std::size_t tokens, double seconds) noexcept {
     const std::size_t measured = pass_size_index(tokens);
     times_[measured].add(seconds);
-    if (is_known()) {
-      for (std::size_t i = 1; i < kPassSizes.size(); ++i) {
-        if (i != measured && times_[i].is_known()) times_[i].forget(cheap(i), kForgotten);
-      }
-    }
+    if (is_known() && seconds < of_one()) times_[0].add(seconds);  // one takes no longer
+    for (double& age : ages_) age += 1.0;
+    ages_[measured] = 0.0;
     most_ = std::max(most_, measured);
   }
-  /// Whether a pass of one token was measured twice, as all is compared with it.
-  [[nodiscard]] bool is_known() const noexcept { return times_[0].is_known(); }
+  /// Whether a size was measured twice; all are compared with the first.
+  [[nodiscard]] bool is_known(std::size_t index = 0) const noexcept {
+    return times_[index].is_known();
+  }
   [[nodiscard]] double of_one() const noexcept { return times_[0].get(); }
-  /// Of a size by its index in kPassSizes.
+  /// What a size costs that is known, by its index in kPassSizes.
+  [[nodiscard]] double known(std::size_t index) const noexcept { return times_[index].get(); }
+  /// What any size is expected to cost.
   [[nodiscard]] double of(std::size_t index) const noexcept {
-    if (times_[index].is_known()) return times_[index].get();
+    if (index == 0) return of_one();
+    if (is_known(index)) {
+      const double doubt = std::min(1.0, ages_[index] / kForgotten);
+      return known(index) + doubt * (std::min(cheap(index), known(index)) - known(index));
+    }
     // More tokens than a size that is known cost half as much each as that has shown.
     double cost = cheap(index);
     for (std::size_t i = 1; i < index; ++i) {
-      if (!times_[i].is_known()) continue;
+      if (!is_known(i)) continue;
       const double more = static_cast<double>(kPassSizes[index] - kPassSizes[i]) /
                           static_cast<double>(kPassSizes[i] - 1);
-      const double known = times_[i].get();
-      cost = std::max(cost, known + 0.5 * more * std::max(0.0, known - of_one()));
+      const double seen = known(i);
+      cost = std::max(cost, seen + 0.5 * more * std::max(0.0, seen - of_one()));
     }
     return cost;
   }
@@ -83,14 +88,15 @@ class PassCosts {
   }
 
  private:
-  static constexpr double kForgotten = 1.0 / 512.0;
-  static constexpr double kCheap = 0.03;  // of a pass of one, for each token more
+  static constexpr double kForgotten = 1024.0;  // passes
+  static constexpr double kCheap = 0.03;        // of a pass of one, for each token more
 
   [[nodiscard]] double cheap(std::size_t index) const noexcept {
     return of_one() * (1.0 + kCheap * static_cast<double>(kPassSizes[index] - 1));
   }
 
   std::array<RunningTime, kPassSizes.size()> times_;
+  std::array<double, kPassSizes.size()> ages_{};  // passes since then
   std::size_t most_ = 0;
 };
 

@@ -120,7 +120,7 @@ inline Result<std::span<const float>> SpeculativeDecoder::begin_pass(Token token
 inline Result<void> SpeculativeDecoder::end_pass() {
   if (read_ == 0) return {};
   Speculator& s = *speculator_;
-  s.policy_.add_pass(read_, seconds_, drafting_seconds_, kept_);
+  s.policy_.add_pass(read_, seconds_, kept_);
   ++s.stats_.passes;
   s.stats_.tokens += kept_;
   s.stats_.seconds += seconds_ + drafting_seconds_;

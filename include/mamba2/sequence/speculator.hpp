@@ -68,7 +68,7 @@ struct SpeculatorStats {
 /// and never after.
 class Speculator {
  public:
-  /// SessionOptions::rewind of the sessions, at least.
+  /// What SessionOptions::rewind must be at least, of the model and of the one that drafts.
   static constexpr std::size_t kRewind = detail::kMostInPass;
 
   /// For sessions of a model with this config. Errors: invalid_argument (options).
@@ -173,9 +173,10 @@ inline Result<void> Speculator::check(const AnySession& session, std::string_vie
   }
   const StateLayout& layout = session.state().layout();
   if (!layout.can_rewind() && layout.options().rewind < kRewind) {
-    return Error{ErrorCode::unsupported, detail::concat("speculator: SessionOptions::rewind of ",
-                                                        name, " must be at least ", kRewind,
-                                                        ", found ", layout.options().rewind)};
+    return Error{
+        ErrorCode::unsupported,
+        detail::concat("speculator: sessions of ", name, " must be able to take back ", kRewind,
+                       " tokens (SessionOptions::rewind), found ", layout.options().rewind)};
   }
   return {};
 }
@@ -229,10 +230,11 @@ inline std::size_t Speculator::draft_by_model(std::size_t most) {
     if (drafts == most || (adapts() && !policy_.goes_on(drafts, probability))) break;
     if (!model_->add(guess.token)) break;
   }
-  // To catch up after a long text is no part of what drafts cost.
-  const bool is_usual = followed <= detail::kMostInPass;
-  if (is_usual) policy_.add_drafting(drafts, now() - start);
-  if (!is_usual && drafts > 1) policy_.add_drafting(drafts - 1, now() - ready);
+  if (followed <= detail::kMostInPass) {
+    policy_.add_drafting(drafts, now() - start);
+  } else {  // the first of them came with the reading
+    policy_.add_drafting(drafts - 1, now() - ready, ready - start);
+  }
   return worthwhile(drafts).drafts;
 }
 
