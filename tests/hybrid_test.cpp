@@ -379,13 +379,13 @@ TEST_CASE("hybrids: prompts that begin alike begin with what is remembered") {
     CAPTURE(static_cast<int>(writer));
     const HybridModel hybrid = tests::random_hybrid(writer, 6);
     const mamba2::AnyModel model = hybrid.load(kFloats);
-    auto session = model.session(options(KvPrecision::fp16)).value();
+    auto session = model.session(options(KvPrecision::fp32)).value();
     mamba2::PrefixCache cache(std::size_t{1} << 24);
     const std::span<const mamba2::Token> tokens(hybrid.tokens);
     cache.prefill(session, tokens.first(30)).value();
     const auto logits = cache.prefill(session, tokens).value();
     const std::vector<double> last(hybrid.logits.end() - static_cast<long>(logits.size()),
                                    hybrid.logits.end());
-    CHECK(deviation({logits.begin(), logits.end()}, last) < 6e-3);
+    CHECK(deviation({logits.begin(), logits.end()}, last) < 1e-4);
   }
 }

@@ -195,6 +195,9 @@ inline constexpr std::size_t kMaxAdapterRank = 4096;  // of adapters
   if (const auto odd = c.pattern.find_first_not_of(kKinds); odd != std::string::npos) {
     return config_error("pattern", concat("of the characters ", kKinds), c.pattern.substr(odd, 1));
   }
+  if (c.has(LayerKind::shared_block)) {
+    if (Result<void> result = check_shared_block(c); !result) return result;
+  }
   if (c.has(LayerKind::attention)) {
     if (Result<void> result = check_attention(c.attention); !result) return result;
   }
@@ -203,9 +206,6 @@ inline constexpr std::size_t kMaxAdapterRank = 4096;  // of adapters
   }
   if (c.has(LayerKind::short_conv)) {
     if (Result<void> result = check_short_conv(c.short_conv); !result) return result;
-  }
-  if (c.has(LayerKind::shared_block)) {
-    if (Result<void> result = check_shared_block(c); !result) return result;
   }
   if (!c.has(LayerKind::mlp)) return {};
   if (c.mlp.activation > MlpActivation::geglu) {
