@@ -168,6 +168,9 @@ class DraftPolicy {
     balance_ = std::clamp(balance_, -kMostDebt * one, 2.0 * kCredit * one);
   }
 
+  /// The seconds that may be lost now.
+  [[nodiscard]] double balance() const noexcept { return balance_; }
+
   /// What a model's draft of one token costs; until it is known, a guess.
   [[nodiscard]] double draft_seconds() const noexcept {
     return drafting_.is_known() ? drafting_.get() : kGuessOfDrafting * costs_.of_one();
@@ -190,10 +193,10 @@ class DraftPolicy {
     std::size_t drafts = 0;
     for (std::size_t i = 1; i <= last; ++i) {
       for (; drafts + 1 < kPassSizes[i]; ++drafts) expected += reached *= rate(drafts);
-      const double cost = costs_.of(i) + drafting * static_cast<double>(drafts);
-      if (cost - one <= balance_ && expected / cost > best.tokens_per_second) {
-        best = {drafts, expected / cost};
-      }
+      const double made = drafting * static_cast<double>(drafts);
+      const double speed = expected / (costs_.of(i) + made);
+      const double lost = (costs_.is_known(i) ? costs_.known(i) : costs_.of(i)) + made - one;
+      if (lost <= balance_ && speed > best.tokens_per_second) best = {drafts, speed};
     }
     return best;
   }

@@ -27,7 +27,7 @@ inline constexpr std::size_t kMostInPass = kPassSizes.back();
 class RunningTime {
  public:
   void add(double seconds) noexcept {
-    if (times_ < 2) {  // the first is often that of cold memory
+    if (times_ < kFirst) {  // these are often those of cold memory
       seconds_ = times_ == 0 ? seconds : std::min(seconds, seconds_);
       ++times_;
     } else {
@@ -37,12 +37,14 @@ class RunningTime {
     }
   }
   /// Whether it was measured twice.
-  [[nodiscard]] bool is_known() const noexcept { return times_ == 2; }
+  [[nodiscard]] bool is_known() const noexcept { return times_ >= 2; }
   [[nodiscard]] double get() const noexcept { return seconds_; }
 
  private:
+  static constexpr int kFirst = 4;
+
   double seconds_ = 0.0;
-  int times_ = 0;
+  int times_ = 0;  // kFirst at most
 };
 
 /// Seconds of a pass, by its size. What was not measured twice is taken to be cheap, so that it is
@@ -88,8 +90,8 @@ class PassCosts {
   }
 
  private:
-  static constexpr double kForgotten = 1024.0;  // passes
-  static constexpr double kCheap = 0.03;        // of a pass of one, for each token more
+  static constexpr double kForgotten = 256.0;  // passes
+  static constexpr double kCheap = 0.03;       // of a pass of one, for each token more
 
   [[nodiscard]] double cheap(std::size_t index) const noexcept {
     return of_one() * (1.0 + kCheap * static_cast<double>(kPassSizes[index] - 1));

@@ -159,7 +159,7 @@ inline Result<Speculator> Speculator::create(const Config& config, AnySession dr
                    detail::concat("speculator: the context of the draft model must be at least ",
                                   2 * detail::kMostInPass, ", found ", context)};
     }
-    window = std::min(window, context - detail::kMostInPass);
+    window = std::min(window, context / 2);
   }
   made->model_.emplace(std::move(draft), window);
   return made;
