@@ -65,6 +65,14 @@ struct SpeculatedText {
   friend bool operator==(const SpeculatedText&, const SpeculatedText&) = default;
 };
 
+#if defined(MAMBA2_QUICK_TESTS)
+constexpr std::size_t kFewest = 4, kStep = 15, kLargerStep = 15;
+constexpr float kTemperatures[] = {0.9F};
+#else
+constexpr std::size_t kFewest = 1, kStep = 1, kLargerStep = 7;
+constexpr float kTemperatures[] = {0.0F, 0.9F};
+#endif
+
 constexpr const char* kSeaPrompt = "The sea was calm, the sea was deep, and the";
 
 struct Wanted {
@@ -155,7 +163,7 @@ void check(const Wanted& wanted, bool thoroughly = false) {
     random = random * 6364136223846793005U + 1442695040888963407U;
     return (random >> 40U) % 3 != 0;
   };
-  for (std::size_t drafts = 1; drafts <= 15; drafts += thoroughly ? 1 : 7) {
+  for (std::size_t drafts = kFewest; drafts <= 15; drafts += thoroughly ? kStep : kLargerStep) {
     CAPTURE(drafts);
     same(speculator({.drafts = drafts}));
     const auto wrong = same(speculator(own(
@@ -192,7 +200,7 @@ TEST_CASE("speculation: the text is that of plain decoding, at any temperature")
 
 TEST_CASE("speculation: penalties, biases, filters and edits act as in plain decoding") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 0.9F}) {
+  for (const float temperature : kTemperatures) {
     Wanted wanted{.options = sampled(40, temperature)};
     mamba2::SamplerOptions& sampling = wanted.options.sampling;
     sampling.repetition_penalty = 1.3F;
@@ -216,7 +224,7 @@ TEST_CASE("speculation: penalties, biases, filters and edits act as in plain dec
 
 TEST_CASE("speculation: texts end as in plain decoding") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 1.0F}) {
+  for (const float temperature : kTemperatures) {
     CAPTURE(temperature);
     const SpeculatedText plain = write({.options = sampled(40, temperature)}, nullptr);
     REQUIRE(plain.tokens.size() == 40);
@@ -257,7 +265,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
 
 TEST_CASE("speculation: a text goes on as after plain decoding") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 0.8F}) {
+  for (const float temperature : kTemperatures) {
     for (const std::size_t tokens : {1U, 5U, 12U}) {
       check({.options = sampled(tokens, temperature), .texts = 3});
     }
@@ -282,7 +290,7 @@ TEST_CASE("speculation: a grammar holds") {
         R"({"type": "object", "properties": {"name": {"type": "string", "maxLength": 12},
             "depth": {"type": "number"}}, "required": ["name", "depth"]})"}) {
     const auto grammar = mamba2::json_schema_grammar(schema, tokens).value();
-    for (const float temperature : {0.0F, 0.8F}) {
+    for (const float temperature : kTemperatures) {
       for (const std::size_t most : {50U, 80U}) {
         Wanted wanted{.options = sampled(most, temperature), .grammar = &grammar};
         const SpeculatedText plain = write(wanted, nullptr);
@@ -295,7 +303,7 @@ TEST_CASE("speculation: a grammar holds") {
 
 TEST_CASE("speculation: a draft model, right, wrong, or one that drafts beside lookups") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 1.0F}) {
+  for (const float temperature : kTemperatures) {
     CAPTURE(temperature);
     const Wanted wanted{.options = sampled(40, temperature)};
     const SpeculatedText plain = write(wanted, nullptr);
