@@ -83,7 +83,8 @@ Json decimal(float value) {
 }
 
 std::string_view name_of(mamba2::MlpActivation activation) {
-  return activation == mamba2::MlpActivation::relu2 ? "relu2" : "swiglu";
+  if (activation == mamba2::MlpActivation::relu2) return "relu2";
+  return activation == mamba2::MlpActivation::geglu ? "geglu" : "swiglu";
 }
 
 Json config_json(const Config& config) {

@@ -43,6 +43,7 @@ quantize 0 '^from-gguf.gguf: int4' turning.gguf from-gguf.gguf --type int4
 logits from-folder.gguf mixed from-folder
 logits from-gguf.gguf mixed from-gguf
 cmp from-folder.safetensors from-gguf.safetensors || die "rows of queries and keys"
+expect 0 'mlp.activation +"geglu"' mamba2-inspect "$goldens/zamba2"
 expect 0 'short_conv.d_conv +3' mamba2-inspect "$goldens/lfm2"
 convert 0 '^lfm2.gguf: BF16' "$goldens/lfm2" lfm2.gguf
 logits "$goldens/lfm2" fp32 original

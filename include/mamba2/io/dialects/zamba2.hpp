@@ -19,7 +19,7 @@ namespace detail {
 /// The usual layers, those of Zamba2-2.7B: 54, of which nine read a shared block.
 [[nodiscard]] inline std::string usual_zamba2_pattern() {
   std::string pattern(54, static_cast<char>(LayerKind::mamba2));
-  for (const std::size_t layer : {6, 12, 18, 24, 30, 36, 42, 47, 51}) {
+  for (const std::size_t layer : std::to_array<std::size_t>({6, 12, 18, 24, 30, 36, 42, 47, 51})) {
     pattern[layer] = static_cast<char>(LayerKind::shared_block);
   }
   return pattern;
