@@ -14,7 +14,8 @@ namespace {
 std::size_t adapter_in(std::span<const std::byte> bytes) {
   constexpr std::array kMagic = {std::byte{0x32}, std::byte{0x52}, std::byte{0x4F},
                                  std::byte{0x4C}};
-  return static_cast<std::size_t>(std::ranges::search(bytes, kMagic).begin() - bytes.begin());
+  const auto found = std::search(bytes.begin(), bytes.end(), kMagic.begin(), kMagic.end());
+  return static_cast<std::size_t>(found - bytes.begin());
 }
 
 int bitmamba(std::span<const std::byte> bytes) {
