@@ -12,28 +12,13 @@
 
 #include "mamba2/io/checkpoint.hpp"
 #include "mamba2/model/model.hpp"
+#include "tests/hybrid_goldens.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/hybrid_checkpoint.hpp"
 #include "tests/reference/random_hybrid.hpp"
 #include "tests/reference/random_weights.hpp"
 
 namespace tests {
-
-inline constexpr const char* kHybridGoldens[] = {"granite_dense",
-                                                 "granite_rope",
-                                                 "granite_moe",
-                                                 "bamba",
-                                                 "nemotron_dense",
-                                                 "nemotron_moe",
-                                                 "nemotron_latent",
-                                                 "nemotron_small_dt",
-                                                 "falcon_h1",
-                                                 "falcon_h1_norm",
-                                                 "lfm2",
-                                                 "lfm2_moe",
-                                                 "zamba2",
-                                                 "mamba2attn",
-                                                 "mamba2attn_mlp"};
 
 /// A hybrid in memory, the tokens of a prompt and the right logits after each: (tokens,
 /// vocab_size).

@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "tests/hybrid_goldens.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/hybrid_checkpoint.hpp"
 
@@ -28,22 +29,6 @@ using namespace reference;
 constexpr double kHybridBound = 1e-12;  // logits up to 47
 
 const std::string kHybrids = MAMBA2_SOURCE_DIR "/tests/golden/hybrids/";
-
-constexpr const char* kHybridNames[] = {"granite_dense",
-                                        "granite_rope",
-                                        "granite_moe",
-                                        "bamba",
-                                        "nemotron_dense",
-                                        "nemotron_moe",
-                                        "nemotron_latent",
-                                        "nemotron_small_dt",
-                                        "falcon_h1",
-                                        "falcon_h1_norm",
-                                        "lfm2",
-                                        "lfm2_moe",
-                                        "zamba2",
-                                        "mamba2attn",
-                                        "mamba2attn_mlp"};
 
 struct HybridGolden {
   Hybrid model;
@@ -71,7 +56,7 @@ void append(std::vector<double>& all, const std::vector<double>& more) {
 
 TEST_CASE("hybrids: the oracle gives the golden logits in both spellings of the config") {
   std::size_t compared = 0;
-  for (const std::string name : kHybridNames) {
+  for (const std::string name : tests::kHybridGoldens) {
     for (const std::string config : {"config.json", "config_published_style.json"}) {
       if (!read_file(kHybrids + name + "/" + config)) continue;
       CAPTURE(name);
@@ -87,7 +72,7 @@ TEST_CASE("hybrids: the oracle gives the golden logits in both spellings of the 
 }
 
 TEST_CASE("hybrids: a prompt may be read in parts") {
-  for (const std::string name : kHybridNames) {
+  for (const std::string name : tests::kHybridGoldens) {
     CAPTURE(name);
     const HybridGolden golden = hybrid_golden(name);
     const std::span<const Token> ids(golden.ids);
@@ -107,7 +92,7 @@ TEST_CASE("hybrids: a prompt may be read in parts") {
 
 TEST_CASE("hybrids: the residual stream after every layer") {
   std::size_t compared = 0;
-  for (const std::string name : kHybridNames) {
+  for (const std::string name : tests::kHybridGoldens) {
     CAPTURE(name);
     const HybridGolden golden = hybrid_golden(name);
     std::vector<std::vector<double>> hidden;

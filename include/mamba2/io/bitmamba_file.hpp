@@ -160,7 +160,7 @@ class BitMambaReader {
   void read_values(TensorView& view) {
     expect("type", 0);
     expect("number of dimensions", view.shape.size());
-    for (std::size_t i = 0; i < view.shape.size(); ++i) expect("dimension", view.shape[i]);
+    for (const std::size_t size : view.shape) expect("dimension", size);
     view.data = take(elements(view) * sizeof(float));
   }
 

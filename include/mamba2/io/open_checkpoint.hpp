@@ -145,7 +145,7 @@ MAMBA2_FUNCTION Result<void> Checkpoint::add_lora(std::span<const std::byte> fil
 MAMBA2_FUNCTION Result<void> Checkpoint::add_lora(const std::filesystem::path& path) {
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return std::move(file).error();
-  const Result<void> added = add_lora(file->bytes(), path.native());
+  Result<void> added = add_lora(file->bytes(), path.native());
   if (added) files_.push_back(*std::move(file));
   return added;
 }
@@ -156,7 +156,7 @@ MAMBA2_FUNCTION Result<void> Checkpoint::repeat(const LayerRepeat& layers) {
   repeated.repeat_start = layers.first;
   repeated.repeat_end = layers.last;
   repeated.repeat_count = layers.count;
-  if (const Result<void> valid = repeated.validate(); !valid) return valid;
+  if (Result<void> valid = repeated.validate(); !valid) return valid;
   config_ = std::move(repeated);
   return {};
 }

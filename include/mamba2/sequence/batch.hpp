@@ -145,7 +145,7 @@ MAMBA2_FUNCTION Result<void> AnyBatch::decode(std::span<AnySession* const> sessi
     if (sessions[i] == nullptr || sessions[i]->weights_ != weights_) {
       return invalid("sequence ", i, ": must be a session of the same model");
     }
-    const Result<void> checked = check(i, {&sessions[i]->state_, tokens.subspan(i, 1)});
+    Result<void> checked = check(i, {&sessions[i]->state_, tokens.subspan(i, 1)});
     if (!checked) return checked;
     const auto before = sessions.first(i);
     if (std::ranges::find(before, sessions[i]) != before.end()) {

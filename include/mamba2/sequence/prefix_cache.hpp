@@ -153,7 +153,7 @@ inline Result<std::span<const float>> PrefixCache::prefill(AnySession& session,
   if (!set) return std::move(set).error();
   if (known == 0) session.reset();
   if (known == tokens.size()) return session.logits();
-  const auto logits = session.prefill(tokens.subspan(known));
+  auto logits = session.prefill(tokens.subspan(known));
   if (logits) insert(session.fingerprint(), tokens, session.state());
   return logits;
 }
