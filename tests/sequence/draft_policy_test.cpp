@@ -118,7 +118,7 @@ TEST_CASE("drafts: where they are wrong, or passes dear, no more than 3 % is los
   }
 }
 
-TEST_CASE("drafts: where they are right, four fifths are gained of what the best fixed number gains") {
+TEST_CASE("drafts: where they are right, at least four fifths of what can be gained is") {
   using namespace policies;
   // Not where a pass of two is as dear as three of one: to find out that more are no dearer may
   // take longer than a text.
