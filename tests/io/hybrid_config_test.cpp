@@ -421,7 +421,7 @@ TEST_CASE("hybrid config: what Zamba2 does not have is refused by key") {
   refused(R"("num_mem_blocks": 0)", malformed, "num_mem_blocks");
   refused(R"("adapter_rank": 0)", malformed, "adapter_rank");
   refused(R"("adapter_rank": 5000)", invalid, "shared_block.adapter_rank must be in 1..4096");
-  refused(R"("hidden_size": 65568)", invalid, "d_model must be in 1..65536, found 65568");
+  refused(R"("hidden_size": 65568)", invalid, "attention.head_dim must be at most 131072 /");
   refused(R"("use_mem_rope": 1)", malformed, "use_mem_rope");
   check_refused_hybrid(
       R"({"model_type": "zamba2", "lora_rank": 128, "state_size": 64, "ffn_hidden_size": 8192})",
