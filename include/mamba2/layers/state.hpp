@@ -14,6 +14,7 @@
 #include "mamba2/core/result.hpp"
 #include "mamba2/kernels/kv_cache.hpp"
 #include "mamba2/layers/config.hpp"
+#include "mamba2/layers/reach.hpp"
 #include "mamba2/layers/state_layout.hpp"
 
 namespace mamba2 {
@@ -76,7 +77,7 @@ class State {
     if (layout_.options().rewind == 0) return;
     const std::size_t rows = of.rows + layout_.options().rewind;
     for (std::size_t t = tokens - std::min(tokens, rows); t < tokens; ++t) {
-      write(t, past(of, index, tokens_ + t));
+      write(t, past(of, index, tokens() + t));
     }
   }
   /// The same for the channels [first, first + x.cols), which are there: x (tokens, x.cols).
@@ -102,17 +103,13 @@ class State {
   }
   /// Tokens that ssm() has; of the others the rows are in chunk(). base(tokens): what it will be
   /// when so many tokens more have been read.
-  [[nodiscard]] std::uint64_t base() const noexcept { return base_; }
+  [[nodiscard]] std::uint64_t base() const noexcept { return reach_.base(); }
   [[nodiscard]] std::uint64_t base(std::size_t tokens) const noexcept {
-    const std::uint64_t end = tokens_ + tokens;
-    const std::size_t rewind = layout_.options().rewind;
-    const std::uint64_t stays =
-        rewind == 0 ? end : std::max(stays_, end - std::min<std::uint64_t>(end, rewind));
-    return std::max(base_, std::min(end, stays) / kernels::kChunk * kernels::kChunk);
+    return reach_.base(tokens);
   }
   /// How many tokens these are.
   [[nodiscard]] std::uint64_t rows() const noexcept {
-    return layout_.has_chunks() ? tokens_ - base_ : 0;
+    return layout_.has_chunks() ? tokens() - base() : 0;
   }
   /// What the index'th of the Mamba-2 layers has of the number'th chunk of all.
   [[nodiscard]] ChunkMemory chunk(std::size_t index, std::uint64_t number) noexcept {
@@ -133,7 +130,7 @@ class State {
   /// order of StateLayout::for_parts().
   template <class Visit>
   void for_parts(Visit visit) const {
-    layout_.for_parts(tokens_, base_, [&](std::size_t offset, std::size_t bytes) {
+    layout_.for_parts(tokens(), base(), [&](std::size_t offset, std::size_t bytes) {
       visit(std::span<const std::byte>(arena_.data() + offset, bytes));
     });
   }
@@ -142,48 +139,39 @@ class State {
   [[nodiscard]] StatePrecision precision() const noexcept { return layout_.options().precision; }
 
   /// Tokens read so far.
-  [[nodiscard]] std::uint64_t tokens() const noexcept { return tokens_; }
+  [[nodiscard]] std::uint64_t tokens() const noexcept { return reach_.tokens(); }
   /// Tokens that there is room for, all together; 0: without limit, as there is no attention.
   [[nodiscard]] std::size_t context() const noexcept { return layout_.options().context; }
   /// Tokens that there is still room for.
   [[nodiscard]] std::size_t room() const noexcept {
     if (context() == 0) return std::numeric_limits<std::size_t>::max();
-    return context() - static_cast<std::size_t>(tokens_);
+    return context() - static_cast<std::size_t>(tokens());
   }
   /// So many are going to be read, by one call or several of count(): the last of them, at most
   /// StateOptions::rewind, can be taken back then.
-  void expect(std::size_t tokens) noexcept {
-    if (settles_) stays_ = tokens_ + tokens - std::min(tokens, layout_.options().rewind);
-  }
+  void expect(std::size_t tokens) noexcept { reach_.expect(tokens); }
   /// What has been read stays. Of what is read from here on, by whatever number of calls, the last
   /// StateOptions::rewind tokens can be taken back, until this is called again. Without it, those
   /// of the last call can.
-  void settle() noexcept {
-    stays_ = tokens_;
-    settles_ = false;
-  }
+  void settle() noexcept { reach_.settle(); }
   /// So many more were read: last() is not known until new_last() has been written.
   void count(std::size_t tokens) noexcept {
-    base_ = base(tokens);
-    tokens_ += tokens;
-    oldest_ =
-        std::max(oldest_, tokens_ - std::min<std::uint64_t>(tokens_, layout_.options().rewind));
+    reach_.count(tokens);
     has_last_ = is_rewound_ = false;
   }
   /// Takes up a sequence of so many tokens, of which ssm() has the first `base`: for_parts() is to
   /// be written next, and then resumed() to be called.
   void resume(std::uint64_t tokens, std::uint64_t base) noexcept {
     reset();
-    tokens_ = stays_ = oldest_ = tokens;
-    base_ = base;
+    reach_.resume(tokens, base);
     is_rewound_ = true;
   }
   [[nodiscard]] std::byte* memory() noexcept { return arena_.data(); }
   void resumed() noexcept {
     for_pasts([&](const WindowLayout& of, std::size_t index) {
-      for (std::size_t i = 0; i < of.rows && i < tokens_; ++i) {
+      for (std::size_t i = 0; i < of.rows && i < tokens(); ++i) {
         std::copy_n(window(of, index) + (of.rows - 1 - i) * of.cols, of.cols,
-                    past(of, index, tokens_ - 1 - i));
+                    past(of, index, tokens() - 1 - i));
       }
     });
   }
@@ -204,35 +192,33 @@ class State {
   void reset() noexcept {
     std::memset(arena_.data(), 0, layout_.fixed_bytes());
     forget_tokens(0);
-    tokens_ = base_ = stays_ = oldest_ = 0;
+    reach_.resume(0, 0);
     has_last_ = is_rewound_ = false;
-    settles_ = true;
   }
 
   /// The last so many tokens can be taken back: any number where no layer remembers more than keys
   /// and values; else at least those of the last call that read some, or since settle(), but no
   /// more than StateOptions::rewind.
   [[nodiscard]] std::uint64_t rewindable() const noexcept {
-    if (layout_.can_rewind()) return tokens_;
-    return layout_.options().rewind == 0 ? 0 : tokens_ - std::max(base_, oldest_);
+    return layout_.can_rewind() ? tokens() : tokens() - reach_.least();
   }
   /// Back to the first `tokens` tokens, as if the others had never been read; but last() is not
   /// known then. Costs what the others took, not what stays. Errors: unsupported, where the last
   /// tokens cannot be taken back; invalid_argument, for more tokens than there are.
   [[nodiscard]] Result<void> rewind(std::uint64_t tokens) {
-    if (tokens > tokens_) {
-      return Error{
-          ErrorCode::invalid_argument,
-          detail::concat("rewind: the tokens must be at most ", tokens_, ", found ", tokens)};
+    if (tokens > this->tokens()) {
+      return Error{ErrorCode::invalid_argument,
+                   detail::concat("rewind: the tokens must be at most ", this->tokens(), ", found ",
+                                  tokens)};
     }
-    if (tokens_ - tokens > rewindable()) {
+    if (this->tokens() - tokens > rewindable()) {
       return Error{ErrorCode::unsupported,
                    detail::concat("rewind: ", rewindable(), " tokens can be taken back, found ",
-                                  tokens_ - tokens,
+                                  this->tokens() - tokens,
                                   "; SessionOptions::rewind says how many, and a copy of the state "
                                   "comes back to earlier ones")};
     }
-    if (tokens == tokens_) return {};
+    if (tokens == this->tokens()) return {};
     forget_tokens(static_cast<std::size_t>(tokens));
     for_pasts([&](const WindowLayout& of, std::size_t index) {
       for (std::size_t i = 0; i < of.rows; ++i) {
@@ -246,7 +232,7 @@ class State {
     });
     has_last_ = false;
     is_rewound_ = true;
-    tokens_ = tokens;
+    reach_.go_back(tokens);
     return {};
   }
 
@@ -264,7 +250,7 @@ class State {
   [[nodiscard]] std::size_t bytes() const noexcept { return arena_.size(); }
   /// Of these, the bytes that tokens are in.
   [[nodiscard]] std::size_t used_bytes() const noexcept {
-    return layout_.used_bytes(static_cast<std::size_t>(tokens_));
+    return layout_.used_bytes(static_cast<std::size_t>(tokens()));
   }
   /// Bytes of a State for a model of this shape.
   [[nodiscard]] static std::size_t bytes(const Config& config,
@@ -273,7 +259,8 @@ class State {
   }
 
  private:
-  State(const StateLayout& layout, Arena arena) : arena_(std::move(arena)), layout_(layout) {}
+  State(const StateLayout& layout, Arena arena)
+      : arena_(std::move(arena)), layout_(layout), reach_(layout.options().rewind) {}
   State(const State& other, Arena arena) : State(other.layout_, std::move(arena)) { take(other); }
 
   template <class T>
@@ -301,7 +288,7 @@ class State {
 
   /// Becomes what a state of the same shape is.
   void take(const State& other) noexcept {
-    const auto tokens = static_cast<std::size_t>(other.tokens_);
+    const auto tokens = static_cast<std::size_t>(other.tokens());
     forget_tokens(tokens);
     std::memcpy(arena_.data(), other.arena_.data(), layout_.fixed_bytes());
     for (std::size_t i = 0; i < layout_.kv_count(); ++i) {
@@ -309,31 +296,23 @@ class State {
         std::memcpy(kv(i) + offset, other.kv(i) + offset, bytes);
       });
     }
-    tokens_ = other.tokens_;
-    base_ = other.base_;
-    stays_ = other.stays_;
-    oldest_ = other.oldest_;
+    reach_ = other.reach_;
     is_rewound_ = other.is_rewound_;
-    settles_ = other.settles_;
     has_last_ = other.has_last_;
   }
 
   /// Keys and values of all tokens but the first `tokens` are gone.
   void forget_tokens(std::size_t tokens) noexcept {
-    for (std::size_t i = 0; i < layout_.kv_count() && tokens < tokens_; ++i) {
-      kernels::forget(layout_.kv(), kv(i), tokens, static_cast<std::size_t>(tokens_));
+    for (std::size_t i = 0; i < layout_.kv_count() && tokens < this->tokens(); ++i) {
+      kernels::forget(layout_.kv(), kv(i), tokens, static_cast<std::size_t>(this->tokens()));
     }
   }
 
   Arena arena_;
   StateLayout layout_;
+  Reach reach_;
   bool has_last_ = false;
   bool is_rewound_ = false;
-  bool settles_ = true;  // with every call
-  std::uint64_t tokens_ = 0;
-  std::uint64_t base_ = 0;    // tokens that ssm has
-  std::uint64_t stays_ = 0;   // tokens that cannot be taken back when what is expected was read
-  std::uint64_t oldest_ = 0;  // that there is everything to go back to, but for base_
 };
 
 }  // namespace MAMBA2_ISA
