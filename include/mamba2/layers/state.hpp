@@ -77,7 +77,7 @@ class State {
     if (layout_.options().rewind == 0) return;
     const std::size_t rows = of.rows + layout_.options().rewind;
     for (std::size_t t = tokens - std::min(tokens, rows); t < tokens; ++t) {
-      write(t, past(of, index, tokens() + t));
+      write(t, past(of, index, this->tokens() + t));
     }
   }
   /// The same for the channels [first, first + x.cols), which are there: x (tokens, x.cols).
