@@ -31,6 +31,17 @@ inline double expert_weights(const mamba2::Config& c) {
   const std::size_t always = m.num_experts + matrices * m.d_shared + 2 * m.d_latent;
   return count(c, mamba2::LayerKind::moe) * static_cast<double>(chosen + always * c.d_model);
 }
+/// Weights of layers that read shared blocks but for their mixers: what those of attention have for
+/// the second half of what they read, adapters and linear.
+inline double shared_block_weights(const mamba2::Config& c) {
+  const mamba2::SharedBlockConfig& s = c.shared_block;
+  const std::size_t d = c.d_model;
+  const std::size_t qkv = c.attention.qkv_dim();
+  const std::size_t of_mlp = s.adapter_rank * (d + 2 * c.mlp.d_intermediate);
+  const std::size_t of_attention = s.attention_adapters ? s.adapter_rank * (3 * 2 * d + qkv) : 0;
+  return count(c, mamba2::LayerKind::shared_block) *
+         static_cast<double>(qkv * d + of_mlp + of_attention + d * d);
+}
 /// Weights in the projections of all layers that a token meets.
 inline double projection_weights(const mamba2::Config& c) {
   using mamba2::LayerKind;
@@ -42,7 +53,7 @@ inline double projection_weights(const mamba2::Config& c) {
                      static_cast<double>((c.mlp.has_gate() ? 3 : 2) * c.mlp.d_intermediate);
   const double short_conv = count(c, LayerKind::short_conv) * static_cast<double>(4 * c.d_model);
   return (mamba2 + attention + mlp + short_conv) * static_cast<double>(c.d_model) +
-         expert_weights(c);
+         expert_weights(c) + shared_block_weights(c);
 }
 inline double head_weights(const mamba2::Config& c) {
   return static_cast<double>(c.vocab_size * c.d_model);

@@ -131,7 +131,7 @@ TEST_CASE("hybrid convert: a folder of transformers is the same model") {
   for (const std::string name :
        {"granite_dense", "granite_rope", "granite_moe", "bamba", "nemotron_dense", "nemotron_moe",
         "nemotron_latent", "nemotron_small_dt", "falcon_h1", "falcon_h1_norm", "lfm2", "lfm2_moe",
-        "mamba2attn_mlp"}) {
+        "zamba2", "mamba2attn_mlp"}) {
     CAPTURE(name);
     const auto source = convert::ModelSource::open(golden_folder(name)).value();
     mamba2::check_transformers_export(source.config()).value();
@@ -406,6 +406,27 @@ TEST_CASE("hybrid convert: what cannot be said is refused by name") {
       "moe.norm_topk_prob", [](Config& c) { c.moe.norm_topk_prob = false; }, "lfm2_moe");
   gguf(
       "the layers", [](Config& c) { c.pattern = "*-*-*-*-*-"; }, "lfm2");
+  gguf("the layers", as_it_is, "zamba2");
+  const auto zamba = [&](std::string_view key, auto change) { folder(key, change, "zamba2"); };
+  zamba("the layers", [](Config& c) { c.pattern = "MSS*"; });
+  zamba("norm_eps", [](Config& c) { c.norm_eps = 1e-6F; });
+  zamba("dt_limit", [](Config& c) { c.dt_max = 0.1F; });
+  zamba("conv_bias", [](Config& c) { c.conv_bias = false; });
+  zamba("d_inner", [](Config& c) { c.d_inner = c.d_ssm = c.d_model / 2; });
+  zamba("mlp.activation", [](Config& c) { c.mlp.activation = mamba2::MlpActivation::swiglu; });
+  zamba("mlp.bias", [](Config& c) { c.mlp.bias = true; });
+  zamba("attention.head_dim", [](Config& c) { c.attention.head_dim = 8; });
+  zamba("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 8; });
+  zamba("attention.softmax_scale", [](Config& c) { c.attention.softmax_scale = 0.5F; });
+  zamba("attention.num_heads_kv", [](Config& c) { c.attention.num_heads_kv = 2; });
+  zamba("attention.qkv_proj_bias", [](Config& c) { c.attention.qkv_proj_bias = true; });
+  zamba("attention.qk_norm", [](Config& c) { c.attention.qk_norm = true; });
+  zamba("residual_multiplier", [](Config& c) { c.residual_multiplier = 0.5F; });
+  const auto gelu = [](Config& c) { c.mlp.activation = mamba2::MlpActivation::geglu; };
+  for (const char* name : {"granite_dense", "bamba", "falcon_h1", "lfm2"}) {
+    folder("mlp.activation", gelu, name);
+  }
+  gguf("mlp.activation", gelu);
   folder("d_inner", [](Config& c) { c.d_inner = c.d_ssm = c.d_model + c.d_model / 2; });
   folder("attention.out_proj_bias", [](Config& c) { c.attention.out_proj_bias = true; });
   folder("attention.rotary_emb_dim", [](Config& c) { c.attention.rotary_emb_dim = 4; });

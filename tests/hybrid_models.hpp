@@ -19,10 +19,21 @@
 
 namespace tests {
 
-inline constexpr const char* kHybridGoldens[] = {
-    "granite_dense", "granite_rope",    "granite_moe",       "bamba",         "nemotron_dense",
-    "nemotron_moe",  "nemotron_latent", "nemotron_small_dt", "falcon_h1",     "falcon_h1_norm",
-    "lfm2",          "lfm2_moe",        "mamba2attn",        "mamba2attn_mlp"};
+inline constexpr const char* kHybridGoldens[] = {"granite_dense",
+                                                 "granite_rope",
+                                                 "granite_moe",
+                                                 "bamba",
+                                                 "nemotron_dense",
+                                                 "nemotron_moe",
+                                                 "nemotron_latent",
+                                                 "nemotron_small_dt",
+                                                 "falcon_h1",
+                                                 "falcon_h1_norm",
+                                                 "lfm2",
+                                                 "lfm2_moe",
+                                                 "zamba2",
+                                                 "mamba2attn",
+                                                 "mamba2attn_mlp"};
 
 /// A hybrid in memory, the tokens of a prompt and the right logits after each: (tokens,
 /// vocab_size).
@@ -72,8 +83,9 @@ inline HybridModel random_hybrid(reference::Writer writer, std::uint64_t seed,
 }
 
 inline constexpr reference::Writer kWriters[] = {
-    reference::Writer::granite,  reference::Writer::bamba, reference::Writer::falcon,
-    reference::Writer::nemotron, reference::Writer::lfm2,  reference::Writer::state_spaces};
+    reference::Writer::granite,     reference::Writer::bamba, reference::Writer::falcon,
+    reference::Writer::nemotron,    reference::Writer::lfm2,  reference::Writer::zamba,
+    reference::Writer::state_spaces};
 
 /// The first random hybrid of a writer with experts.
 inline HybridModel random_hybrid_with_experts(reference::Writer writer, std::size_t tokens = 40) {

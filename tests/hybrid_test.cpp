@@ -65,13 +65,14 @@ TEST_CASE("hybrids give the golden logits, in both spellings of the config") {
         MESSAGE(name, ", keys and values fp32: ", exact, ", fp16: ", fp16, ", int8: ", int8,
                 " standard deviations of the logits");
         CHECK(exact < 1e-4);
-        CHECK(fp16 < 6e-3);
+        // What attention makes is normed without a residual in Zamba2's blocks.
+        CHECK(fp16 < (name == "zamba2" ? 1e-2 : 6e-3));
         CHECK(int8 < 0.15);
         ++compared;
       }
     }
   }
-  CHECK(compared == 26);  // the original implementation has one spelling
+  CHECK(compared == 28);  // the original implementation has one spelling
 }
 
 TEST_CASE("hybrids in GGUF give the golden logits") {
@@ -190,10 +191,13 @@ TEST_CASE("hybrids: the same bits with any number of threads, in every precision
       const mamba2::AnyModel model = hybrid.load(*plan, 2);
       const std::vector<std::size_t> pieces = {33, 1, 1, 20};
       const auto expected = logits_of(model, options(KvPrecision::fp16), hybrid.tokens, pieces);
-      // Of random weights without structure: codes of 4 bits, and experts that are chosen
-      // otherwise.
-      const double of_int4 = writer == reference::Writer::falcon ? 4.0 : 3.0;
-      const double of_others = model.config().has(mamba2::LayerKind::moe) ? 1.5 : 0.5;
+      // Of random weights without structure: codes of 4 bits, experts that are chosen otherwise,
+      // and blocks that norm what attention makes.
+      const bool has_blocks = writer == reference::Writer::zamba;
+      const double of_int4 = writer == reference::Writer::falcon || has_blocks ? 4.0 : 3.0;
+      const double of_others = model.config().has(mamba2::LayerKind::moe) ? 1.5
+                               : has_blocks                               ? 1.0
+                                                                          : 0.5;
       CHECK(deviation(expected, hybrid.logits) < (name == "int4" ? of_int4 : of_others));
       for (const std::size_t threads : std::vector<std::size_t>{2, 3, 7}) {
         CHECK(logits_of(model, options(KvPrecision::fp16, threads), hybrid.tokens, pieces) ==
@@ -293,6 +297,7 @@ void check_batch(const HybridModel& hybrid, const mamba2::Plan& plan) {
 TEST_CASE("hybrids: sequences of a batch get the bits that they get alone") {
   for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Int8>, &kFloats}) {
     check_batch(tests::random_hybrid(reference::Writer::lfm2, 1, 90), *plan);
+    check_batch(tests::random_hybrid(reference::Writer::zamba, 1, 90), *plan);
     check_batch(tests::random_hybrid(reference::Writer::granite, 1, 90), *plan);
     for (const reference::Writer writer : tests::kWritersOfExperts) {
       CAPTURE(static_cast<int>(writer));
@@ -369,17 +374,18 @@ TEST_CASE("hybrids: memory is known before loading, packed files are used in pla
 }
 
 TEST_CASE("hybrids: prompts that begin alike begin with what is remembered") {
-  for (const auto writer : {reference::Writer::state_spaces, reference::Writer::lfm2}) {
+  for (const auto writer :
+       {reference::Writer::state_spaces, reference::Writer::lfm2, reference::Writer::zamba}) {
     CAPTURE(static_cast<int>(writer));
     const HybridModel hybrid = tests::random_hybrid(writer, 6);
     const mamba2::AnyModel model = hybrid.load(kFloats);
-    auto session = model.session(options(KvPrecision::fp16)).value();
+    auto session = model.session(options(KvPrecision::fp32)).value();
     mamba2::PrefixCache cache(std::size_t{1} << 24);
     const std::span<const mamba2::Token> tokens(hybrid.tokens);
     cache.prefill(session, tokens.first(30)).value();
     const auto logits = cache.prefill(session, tokens).value();
     const std::vector<double> last(hybrid.logits.end() - static_cast<long>(logits.size()),
                                    hybrid.logits.end());
-    CHECK(deviation({logits.begin(), logits.end()}, last) < 6e-3);
+    CHECK(deviation({logits.begin(), logits.end()}, last) < 1e-4);
   }
 }

@@ -33,8 +33,9 @@ std::vector<Memory> memory_needed(const Checkpoint& checkpoint) {
     mamba2::Weights planned = mamba2::plan_weights(checkpoint, *plan);
     if (!mamba2::check_stored_types(checkpoint, planned)) continue;
     const std::size_t unread = planned.unread_bytes();
+    const std::size_t reread = planned.reread_bytes();
     const auto required = mamba2::memory_required(std::move(planned), {});
-    memory.push_back({plan->name, required, required.weights - unread});
+    memory.push_back({plan->name, required, required.weights - unread + reread});
   }
   return memory;
 }
@@ -82,7 +83,8 @@ Json decimal(float value) {
 }
 
 std::string_view name_of(mamba2::MlpActivation activation) {
-  return activation == mamba2::MlpActivation::relu2 ? "relu2" : "swiglu";
+  if (activation == mamba2::MlpActivation::relu2) return "relu2";
+  return activation == mamba2::MlpActivation::geglu ? "geglu" : "swiglu";
 }
 
 Json config_json(const Config& config) {

@@ -34,7 +34,7 @@ class SpeculateOption {
   /// Error invalid_argument: more than a draft model and lookup.
   [[nodiscard]] mamba2::Result<void> check() const {
     std::size_t models = 0;
-    for (const std::string& by : by_) models += by == kLookup ? 0 : 1;
+    for (const std::string& by : by_) models += by == kLookup ? 0U : 1U;
     if (models <= 1 && by_.size() - models <= 1) return {};
     return mamba2::Error{mamba2::ErrorCode::invalid_argument,
                          "--speculate: expected lookup and one draft model at most"};

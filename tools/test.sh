@@ -25,7 +25,8 @@ machine are in build/release/bin.
 The quick steps, in order:
   release        gcc, optimised for this machine's CPU: unit tests, users' builds
   asan-ubsan     gcc, AddressSanitizer and UndefinedBehaviorSanitizer, assertions
-  aarch64-cross  cross build for Cortex-A76, tests under QEMU as that CPU
+  aarch64-cross  cross build for Cortex-A76, tests under QEMU as that CPU (but for those of files
+                 and texts)
   arm-pipeline   cycles of the inner loops on a Cortex-A76, by llvm-mca, are within their budgets
 
 The further steps of --full:
@@ -37,7 +38,7 @@ The further steps of --full:
   clang          clang, optimised for this machine's CPU
   asan-scopes    as asan-ubsan, and no variable is used after its scope
   tsan           gcc, ThreadSanitizer
-  x86-levels     unit tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
+  x86-levels     the same tests for older CPUs: x86-64, x86-64-v3 (AVX2) and, where they run here,
                  x86-64-v4 (AVX-512) and that with VNNI
   valgrind       no error and no leak: generate and some unit tests, built for x86-64-v3
   aarch64-base   cross build for Armv8.0 (no dot product), tests under QEMU as Cortex-A72
@@ -104,7 +105,7 @@ step_valgrind() {
   local weights build=build/x86-64-v3 model=examples/models/llama-tales-14m
   local valgrind=(valgrind --quiet --error-exitcode=1 --leak-check=full)
   on_arm && return
-  configure_level x86-64-v3 -DMAMBA2_BUILD_EXAMPLES=ON
+  configure_level x86-64-v3 -DMAMBA2_BUILD_EXAMPLES=ON -DMAMBA2_FILE_TESTS=ON
   cmake --build "$build" --parallel "$(cores)" --target generate mamba2-tests
   for weights in fp32 int8 int4; do
     "${valgrind[@]}" "$build/bin/generate" "$model" "Once upon a time" -n 3 -w "$weights" --threads 2
@@ -116,8 +117,8 @@ step_valgrind() {
 # configure_level LEVEL OPTION...
 configure_level() {
   cmake -G Ninja -S . -B "build/${1// /}" -DCMAKE_BUILD_TYPE=Release -DMAMBA2_WERROR=ON \
-    -DMAMBA2_NATIVE=OFF -DCMAKE_CXX_FLAGS="-march=$1" -DMAMBA2_BUILD_BENCH=OFF \
-    -DMAMBA2_BUILD_EXAMPLES=OFF -DMAMBA2_BUILD_TOOLS=OFF "${@:2}"
+    -DMAMBA2_NATIVE=OFF -DCMAKE_CXX_FLAGS="-march=$1" -DMAMBA2_FILE_TESTS=OFF \
+    -DMAMBA2_BUILD_BENCH=OFF -DMAMBA2_BUILD_EXAMPLES=OFF -DMAMBA2_BUILD_TOOLS=OFF "${@:2}"
 }
 
 step_x86-levels() {

@@ -44,6 +44,7 @@ void expect_same(const mamba2::Config& a, const mamba2::Config& b) {
   expect(a.ssm_multipliers == b.ssm_multipliers);
   expect(a.rmsnorm == b.rmsnorm && a.norm_before_gate == b.norm_before_gate);
   expect(x.qk_norm == y.qk_norm);
+  expect(a.shared_block == b.shared_block && a.mlp == b.mlp);
 }
 
 }  // namespace

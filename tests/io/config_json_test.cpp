@@ -308,9 +308,19 @@ TEST_CASE("config: integers that are none, and out of range") {
 }
 
 TEST_CASE("config: other models are refused by name") {
-  for (const std::string type : {"mamba", "zamba2", "jamba", "llama", ""}) {
-    check_refused_config(hf("\"model_type\": \"" + type + "\""), ErrorCode::unsupported,
-                         {"model_type must be \"mamba2\", found \"" + type + "\""});
+  for (const std::string type : {"mamba", "zamba", "jamba", "llama", ""}) {
+    check_refused_config(
+        hf("\"model_type\": \"" + type + "\""), ErrorCode::unsupported,
+        {"model_type must be \"mamba2\", \"", " or \"zamba2\", found \"" + type + "\""});
+  }
+  for (const mamba2::Dialect* dialect : mamba2::known_dialects()) {
+    const std::string name(dialect->name);  // of a hybrid of transformers its model_type
+    const bool is_named = name != "state-spaces" && name != "mistral" && name != "transformers";
+    CAPTURE(name);
+    if (is_named) {
+      check_refused_config(hf("\"model_type\": \"llama\""), ErrorCode::unsupported,
+                           {"\"" + name + "\""});
+    }
   }
   check_refused_config(hf(R"("model_type": 2)"), ErrorCode::unsupported, {"model_type"});
   CHECK(parse_config(hf(R"("model_type": null, "architectures": null)")));

@@ -109,6 +109,26 @@ std::string falcon_config(std::string_view more = "") {
                       more);
 }
 
+/// Zamba2-1.2B as it was published.
+std::string zamba_config(std::string_view more = "") {
+  std::string layers;
+  for (std::size_t i = 0; i < 38; ++i) {
+    layers += std::string(i > 0 ? ", " : "") + (i % 6 == 5 ? "\"hybrid\"" : "\"mamba\"");
+  }
+  const std::string config =
+      R"({"model_type": "zamba2", "architectures": ["Zamba2ForCausalLM"], "vocab_size": 32000,
+    "hidden_size": 2048, "num_hidden_layers": 38, "layers_block_type": [)" +
+      layers +
+      R"(], "num_attention_heads": 32, "num_key_value_heads": 32, "attention_head_dim": 128,
+    "attention_hidden_size": 4096, "kv_channels": 64, "intermediate_size": 8192, "hidden_act": "gelu",
+    "n_mamba_heads": 64, "mamba_headdim": 64, "mamba_d_state": 64, "mamba_ngroups": 1,
+    "mamba_d_conv": 4, "mamba_expand": 2, "add_bias_linear": false, "num_mem_blocks": 1,
+    "adapter_rank": 128, "use_shared_attention_adapter": true, "use_mem_rope": true,
+    "use_long_context": false, "rms_norm_eps": 1e-05, "rope_theta": 10000, "time_step_min": 0.001,
+    "time_step_floor": 0.0001, "max_position_embeddings": 4096, "eos_token_id": 2})";
+  return with_members(config, more);
+}
+
 /// Refused, in a message with this in it.
 void check_refused_hybrid(const std::string& json, ErrorCode code, std::string_view part) {
   const auto config = parse_config(json, "config.json");
@@ -315,6 +335,97 @@ TEST_CASE("hybrid config: falcon") {
   CHECK(wide.ssm_multipliers.z == 1.0F);
   CHECK(wide.attention.head_dim == 128);
   CHECK(wide.attention.num_heads_kv == 8);
+}
+
+TEST_CASE("hybrid config: zamba2") {
+  const Config c = parse_config(zamba_config()).value();
+  CHECK(c.n_layer == 38);
+  CHECK(c.count(LayerKind::shared_block) == 6);
+  CHECK(c.kind(5) == LayerKind::shared_block);
+  CHECK(c.count(LayerKind::mamba2) == 38);
+  CHECK(c.count(LayerKind::attention) == 6);
+  CHECK(c.d_inner == 4096);
+  CHECK(c.headdim == 64);
+  CHECK(c.d_state == 64);
+  CHECK(c.conv_bias);
+  CHECK(!c.bias);
+  CHECK(c.dt_min == 0.0F);
+  CHECK(c.tie_embeddings);
+  CHECK(c.attention.head_dim == 128);
+  CHECK(c.attention.rotary_emb_dim == 128);
+  CHECK(c.attention.softmax_scale == 0.125F);  // of half a head
+  CHECK(c.mlp.activation == mamba2::MlpActivation::geglu);
+  CHECK(c.mlp.d_intermediate == 8192);
+  CHECK(c.shared_block == mamba2::SharedBlockConfig{1, 128, true});
+  CHECK(c.default_context() == 4096);
+  // What head dimensions the file names is not looked at.
+  const Config other = parse_config(zamba_config(R"("attention_head_dim": 7, "mamba_headdim": 3,
+      "num_key_value_heads": null, "intermediate_size": null, "use_mem_rope": false,
+      "num_mem_blocks": 9, "use_shared_attention_adapter": false, "add_bias_linear": true,
+      "layers_block_type": ["linear_attention", "hybrid", "mamba", "hybrid"],
+      "num_hidden_layers": null, "rope_parameters": {"rope_type": "default", "rope_theta": 500})"))
+                           .value();
+  CHECK(other.pattern == "MSMS");
+  CHECK(other.attention.num_heads_kv == 32);
+  CHECK(other.attention.head_dim == 128);
+  CHECK(other.attention.rotary_emb_dim == 0);
+  CHECK(other.mlp.d_intermediate == 8192);
+  CHECK(other.bias);
+  CHECK(other.mlp.bias);
+  CHECK(other.shared_block == mamba2::SharedBlockConfig{2, 128, false});  // no more than there are
+  // The usual layers are those of Zamba2-2.7B.
+  const Config usual = parse_config(R"({"model_type": "zamba2", "n_mamba_heads": 80})").value();
+  CHECK(usual.pattern == "MMMMMMSMMMMMSMMMMMSMMMMMSMMMMMSMMMMMSMMMMMSMMMMSMMMSMM");
+  CHECK(usual.attention.head_dim == 160);
+  CHECK(usual.mlp.d_intermediate == 10240);
+  std::vector<std::string> notes;
+  CHECK(parse_config(zamba_config(R"("num_hidden_layers": 3)"), "config.json", &notes));
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0] ==
+        "config.json: num_hidden_layers is 3, but layers_block_type has 38 layers, which count");
+  // Without blocks it is Mamba-2.
+  const Config plain =
+      parse_config(zamba_config(R"("layers_block_type": ["mamba", "mamba"])")).value();
+  CHECK(!plain.has(LayerKind::attention));
+}
+
+TEST_CASE("hybrid config: what Zamba2 does not have is refused by key") {
+  const auto refused = [](const char* more, ErrorCode code, std::string_view part) {
+    check_refused_hybrid(zamba_config(more), code, part);
+  };
+  const auto unsupported = ErrorCode::unsupported;
+  const auto malformed = ErrorCode::malformed;
+  const auto invalid = ErrorCode::invalid_argument;
+  refused(R"("hidden_act": "gelu_pytorch_tanh")", unsupported,
+          "hidden_act must be \"gelu\", found \"gelu_pytorch_tanh\"");
+  refused(R"("hidden_act": "silu")", unsupported, "hidden_act");
+  refused(R"("use_long_context": true)", unsupported, "use_long_context must be false, found true");
+  refused(R"("rms_norm_eps": 1e-6)", unsupported, "rms_norm_eps must be 1e-5");
+  refused(R"("rope_scaling": {"type": "yarn"})", unsupported, "rope_scaling.type");
+  refused(R"("rope_parameters": {"rope_type": "linear"})", unsupported,
+          "rope_parameters.rope_type");
+  refused(R"("layers_block_type": ["mamba", "attention"])", unsupported,
+          "layers_block_type must be of \"mamba\" and \"hybrid\", found \"attention\"");
+  refused(R"("layers_block_type": [])", malformed, "layers_block_type must be of 1..65536 layers");
+  refused(R"("layers_block_type": "hybrid")", malformed, "layers_block_type must be a list");
+  refused(R"("layers_block_type": null)", malformed,
+          "num_hidden_layers must be 54 without layers_block_type, found 38");
+  refused(R"("n_mamba_heads": 63)", malformed,
+          "n_mamba_heads must be a divisor of mamba_expand * hidden_size 4096, found 63");
+  refused(R"("n_mamba_heads": 5000)", malformed, "n_mamba_heads");
+  refused(R"("num_attention_heads": 7)", malformed,
+          "num_attention_heads must be a divisor of 2 * hidden_size 4096, found 7");
+  refused(R"("num_attention_heads": 5000)", malformed, "num_attention_heads");
+  refused(R"("num_attention_heads": 4096)", invalid, "attention.rotary_emb_dim must be even");
+  refused(R"("num_key_value_heads": 5)", invalid, "attention.num_heads_kv");
+  refused(R"("num_mem_blocks": 0)", malformed, "num_mem_blocks");
+  refused(R"("adapter_rank": 0)", malformed, "adapter_rank");
+  refused(R"("adapter_rank": 5000)", invalid, "shared_block.adapter_rank must be in 1..4096");
+  refused(R"("hidden_size": 65568)", invalid, "d_model must be in 1..65536, found 65568");
+  refused(R"("use_mem_rope": 1)", malformed, "use_mem_rope");
+  check_refused_hybrid(
+      R"({"model_type": "zamba2", "lora_rank": 128, "state_size": 64, "ffn_hidden_size": 8192})",
+      unsupported, "mamba_d_state must be given, found ffn_hidden_size, of an older form");
 }
 
 TEST_CASE("hybrid config: what Nemotron-H and Falcon-H1 do not have is refused by key") {

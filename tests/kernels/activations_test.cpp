@@ -51,6 +51,7 @@ double worst(Floats (*function)(const Floats&), double (*exact)(double), double 
 }
 
 double exact_exp(double v) { return std::exp(v); }
+double exact_gelu(double v) { return 0.5 * v * std::erfc(-v / std::sqrt(2.0)); }
 double exact_silu(double v) { return v / (1.0 + std::exp(-v)); }
 double exact_softplus(double v) { return std::max(v, 0.0) + std::log1p(std::exp(-std::abs(v))); }
 
@@ -67,6 +68,25 @@ TEST_CASE("exp, silu and softplus keep the bounds that they state") {
   check("exp", mamba2::kernels::exp, exact_exp, 1.01);
   check("silu", mamba2::kernels::silu, exact_silu, 4.0);
   check("softplus", mamba2::kernels::softplus, exact_softplus, 4.0);
+}
+
+TEST_CASE("gelu keeps the bounds that it states") {
+  using mamba2::kernels::gelu;
+  const double bounds[][3] = {{-1.0, 30.0, 8.0}, {-4.0, -1.0, 12.0}, {-13.0, -4.0, 90.0}};
+  for (const auto& [from, to, bound] : bounds) {
+    const double error = worst(gelu, exact_gelu, from, to);
+    MESSAGE("gelu in " << from << ".." << to << ": " << error << " ulp");
+    CHECK(error <= bound);
+  }
+  // The approximation by tanh is off by 4.7e-4.
+  for (const float v : {-2.3F, -0.7F, 0.9F, 2.3F}) {
+    CHECK(std::abs(at(gelu, v) - exact_gelu(static_cast<double>(v))) < 1e-6);
+  }
+  CHECK(at(gelu, 0.0F) == 0.0F);
+  CHECK(at(gelu, 1e30F) == 1e30F);
+  CHECK(std::abs(at(gelu, -40.0F)) == 0.0F);
+  CHECK(std::abs(at(gelu, -1e30F)) == 0.0F);
+  CHECK(std::isnan(at(gelu, std::numeric_limits<float>::quiet_NaN())));
 }
 
 TEST_CASE("the square of ReLU is rounded once") {

@@ -85,3 +85,21 @@ TEST_CASE("gate is y * silu(z)") {
   CHECK(out[2] == doctest::Approx(300.0));
   CHECK(squares == doctest::Approx(out[0] * out[0] + 90000.0F));
 }
+
+TEST_CASE("gate_by_gelu is y * gelu(z), of any number of values") {
+  reference::Random random(9);
+  for (std::size_t n = 0; n < 40; ++n) {
+    std::vector<float> y(n + 1), z(n + 1), out(n + 1, 77.0F);
+    for (float& value : y) value = static_cast<float>(random.uniform(-3.0, 3.0));
+    for (float& value : z) value = static_cast<float>(random.uniform(-6.0, 6.0));
+    mamba2::kernels::gate_by_gelu(y.data(), z.data(), n, out.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto v = static_cast<double>(z[i]);
+      const double expected = static_cast<double>(y[i]) * 0.5 * v * std::erfc(-v / std::sqrt(2.0));
+      CHECK(std::abs(out[i] - expected) < 3e-6);
+    }
+    CHECK(out[n] == 77.0F);
+    mamba2::kernels::gate_by_gelu(y.data(), z.data(), n, y.data());
+    CHECK(std::equal(out.begin(), out.end() - 1, y.begin()));
+  }
+}

@@ -108,9 +108,9 @@ struct Case {
                                                      all.C.middle(t, count).columns(column, d),
                                                      ConstRows(CB.data(), count, kChunk),
                                                      all.delta[t - before] + h,
-            s.nheads,
-            before,
-            here};
+                                                     s.nheads,
+                                                     before,
+                                                     here};
         mamba2::kernels::ChunkHead<Element>(constants, h, tokens, {since.data(), &entering}, S)
             .run((t + count) % kChunk == 0 || t + count == s.tokens ? S : nullptr);
         t += count;

@@ -50,9 +50,10 @@ TEST_CASE("fields(), hybrid_fields() and later_fields() list every member once")
   mamba2::hybrid_fields(config, visit);
   mamba2::later_fields(config, visit);
   const std::size_t members =
-      count_members<Config>() - 5 + count_members<mamba2::AttentionConfig>() +
+      count_members<Config>() - 6 + count_members<mamba2::AttentionConfig>() +
       count_members<mamba2::MlpConfig>() + count_members<mamba2::MoeConfig>() +
-      count_members<mamba2::Mamba2Multipliers>() + count_members<mamba2::ShortConvConfig>();
+      count_members<mamba2::Mamba2Multipliers>() + count_members<mamba2::ShortConvConfig>() +
+      count_members<mamba2::SharedBlockConfig>();
   CHECK(names.size() == members);
   CHECK(places.size() == members);
 }
@@ -72,7 +73,7 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config& c) { c.pattern = "M-*"; }) ==
         "pattern must be of n_layer 4 characters, found 3");
   CHECK(hybrid([](Config& c) { c.pattern = "M-X-"; }) ==
-        "pattern must be of the characters M*-ECH, found X");
+        "pattern must be of the characters M*-ECHS, found X");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 5; }) ==
         "attention.num_heads_kv must be a divisor of attention.num_heads 12, found 5");
   CHECK(hybrid([](Config& c) { c.attention.num_heads_kv = 24; }) ==
@@ -113,6 +114,51 @@ TEST_CASE("a hybrid is validated by the kinds of layers that it has") {
   CHECK(hybrid([](Config& c) { c.pattern = "*-*-", c.ngroups = 7; }) == "none");
   CHECK(hybrid([](Config& c) { c.pattern = "M-M-", c.attention = {}; }) == "none");
   CHECK(hybrid([](Config& c) { c.pattern = "MM**", c.mlp = {}; }) == "none");
+}
+
+TEST_CASE("shared blocks are validated") {
+  const auto blocks = [](auto change) {
+    Config c;
+    c.n_layer = 5;
+    c.pattern = "MSMSS";
+    c.attention = {.num_heads = 32, .num_heads_kv = 32, .head_dim = 160};
+    c.mlp = {.d_intermediate = 1000, .activation = mamba2::MlpActivation::geglu};
+    c.shared_block = {.num_blocks = 2, .adapter_rank = 128};
+    change(c);
+    const auto outcome = c.validate();
+    return outcome ? std::string("none") : outcome.error().message;
+  };
+  CHECK(blocks([](Config& c) {
+          CHECK(c.count(mamba2::LayerKind::mamba2) == 5);
+          CHECK(c.count(mamba2::LayerKind::attention) == 3);
+          CHECK(c.count(mamba2::LayerKind::mlp) == 3);
+          CHECK(c.layer_of_use(2) == 4);
+          CHECK(c.layer_of_use(3) == 5);
+          CHECK(c.use_of_block(3) == 1);
+          CHECK(c.owns_block(3));
+          CHECK(!c.owns_block(4));
+          CHECK(!c.owns_block(0));
+        }) == "none");
+  CHECK(blocks([](Config& c) { c.shared_block.num_blocks = 0; }) ==
+        "shared_block.num_blocks must be in 1..3, found 0");
+  CHECK(blocks([](Config& c) { c.shared_block.num_blocks = 4; }) ==
+        "shared_block.num_blocks must be in 1..3, found 4");
+  CHECK(blocks([](Config& c) { c.shared_block.adapter_rank = 0; }) ==
+        "shared_block.adapter_rank must be in 1..4096, found 0");
+  CHECK(blocks([](Config& c) { c.d_model = (1 << 16) + 1; }) ==
+        "d_model must be in 1..65536, found 65537");
+  CHECK(blocks([](Config& c) { c.mlp.activation = mamba2::MlpActivation::relu2; }) ==
+        "mlp.activation must be swiglu (0) or geglu (2) in shared blocks, found 1");
+  CHECK(blocks([](Config& c) { c.mlp.activation = static_cast<mamba2::MlpActivation>(3); }) ==
+        "mlp.activation must be swiglu (0), relu2 (1) or geglu (2), found 3");
+  CHECK(blocks([](Config& c) { c.mlp.d_intermediate = 0; }) ==
+        "mlp.d_intermediate must be in 1..131072, found 0");
+  CHECK(blocks([](Config& c) { c.attention.head_dim = 0; }) ==
+        "attention.head_dim must be in 1..131072, found 0");
+  CHECK(blocks([](Config& c) { c.ngroups = 7; }) ==
+        "ngroups must be a divisor of nheads 80, found 7");
+  CHECK(blocks([](Config& c) { c.lora_rank = 2; }) ==
+        "lora_rank must be 0 where layers have several mixers, found 2");
 }
 
 TEST_CASE("a mixture of experts is validated") {

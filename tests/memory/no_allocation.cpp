@@ -227,17 +227,17 @@ TEST_CASE("requests for memory are counted") {
 TEST_CASE("reading tokens asks for no memory"){FOR_POLICIES(check_requests)}
 
 TEST_CASE("decoding with drafts asks for no memory") {
-  nlohmann::json config = reference::random_hybrid_config(reference::Writer::granite, 5);
-  for (auto& type : config["layer_types"]) type = "attention";
+  const nlohmann::json config = reference::random_hybrid_config(reference::Writer::granite, 5);
   const reference::Checkpoint files =
       reference::write_hybrid(config, reference::random_hybrid(config, 5));
   const auto loaded = tests::HybridModel{files.config_json, files.safetensors, {}, {}}.load(
       mamba2::kPlan<mamba2::Fp32>);
   for (const std::size_t drafts : {std::size_t{0}, std::size_t{5}}) {
-    auto session = loaded.session().value();
-    auto speculator = mamba2::Speculator::create(loaded.config(), loaded.session().value(),
-                                                 {.remembered = 64, .drafts = drafts})
-                          .value();
+    auto session = loaded.session({.rewind = 16}).value();
+    auto speculator =
+        mamba2::Speculator::create(loaded.config(), loaded.session({.rewind = 16}).value(),
+                                   {.remembered = 64, .drafts = drafts})
+            .value();
     const std::vector<Token> tokens = reference::Random(6).tokens(200, 4);
     bool good = session.prefill(std::span(tokens).first(20)).has_value();
     const std::size_t before = counted::requests;

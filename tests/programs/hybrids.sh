@@ -6,9 +6,9 @@
 goldens=$source/tests/golden/hybrids
 
 logits() { expect 0 '' mamba2-logits "$1" --ids 5,1,9,2,7 --all -w "$2" --out "$3.safetensors" "${@:4}"; }
-for name in granite_dense granite_moe bamba nemotron_dense nemotron_moe falcon_h1 lfm2 lfm2_moe mamba2attn_mlp; do
+for name in granite_dense granite_moe bamba nemotron_dense nemotron_moe falcon_h1 lfm2 lfm2_moe zamba2 mamba2attn_mlp; do
   hybrid=$goldens/$name
-  expect 0 'pattern +"[MHC*][-E]' mamba2-inspect "$hybrid"
+  expect 0 'pattern +"[MHC*][-ES]' mamba2-inspect "$hybrid"
   expect 0 'context +4096' mamba2-inspect "$hybrid"
   for type in int8 int4; do
     # What is loaded as it is is what loading would have made of the original.
@@ -29,6 +29,7 @@ done
 for name in bamba mamba2attn_mlp; do
   convert 1 'attention.(rotary_emb_dim|head_dim) must be .* in a GGUF file' "$goldens/$name" out.gguf
 done
+convert 1 'the layers must be of kinds that llama.cpp has in a GGUF file, found shared blocks' "$goldens/zamba2" out.gguf
 convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out.gguf
 convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out-hf
 [ ! -e out.gguf ] && [ ! -e out-hf ] || die "half a model is left"
@@ -42,6 +43,7 @@ quantize 0 '^from-gguf.gguf: int4' turning.gguf from-gguf.gguf --type int4
 logits from-folder.gguf mixed from-folder
 logits from-gguf.gguf mixed from-gguf
 cmp from-folder.safetensors from-gguf.safetensors || die "rows of queries and keys"
+expect 0 'mlp.activation +"geglu"' mamba2-inspect "$goldens/zamba2"
 expect 0 'short_conv.d_conv +3' mamba2-inspect "$goldens/lfm2"
 convert 0 '^lfm2.gguf: BF16' "$goldens/lfm2" lfm2.gguf
 logits "$goldens/lfm2" fp32 original

@@ -58,6 +58,48 @@ class StoredList {
         });
   }
 
+  /// The block and adapters of others are add_block()'s.
+  void add(const std::string& layer, MambaAfterBlock& after) {
+    linear(layer + "linear", {{&after.use.linear, after.mamba.config.d_model}},
+           after.mamba.config.d_model);
+    add(layer + "mamba_decoder.", after.mamba);
+  }
+
+  /// A block in the first layer that reads it, with the adapters of all that do, whose numbers are
+  /// those of layers with blocks: (number, use).
+  void add_block(const std::string& layer, SharedBlock& block, std::size_t d_model,
+                 const std::vector<std::pair<std::size_t, SharedUse*>>& uses) {
+    const std::string prefix = layer + "shared_transformer.";
+    vector(prefix + "input_layernorm.weight", {{&block.norm, 2 * d_model}});
+    vector(prefix + "pre_ff_layernorm.weight", {{&block.mlp_norm, d_model}});
+    const std::string self_attn = prefix + "self_attn.", feed_forward = prefix + "feed_forward.";
+    Attention& a = block.attention;
+    Mlp& m = block.mlp;
+    linear(self_attn + "q_proj", {{&a.q, a.q_dim()}}, a.d_model);
+    linear(self_attn + "k_proj", {{&a.k, a.kv_dim()}}, a.d_model);
+    linear(self_attn + "v_proj", {{&a.v, a.kv_dim()}}, a.d_model);
+    linear(self_attn + "o_proj", {{&a.o, d_model}}, a.q_dim());
+    linear(feed_forward + "gate_up_proj", {{&m.gate, m.width}, {&m.up, m.width}}, d_model);
+    linear(feed_forward + "down_proj", {{&m.down, d_model}}, m.width);
+    if (m.has_bias) {
+      vector(feed_forward + "gate_up_proj.bias", {{&m.gate_bias, m.width}, {&m.up_bias, m.width}});
+      vector(feed_forward + "down_proj.bias", {{&m.down_bias, d_model}});
+    }
+    for (const auto& [number, use] : uses) {
+      const auto adapter = [&, j = std::to_string(number), rank = use->rank](
+                               const std::string& name, Adapter& x, std::size_t in,
+                               std::size_t out) {
+        linear(name + "_adapter_list." + j + ".0", {{&x.A, rank}}, in);
+        linear(name + "_adapter_list." + j + ".1", {{&x.B, out}}, rank);
+      };
+      adapter(feed_forward + "gate_up_proj", use->gate_up, d_model, 2 * m.width);
+      if (!use->adapts_attention) continue;
+      adapter(self_attn + "linear_q", use->q, a.d_model, a.q_dim());
+      adapter(self_attn + "linear_k", use->k, a.d_model, a.kv_dim());
+      adapter(self_attn + "linear_v", use->v, a.d_model, a.kv_dim());
+    }
+  }
+
   void add(const std::string& layer, Attention& a) {
     const std::size_t q = a.q_dim(), kv = a.kv_dim();
     if (writer_ == Writer::state_spaces) {
@@ -131,6 +173,8 @@ class StoredList {
           vector(layer + "mixer.up_proj.bias", {{&m.up_bias, m.width}});
           vector(layer + "mixer.down_proj.bias", {{&m.down_bias, m.d_model}});
         }
+        break;
+      case Writer::zamba:  // in blocks alone
         break;
       case Writer::bamba:
       case Writer::falcon:
@@ -210,6 +254,21 @@ class StoredList {
   Writer writer_;
 };
 
+/// Who reads the number'th block: the numbers of layers among those with blocks.
+inline std::vector<std::pair<std::size_t, SharedUse*>> uses_of(Hybrid& model, std::size_t number) {
+  std::vector<std::pair<std::size_t, SharedUse*>> uses;
+  std::size_t next = 0;
+  for (std::vector<Branch>& layer : model.layers) {
+    for (Branch& branch : layer) {
+      auto* after = std::get_if<MambaAfterBlock>(&branch.mixer);
+      if (after == nullptr) continue;
+      if (after->use.block == number) uses.emplace_back(next, &after->use);
+      ++next;
+    }
+  }
+  return uses;
+}
+
 }  // namespace detail
 
 /// Every tensor of the model under the name and in the shape that this writer gives it.
@@ -231,6 +290,8 @@ inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
         return {"model.", "embed_tokens", {"operator_norm", "ffn_norm"}, "embedding_norm"};
       case Writer::nemotron:
         return {"backbone.", "embeddings", {"norm", ""}, "norm_f"};
+      case Writer::zamba:
+        return {"model.", "embed_tokens", {"input_layernorm", ""}, "final_layernorm"};
       case Writer::state_spaces:
         break;
     }
@@ -238,12 +299,21 @@ inline std::vector<Stored> stored_tensors(Writer writer, Hybrid& model) {
   }();
   const std::size_t d_model = model.d_model, vocab_size = model.vocab_size;
   detail::StoredList tensors(writer);
+  std::vector<std::size_t> uses;  // layers with blocks
   tensors.linear(names.root + names.embedding, {{&model.embedding, vocab_size}}, d_model);
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
     const std::string layer = names.root + "layers." + std::to_string(l) + ".";
     for (std::size_t b = 0; b < model.layers[l].size(); ++b) {
       Branch& branch = model.layers[l][b];
-      tensors.vector(layer + names.norms[b] + ".weight", {{&branch.norm, d_model}});
+      auto* after = std::get_if<MambaAfterBlock>(&branch.mixer);
+      if (after != nullptr && uses.size() < model.blocks.size()) {
+        tensors.add_block(layer, model.blocks[uses.size()], d_model,
+                          detail::uses_of(model, uses.size()));
+      }
+      if (after != nullptr) uses.push_back(l);
+      tensors.vector(
+          layer + (after != nullptr ? "mamba_decoder." : "") + names.norms[b] + ".weight",
+          {{&branch.norm, d_model}});
       std::visit([&](auto& mixer) { tensors.add(layer, mixer); }, branch.mixer);
     }
   }

@@ -23,6 +23,7 @@ enum class Writer {
   falcon,        ///< transformers, model_type falcon_h1
   lfm2,          ///< transformers, model_type lfm2 or lfm2_moe
   nemotron,      ///< transformers, model_type nemotron_h
+  zamba,         ///< transformers, model_type zamba2
   state_spaces,  ///< the original implementation, with attention layers or MLPs
 };
 
@@ -330,6 +331,55 @@ inline Hybrid nemotron_config(const nlohmann::json& json) {
   return model;
 }
 
+inline MambaMixer zamba_mamba(const nlohmann::json& json) {
+  MambaMixer mamba;
+  Config& config = mamba.config;
+  config.n_layer = config.vocab_size = 1;
+  config.d_model = size_at(json, "hidden_size");
+  config.d_inner = config.d_ssm = size_at(json, "mamba_expand") * config.d_model;
+  config.headdim = config.d_ssm / size_at(json, "n_mamba_heads");
+  config.d_state = size_at(json, "mamba_d_state");
+  config.ngroups = size_at(json, "mamba_ngroups");
+  config.d_conv = size_at(json, "mamba_d_conv");
+  config.bias = json.at("add_bias_linear").get<bool>();
+  return mamba;
+}
+
+/// Layers of Mamba-2, some of which read a block of attention and an MLP first.
+inline Hybrid zamba_config(const nlohmann::json& json) {
+  Hybrid model;
+  model.d_model = size_at(json, "hidden_size");
+  model.vocab_size = size_at(json, "vocab_size");
+  model.norm_eps = json.at("rms_norm_eps").get<double>();
+  model.tie_embeddings = value_or(json, "tie_word_embeddings", true);
+  SharedBlock block;
+  Attention& attention = block.attention;
+  attention.d_model = 2 * model.d_model;
+  attention.heads = size_at(json, "num_attention_heads");
+  attention.kv_heads = value_or(json, "num_key_value_heads", attention.heads);
+  attention.head_dim = 2 * model.d_model / attention.heads;
+  attention.scale = 1.0 / std::sqrt(0.5 * static_cast<double>(attention.head_dim));
+  attention.rope = {json.at("use_mem_rope").get<bool>() ? attention.head_dim : 0, rope_theta(json)};
+  block.mlp.kind = Mlp::Kind::geglu;
+  block.mlp.d_model = model.d_model;
+  block.mlp.width = size_at(json, "intermediate_size");
+  block.mlp.has_bias = json.at("add_bias_linear").get<bool>();
+  const auto types = json.at("layers_block_type").get<std::vector<std::string>>();
+  const auto uses = static_cast<std::size_t>(std::count(types.begin(), types.end(), "hybrid"));
+  model.blocks.assign(std::min(size_at(json, "num_mem_blocks"), uses), block);
+  std::size_t next = 0;
+  for (const std::string& type : types) {
+    SharedUse use;
+    use.rank = size_at(json, "adapter_rank");
+    use.adapts_attention = json.at("use_shared_attention_adapter").get<bool>();
+    if (type == "hybrid") use.block = next++ % model.blocks.size();
+    const Mixer mixer = type == "hybrid" ? Mixer(MambaAfterBlock{zamba_mamba(json), use})
+                                         : Mixer(zamba_mamba(json));
+    model.layers.push_back({{{}, 1.0, mixer}});
+  }
+  return model;
+}
+
 inline MambaMixer state_spaces_mamba(std::size_t d_model, const nlohmann::json& ssm_cfg) {
   MambaMixer mamba;
   Config& config = mamba.config;
@@ -408,6 +458,7 @@ inline Writer writer_of(const nlohmann::json& json) {
   if (type == "falcon_h1") return Writer::falcon;
   if (type == "lfm2" || type == "lfm2_moe") return Writer::lfm2;
   if (type == "nemotron_h") return Writer::nemotron;
+  if (type == "zamba2") return Writer::zamba;
   return Writer::state_spaces;
 }
 
@@ -424,6 +475,8 @@ inline Hybrid read_hybrid_config(const nlohmann::json& json) {
       return detail::lfm2_config(json);
     case Writer::nemotron:
       return detail::nemotron_config(json);
+    case Writer::zamba:
+      return detail::zamba_config(json);
     case Writer::state_spaces:
       break;
   }

@@ -13,6 +13,7 @@
 #include "tests/reference/mamba2_reference.hpp"
 #include "tests/reference/mlp.hpp"
 #include "tests/reference/moe.hpp"
+#include "tests/reference/shared_block.hpp"
 #include "tests/reference/short_conv.hpp"
 
 namespace reference {
@@ -31,7 +32,13 @@ struct Parallel {
   Attention attention;
 };
 
-using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe, Parallel, ShortConv>;
+/// A Mamba-2 mixer whose norm reads residual + read_block(...).
+struct MambaAfterBlock {
+  MambaMixer mamba;
+  SharedUse use;
+};
+
+using Mixer = std::variant<MambaMixer, Attention, Mlp, Moe, Parallel, ShortConv, MambaAfterBlock>;
 
 /// residual += scale * mixer(rms_norm(residual))
 struct Branch {
@@ -50,8 +57,9 @@ struct Hybrid {
   bool tie_embeddings = true;     ///< the head is the embedding
   std::vector<double> embedding;  ///< (vocab_size, d_model)
   std::vector<std::vector<Branch>> layers;
-  std::vector<double> norm_f;   ///< (d_model)
-  std::vector<double> lm_head;  ///< (vocab_size, d_model); empty where tied
+  std::vector<SharedBlock> blocks;  ///< that layers share
+  std::vector<double> norm_f;       ///< (d_model)
+  std::vector<double> lm_head;      ///< (vocab_size, d_model); empty where tied
 };
 
 /// What a mixer remembers; an MLP and experts nothing.
@@ -74,6 +82,10 @@ struct HybridState {
         } else if (const auto* both = std::get_if<Parallel>(&branch.mixer)) {
           state.emplace<std::pair<BlockState, AttentionState>>(BlockState(both->mamba.config),
                                                                AttentionState(both->attention));
+        } else if (const auto* after = std::get_if<MambaAfterBlock>(&branch.mixer)) {
+          state.emplace<std::pair<BlockState, AttentionState>>(
+              BlockState(after->mamba.config),
+              AttentionState(model.blocks[after->use.block].attention));
         } else if (const auto* conv = std::get_if<ShortConv>(&branch.mixer)) {
           state.emplace<ShortConvState>(*conv);
         }
@@ -101,6 +113,9 @@ inline std::vector<double> mix(const Mixer& any, std::span<const double> u, Mixe
   if (const auto* s = std::get_if<ShortConv>(&any)) {
     return short_conv(*s, u, std::get<ShortConvState>(state));
   }
+  if (const auto* after = std::get_if<MambaAfterBlock>(&any)) {
+    return mix_mamba(after->mamba, u, std::get<std::pair<BlockState, AttentionState>>(state).first);
+  }
   if (const auto* both = std::get_if<Parallel>(&any)) {
     auto& states = std::get<std::pair<BlockState, AttentionState>>(state);
     std::vector<double> sum = mix_mamba(both->mamba, u, states.first);
@@ -123,11 +138,20 @@ inline std::vector<double> forward(const Hybrid& model, std::span<const Token> t
                          model.embedding_scale);
     }
   }
+  const std::vector<double> embedded = residual;
   if (hidden != nullptr) hidden->push_back(residual);
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
     for (std::size_t b = 0; b < model.layers[l].size(); ++b) {
       const Branch& branch = model.layers[l][b];
-      const std::vector<double> u = rms_norm(residual, branch.norm, model.d_model, model.norm_eps);
+      std::vector<double> sum = residual;
+      if (const auto* after = std::get_if<MambaAfterBlock>(&branch.mixer)) {
+        const std::vector<double> more =
+            read_block(model.blocks[after->use.block], after->use, residual, embedded,
+                       model.d_model, model.norm_eps,
+                       std::get<std::pair<BlockState, AttentionState>>(state.layers[l][b]).second);
+        for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += more[i];
+      }
+      const std::vector<double> u = rms_norm(sum, branch.norm, model.d_model, model.norm_eps);
       const std::vector<double> out = mix(branch.mixer, u, state.layers[l][b]);
       for (std::size_t i = 0; i < residual.size(); ++i) residual[i] += branch.scale * out[i];
     }

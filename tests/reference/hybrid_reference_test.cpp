@@ -29,10 +29,21 @@ constexpr double kHybridBound = 1e-12;  // logits up to 47
 
 const std::string kHybrids = MAMBA2_SOURCE_DIR "/tests/golden/hybrids/";
 
-constexpr const char* kHybridNames[] = {
-    "granite_dense", "granite_rope",    "granite_moe",       "bamba",         "nemotron_dense",
-    "nemotron_moe",  "nemotron_latent", "nemotron_small_dt", "falcon_h1",     "falcon_h1_norm",
-    "lfm2",          "lfm2_moe",        "mamba2attn",        "mamba2attn_mlp"};
+constexpr const char* kHybridNames[] = {"granite_dense",
+                                        "granite_rope",
+                                        "granite_moe",
+                                        "bamba",
+                                        "nemotron_dense",
+                                        "nemotron_moe",
+                                        "nemotron_latent",
+                                        "nemotron_small_dt",
+                                        "falcon_h1",
+                                        "falcon_h1_norm",
+                                        "lfm2",
+                                        "lfm2_moe",
+                                        "zamba2",
+                                        "mamba2attn",
+                                        "mamba2attn_mlp"};
 
 struct HybridGolden {
   Hybrid model;
@@ -72,7 +83,7 @@ TEST_CASE("hybrids: the oracle gives the golden logits in both spellings of the 
       ++compared;
     }
   }
-  CHECK(compared == 26);  // the original implementation has one spelling
+  CHECK(compared == 28);  // the original implementation has one spelling
 }
 
 TEST_CASE("hybrids: a prompt may be read in parts") {
@@ -108,7 +119,7 @@ TEST_CASE("hybrids: the residual stream after every layer") {
     CHECK(max_abs_difference(all, golden.hidden) < 1e-7 * max_abs(golden.hidden));  // floats
     ++compared;
   }
-  CHECK(compared == 9);
+  CHECK(compared == 10);
 }
 
 /// Calls change(mixer) for each mixer of the kind.
@@ -118,12 +129,23 @@ void each(Hybrid& model, Change change) {
     for (Branch& branch : layer) {
       if (auto* mixer = std::get_if<Kind>(&branch.mixer)) change(*mixer);
       auto* both = std::get_if<Parallel>(&branch.mixer);
+      auto* after = std::get_if<MambaAfterBlock>(&branch.mixer);
       if constexpr (std::is_same_v<Kind, MambaMixer>) {
         if (both != nullptr) change(both->mamba);
+        if (after != nullptr) change(after->mamba);
       } else if constexpr (std::is_same_v<Kind, Attention>) {
         if (both != nullptr) change(both->attention);
       }
     }
+  }
+}
+
+/// What is in blocks that layers share.
+template <class Kind, class Change>
+void each_in_blocks(Hybrid& model, Change change) {
+  for (SharedBlock& block : model.blocks) {
+    if constexpr (std::is_same_v<Kind, Attention>) change(block.attention);
+    if constexpr (std::is_same_v<Kind, Mlp>) change(block.mlp);
   }
 }
 
@@ -192,6 +214,15 @@ void swap_gates(ShortConv& s) {
   std::swap_ranges(s.in.begin(), s.in.begin() + part, s.in.begin() + part);
 }
 
+template <class Change>
+void each_use(Hybrid& model, Change change) {
+  for (std::vector<Branch>& layer : model.layers) {
+    for (Branch& branch : layer) {
+      if (auto* after = std::get_if<MambaAfterBlock>(&branch.mixer)) change(after->use);
+    }
+  }
+}
+
 /// A mistake, and how far another implementation that makes it is from the golden logits of the
 /// first kMistakenTokens tokens, in standard deviations of all golden logits.
 struct Mistake {
@@ -206,7 +237,10 @@ struct Mistake {
 
 template <class Kind, class Change>
 std::function<void(Hybrid&)> in_each(Change change) {
-  return [change](Hybrid& model) { each<Kind>(model, change); };
+  return [change](Hybrid& model) {
+    each<Kind>(model, change);
+    each_in_blocks<Kind>(model, change);
+  };
 }
 
 std::vector<Mistake> mistakes() {
@@ -234,7 +268,7 @@ std::vector<Mistake> mistakes() {
       {"logits_scaling 1", [](Hybrid& m) { m.logits_scale = 1.0; }, {{"granite_dense", 14.8}}},
       {"attention scale 1/sqrt(head_dim)",
        in_each<Attention>([root](Attention& a) { a.scale = 1.0 / root(a.head_dim); }),
-       {{"granite_dense", 0.0731}, {"granite_rope", 0.0870}}},
+       {{"granite_dense", 0.0731}, {"granite_rope", 0.0870}, {"zamba2", 1.63}}},
       {"query head h reads key head h % KV",
        in_each<Attention>(wrong_heads),
        {{"granite_dense", 0.167},
@@ -248,6 +282,7 @@ std::vector<Mistake> mistakes() {
         {"bamba", 0.775},
         {"falcon_h1", 1.01},
         {"lfm2", 0.986},
+        {"zamba2", 3.08},
         {"mamba2attn", 1.13}}},
       {"RoPE of neighbours",
        in_each<Attention>(interleaved_rope),
@@ -269,6 +304,7 @@ std::vector<Mistake> mistakes() {
         {"nemotron_dense", 4.03},
         {"falcon_h1", 0.163},
         {"falcon_h1_norm", 2.74},
+        {"zamba2", 5.03},
         {"mamba2attn", 3.92}}},
       {"no QK norm",
        in_each<Attention>([](Attention& a) { a.qk_norm = false; }),
@@ -282,14 +318,27 @@ std::vector<Mistake> mistakes() {
       {"b and c swapped", in_each<ShortConv>(swap_gates), {{"lfm2", 3.95}}},
       {"no bias of the convolutions",
        no_conv_bias,
-       {{"granite_dense", 0.0659}, {"bamba", 1.68}, {"mamba2attn", 2.88}}},
+       {{"granite_dense", 0.0659}, {"bamba", 1.68}, {"zamba2", 2.99}, {"mamba2attn", 2.88}}},
       {"no D",
        in_each<MambaMixer>([](MambaMixer& m) { m.weights.D.assign(m.weights.D.size(), 0.0); }),
        {{"granite_dense", 0.374},
         {"bamba", 4.36},
         {"nemotron_dense", 3.48},
         {"falcon_h1", 0.140},
+        {"zamba2", 4.86},
         {"mamba2attn", 3.77}}},
+      {"norm before gate",
+       in_each<MambaMixer>([](MambaMixer& m) { m.config.norm_before_gate = true; }),
+       {{"zamba2", 3.04}}},
+      {"gelu by tanh",
+       in_each<Mlp>([](Mlp& m) { m.kind = Mlp::Kind::tanh; }),
+       {{"zamba2", 0.00179}}},
+      {"no adapters of MLPs",
+       [](Hybrid& m) { each_use(m, [](SharedUse& use) { use.gate_up = {}; }); },
+       {{"zamba2", 2.30}}},
+      {"no adapters of queries",
+       [](Hybrid& m) { each_use(m, [](SharedUse& use) { use.q = {}; }); },
+       {{"zamba2", 2.97}}},
       {"attention_in_multiplier 1",
        in_each<Attention>([](Attention& a) { a.in_scale = 1.0; }),
        {{"falcon_h1", 0.696}, {"falcon_h1_norm", 0.752}}},
@@ -322,7 +371,7 @@ std::vector<Mistake> mistakes() {
        {{"nemotron_small_dt", 0.118}}},
       {"gate and up swapped",
        in_each<Mlp>([](Mlp& m) { std::swap(m.gate, m.up); }),
-       {{"granite_dense", 0.320}, {"mamba2attn_mlp", 3.39}}},
+       {{"granite_dense", 0.320}, {"zamba2", 3.42}, {"mamba2attn_mlp", 3.39}}},
       {"gate and up of experts swapped",
        in_each<Moe>([](Moe& m) {
          std::swap(m.shared.gate, m.shared.up);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -16,6 +17,8 @@ struct Mlp {
   enum class Kind {
     swiglu,  ///< down(silu(gate u) * up u)
     relu2,   ///< down(max(up u, 0)^2)
+    geglu,   ///< down(gelu(gate u) * up u)
+    tanh,    ///< the same with the usual approximation of gelu, as a mistake
   };
 
   Kind kind = Kind::swiglu;
@@ -30,12 +33,24 @@ struct Mlp {
   std::vector<double> down, down_bias;  ///< (d_model, width), its rows
 };
 
+/// v Phi(v), with the distribution function of the normal distribution.
+inline double gelu(double v) { return 0.5 * v * std::erfc(-v / std::sqrt(2.0)); }
+
+inline double gelu_by_tanh(double v) {
+  return 0.5 * v * (1.0 + std::tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
+}
+
 /// The MLP on its normed input u (T, d_model). Returns (T, d_model).
 inline std::vector<double> mlp(const Mlp& m, std::span<const double> u) {
   std::vector<double> inner = linear(m.up, m.up_bias, u, m.d_model);
-  if (m.kind == Mlp::Kind::swiglu) {
+  if (m.kind != Mlp::Kind::relu2) {
     const std::vector<double> gate = linear(m.gate, m.gate_bias, u, m.d_model);
-    for (std::size_t i = 0; i < inner.size(); ++i) inner[i] *= silu(m.gate_scale * gate[i]);
+    for (std::size_t i = 0; i < inner.size(); ++i) {
+      const double v = m.gate_scale * gate[i];
+      inner[i] *= m.kind == Mlp::Kind::swiglu  ? silu(v)
+                  : m.kind == Mlp::Kind::geglu ? gelu(v)
+                                               : gelu_by_tanh(v);
+    }
   } else {
     for (double& value : inner) value = std::max(value, 0.0) * std::max(value, 0.0);
   }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -168,6 +169,49 @@ class RandomConfig {
     } else {
       json["rope_theta"] = theta;
       indices(json, "full_attn_idxs", "num_hidden_layers");
+    }
+    return json;
+  }
+
+  /// Heads of attention are even, as they may turn; fewer of keys and values have no adapters.
+  nlohmann::json zamba() {
+    newer_ = coin();
+    const std::size_t heads = between(1, 4), half = between(2, 9);
+    const std::size_t mamba_heads = coin() ? heads : 2 * heads;
+    const bool adapts = coin();
+    nlohmann::json json = {{"model_type", "zamba2"},
+                           {"hidden_size", heads * half},
+                           {"num_attention_heads", heads},
+                           {"num_key_value_heads", adapts || coin() ? heads : 1},
+                           {"attention_head_dim", 7},  // dead
+                           {"intermediate_size", between(17, 60)},
+                           {"hidden_act", "gelu"},
+                           {"n_mamba_heads", mamba_heads},
+                           {"mamba_expand", 2},
+                           {"mamba_d_state", between(3, 20)},
+                           {"mamba_ngroups", coin() ? heads : 1},
+                           {"mamba_d_conv", between(2, 5)},
+                           {"add_bias_linear", coin()},
+                           {"num_mem_blocks", between(1, 3)},
+                           {"adapter_rank", between(1, 9)},
+                           {"use_shared_attention_adapter", adapts},
+                           {"use_mem_rope", coin()},
+                           {"use_long_context", false},
+                           {"rms_norm_eps", 1e-5},
+                           {"time_step_min", 0.001},
+                           {"vocab_size", between(33, 60)}};
+    if (coin()) json["tie_word_embeddings"] = coin();
+    for (const bool has_block : layers()) {
+      json["layers_block_type"].push_back(has_block ? "hybrid"
+                                          : newer_  ? "linear_attention"
+                                                    : "mamba");
+    }
+    json["num_hidden_layers"] = json["layers_block_type"].size();
+    const double theta = coin() ? 10000.0 : 500.0;
+    if (newer_) {
+      json["rope_parameters"] = {{"rope_theta", theta}, {"rope_type", "default"}};
+    } else {
+      json["rope_theta"] = theta;
     }
     return json;
   }
@@ -345,12 +389,31 @@ inline void randomize(Random& random, Parallel& both) {
   randomize(random, both.attention);
 }
 
+/// Adapters give half of what their matrices do.
+inline void randomize(Random& random, MambaAfterBlock& after, const SharedBlock& block) {
+  randomize(random, after.mamba);
+  SharedUse& use = after.use;
+  const std::size_t d_model = after.mamba.config.d_model;
+  const auto adapter = [&](Adapter& x, std::size_t in, std::size_t out) {
+    x.A = random_rows(random, use.rank, in);
+    x.B = random_rows(random, out, use.rank, 0.5);
+  };
+  const Attention& a = block.attention;
+  if (use.adapts_attention) {
+    adapter(use.q, a.d_model, a.q_dim());
+    adapter(use.k, a.d_model, a.kv_dim());
+    adapter(use.v, a.d_model, a.kv_dim());
+  }
+  adapter(use.gate_up, d_model, 2 * block.mlp.width);
+  use.linear = random_rows(random, d_model, d_model, 1.5);
+}
+
 inline void randomize(Random& random, Mlp& m) {
-  if (m.kind == Mlp::Kind::swiglu) m.gate = random_rows(random, m.width, m.d_model);
+  if (m.kind != Mlp::Kind::relu2) m.gate = random_rows(random, m.width, m.d_model);
   m.up = random_rows(random, m.width, m.d_model);
   m.down = random_rows(random, m.d_model, m.width, 2.0);
   if (m.has_bias) {
-    if (m.kind == Mlp::Kind::swiglu) m.gate_bias = random.normals(m.width, 0.0, 0.2);
+    if (m.kind != Mlp::Kind::relu2) m.gate_bias = random.normals(m.width, 0.0, 0.2);
     m.up_bias = random.normals(m.width, 0.0, 0.2);
     m.down_bias = random.normals(m.d_model, 0.0, 0.2);
   }
@@ -368,6 +431,14 @@ inline void randomize(Random& random, Moe& m) {
   if (m.shared.width > 0) randomize(random, m.shared);
 }
 
+inline void randomize(Random& random, SharedBlock& block, std::size_t d_model) {
+  block.norm = random.normals(2 * d_model, 1.0, 0.2);
+  randomize(random, block.attention);
+  block.attention.o = random_rows(random, d_model, block.attention.q_dim());
+  block.mlp_norm = random.normals(d_model, 1.0, 0.2);
+  randomize(random, block.mlp);
+}
+
 }  // namespace detail
 
 /// A random config.json of this writer, with odd sizes.
@@ -377,6 +448,7 @@ inline nlohmann::json random_hybrid_config(Writer writer, std::uint64_t seed) {
   if (writer == Writer::falcon) return random.falcon();
   if (writer == Writer::lfm2) return random.lfm2();
   if (writer == Writer::nemotron) return random.nemotron();
+  if (writer == Writer::zamba) return random.zamba();
   return writer == Writer::bamba ? random.bamba() : random.state_spaces();
 }
 
@@ -387,10 +459,21 @@ inline Hybrid random_hybrid(const nlohmann::json& config, std::uint64_t seed) {
   Random random(seed);
   const std::size_t d_model = model.d_model;
   model.embedding = random.normals(model.vocab_size * d_model, 0.0, 1.0 / model.embedding_scale);
+  for (SharedBlock& block : model.blocks) detail::randomize(random, block, d_model);
   for (std::vector<Branch>& layer : model.layers) {
     for (Branch& branch : layer) {
       branch.norm = random.normals(d_model, 1.0, 0.2);
-      std::visit([&](auto& mixer) { detail::randomize(random, mixer); }, branch.mixer);
+      if (auto* after = std::get_if<MambaAfterBlock>(&branch.mixer)) {
+        detail::randomize(random, *after, model.blocks[after->use.block]);
+        continue;
+      }
+      std::visit(
+          [&]<class AnyMixer>(AnyMixer& mixer) {
+            if constexpr (!std::is_same_v<AnyMixer, MambaAfterBlock>) {
+              detail::randomize(random, mixer);
+            }
+          },
+          branch.mixer);
     }
   }
   model.norm_f = random.normals(d_model, 1.0, 0.2);

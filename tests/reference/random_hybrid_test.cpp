@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -21,8 +22,9 @@ namespace {
 
 using namespace reference;
 
-constexpr Writer kWriters[] = {Writer::granite,  Writer::bamba, Writer::falcon,
-                               Writer::nemotron, Writer::lfm2,  Writer::state_spaces};
+constexpr Writer kWriters[] = {Writer::granite,     Writer::bamba, Writer::falcon,
+                               Writer::nemotron,    Writer::lfm2,  Writer::zamba,
+                               Writer::state_spaces};
 
 /// Calls check(config, model) for every writer and seed.
 template <class Check>
@@ -72,6 +74,17 @@ TEST_CASE("random hybrids: neither vanish nor explode, and every branch matters"
         branch.scale = 0.0;
         CHECK(max_abs_difference(forward(model, tokens), logits) > 0.05 * unit);
         branch.scale = scale;
+        auto* after = std::get_if<MambaAfterBlock>(&branch.mixer);
+        if (after == nullptr) continue;
+        for (std::vector<double>* part :
+             {&after->use.linear, &after->use.gate_up.A, &after->use.q.A, &after->use.v.A}) {
+          const std::vector<double> values = *part;
+          std::fill(part->begin(), part->end(), 0.0);
+          if (!values.empty()) {
+            CHECK(max_abs_difference(forward(model, tokens), logits) > 0.001 * unit);
+          }
+          *part = values;
+        }
       }
     }
   });
@@ -107,11 +120,26 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
                             : writer == Writer::falcon   ? "falcon "
                             : writer == Writer::nemotron ? "nemotron "
                             : writer == Writer::lfm2     ? "lfm2 "
+                            : writer == Writer::zamba    ? "zamba "
                                                          : "state-spaces ";
     const bool may_turn = writer == Writer::granite || writer == Writer::state_spaces;
     const auto note = [&](const char* what, bool is) { ++seen[is ? 1 : 0][who + what]; };
     note("tied", model.tie_embeddings);
-    if (writer != Writer::falcon) {
+    if (writer == Writer::zamba) {
+      const auto* first = std::get_if<MambaAfterBlock>(&model.layers[0][0].mixer);
+      std::size_t uses = 0;
+      for (const std::vector<Branch>& layer : model.layers) {
+        uses += std::holds_alternative<MambaAfterBlock>(layer[0].mixer) ? 1U : 0U;
+      }
+      note("first layer reads a block", first != nullptr);
+      note("shared", model.blocks.size() < uses);
+      note("one block", model.blocks.size() == 1);
+      note("adapters of attention", config["use_shared_attention_adapter"].get<bool>());
+      note("RoPE", model.blocks[0].attention.rope.width > 0);
+      note("one key head",
+           model.blocks[0].attention.kv_heads == 1 && model.blocks[0].attention.heads > 1);
+    }
+    if (writer != Writer::falcon && writer != Writer::zamba) {
       note("first layer is attention", std::holds_alternative<Attention>(model.layers[0][0].mixer));
     }
     if (writer == Writer::nemotron) note("newer", config.contains("layers_block_type"));
@@ -129,7 +157,10 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
     for (const std::vector<Branch>& layer : model.layers) {
       for (const Branch& branch : layer) {
         const auto* both = std::get_if<Parallel>(&branch.mixer);
-        const auto* m = both != nullptr ? &both->mamba : std::get_if<MambaMixer>(&branch.mixer);
+        const auto* after = std::get_if<MambaAfterBlock>(&branch.mixer);
+        const auto* m = both != nullptr    ? &both->mamba
+                        : after != nullptr ? &after->mamba
+                                           : std::get_if<MambaMixer>(&branch.mixer);
         const auto* a = both != nullptr ? &both->attention : std::get_if<Attention>(&branch.mixer);
         const auto* mlp = std::get_if<Mlp>(&branch.mixer);
         if (m != nullptr) {
@@ -137,8 +168,8 @@ TEST_CASE("random hybrids: all that may differ occurs, and its opposite") {
           note("groups", m->config.ngroups > 1);
           note("a group a head", m->config.ngroups == m->config.nheads());
           note("Mamba-2's bias", m->config.bias);
-          note("convolution's bias", m->config.conv_bias);
-          note("dt_limit", m->config.dt_min > 0.0F);
+          if (writer != Writer::zamba) note("convolution's bias", m->config.conv_bias);
+          if (writer != Writer::zamba) note("dt_limit", m->config.dt_min > 0.0F);
           if (writer == Writer::falcon) note("gated norm", m->config.rmsnorm);
           if (writer == Writer::falcon) note("norm first", m->config.norm_before_gate);
         }

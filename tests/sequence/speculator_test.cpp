@@ -34,14 +34,14 @@ mamba2::AnyModel hybrid(std::uint64_t seed) {
   return tests::HybridModel{files.config_json, files.safetensors, {}, {}}.load(
       mamba2::kPlan<mamba2::Fp32>);
 }
-const mamba2::AnyModel& model() {
+const mamba2::AnyModel& speculated_model() {
   static const mamba2::AnyModel instance = hybrid(5);
   return instance;
 }
 
 /// What the model would say after a prompt, by itself.
 std::vector<Token> greedy(std::span<const Token> prompt, std::size_t tokens) {
-  auto session = model().session().value();
+  auto session = speculated_model().session().value();
   std::vector<Token> text(prompt.begin(), prompt.end());
   auto logits = session.prefill(prompt).value();
   while (text.size() < prompt.size() + tokens) {
@@ -69,7 +69,7 @@ class Reading {
 
   /// Reads more of a text that is given, the first `prompt` tokens at once.
   void read(Speculator& speculator, std::span<const Token> text, std::size_t prompt) {
-    auto plain = model().session({.context = 1500, .rewind = 16}).value();
+    auto plain = speculated_model().session({.context = 1500, .rewind = 16}).value();
     session_.reset();
     (void)session_.prefill(text.first(prompt)).value();
     (void)plain.prefill(text.first(prompt)).value();
@@ -91,7 +91,7 @@ class Reading {
 
  private:
   Cost cost_;
-  mamba2::AnySession session_ = model().session({.context = 1500, .rewind = 16}).value();
+  mamba2::AnySession session_ = speculated_model().session({.context = 1500, .rewind = 16}).value();
   std::uint64_t seen_ = 0;
   double time_ = 0.0;
 };
@@ -121,7 +121,8 @@ TEST_CASE("speculator: as many drafts as pay, by the time that passes take") {
   for (const auto& [cost, least, most] : {std::tuple(Reading::Cost(flat), 1.8, 3.0),
                                           std::tuple(Reading::Cost(by_token), 0.97, 1.0)}) {
     Reading reading(cost);
-    auto speculator = Speculator::create(model().config(), {.clock = reading.clock()}).value();
+    auto speculator =
+        Speculator::create(speculated_model().config(), {.clock = reading.clock()}).value();
     reading.read(speculator, text, 100);
     const SpeculatorStats& stats = speculator.stats();
     CHECK(stats.tokens == 900);
@@ -130,7 +131,8 @@ TEST_CASE("speculator: as many drafts as pay, by the time that passes take") {
   }
   // Nothing repeats itself.
   Reading reading(by_token);
-  auto speculator = Speculator::create(model().config(), {.clock = reading.clock()}).value();
+  auto speculator =
+      Speculator::create(speculated_model().config(), {.clock = reading.clock()}).value();
   reading.read(speculator, reference::Random(9).tokens(1000, 50), 1);
   CHECK(speculator.stats().speedup() > 0.97);
 }
@@ -141,8 +143,8 @@ TEST_CASE("speculator: a draft model follows the text, wherever it goes") {
   for (const std::size_t context : {1000U, 40U}) {  // with 40 it begins anew again and again
     Reading reading(flat);
     auto speculator =
-        Speculator::create(model().config(),
-                           model().session({.context = context, .rewind = 16}).value(),
+        Speculator::create(speculated_model().config(),
+                           speculated_model().session({.context = context, .rewind = 16}).value(),
                            {.lookup = false, .draft_window = 200, .drafts = 7})
             .value();
     const auto accepted = [&](std::span<const Token> some, std::size_t prompt) {
@@ -166,7 +168,7 @@ TEST_CASE("speculator: a draft model follows the text, wherever it goes") {
 TEST_CASE("speculator: one without a draft model, and without lookups, decodes plainly") {
   using namespace speculating;
   Reading reading(flat);
-  auto speculator = Speculator::create(model().config(), {.lookup = false}).value();
+  auto speculator = Speculator::create(speculated_model().config(), {.lookup = false}).value();
   reading.read(speculator, repetitive(2, 100), 10);
   CHECK(speculator.stats().passes == 90);
   CHECK(speculator.stats().drafted == 0);
@@ -185,7 +187,7 @@ TEST_CASE("speculator: drafts of the application's own that are no tokens are le
     return out.size() + 5;  // more than there is room for
   };
   Reading reading(flat);
-  auto speculator = Speculator::create(model().config(), options).value();
+  auto speculator = Speculator::create(speculated_model().config(), options).value();
   reading.read(speculator, text, 10);
   CHECK(speculator.stats().accepted == speculator.stats().drafted);
   CHECK(speculator.stats().passes < 40);

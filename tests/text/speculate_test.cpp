@@ -43,13 +43,13 @@ mamba2::AnyModel hybrid(std::uint64_t seed, std::size_t more_rows = 3) {
   return tests::HybridModel{files.config_json, files.safetensors, {}, {}}.load(
       mamba2::kPlan<mamba2::Fp32>);
 }
-const mamba2::AnyModel& model() {
+const mamba2::AnyModel& telling_model() {
   static const mamba2::AnyModel instance = hybrid(5);
   return instance;
 }
 
 /// All that there is to see of a text.
-struct Written {
+struct SpeculatedText {
   std::vector<std::string> pieces;
   std::vector<Token> tokens;
   std::vector<float> logprobs;
@@ -62,10 +62,18 @@ struct Written {
   std::vector<float> logits;
   std::vector<std::byte> state;
 
-  friend bool operator==(const Written&, const Written&) = default;
+  friend bool operator==(const SpeculatedText&, const SpeculatedText&) = default;
 };
 
-constexpr const char* kPrompt = "The sea was calm, the sea was deep, and the";
+#if defined(MAMBA2_QUICK_TESTS)
+constexpr std::size_t kFewest = 4, kStep = 15, kLargerStep = 15;
+constexpr float kTemperatures[] = {0.9F};
+#else
+constexpr std::size_t kFewest = 1, kStep = 1, kLargerStep = 7;
+constexpr float kTemperatures[] = {0.0F, 0.9F};
+#endif
+
+constexpr const char* kSeaPrompt = "The sea was calm, the sea was deep, and the";
 
 struct Wanted {
   mamba2::GenerateOptions options;
@@ -75,8 +83,8 @@ struct Wanted {
   std::size_t texts = 1;  // each goes on where the one before ended
 };
 
-Written write(const Wanted& wanted, Speculator* speculator) {
-  auto session = model().session({.context = wanted.context, .rewind = 16}).value();
+SpeculatedText write(const Wanted& wanted, Speculator* speculator) {
+  auto session = telling_model().session({.context = wanted.context, .rewind = 16}).value();
   mamba2::GenerateOptions options = wanted.options;
   auto sampler = mamba2::make_sampler(options.sampling, tokenizer(), session.config()).value();
   std::vector<mamba2::Constraint> constraint;
@@ -86,14 +94,14 @@ Written write(const Wanted& wanted, Speculator* speculator) {
   options.speculator = speculator;
   options.logprobs = true;
   options.best_tokens = 2;
-  Written out;
+  SpeculatedText out;
   options.on_token = [&](const mamba2::GeneratedToken& token) {
     out.tokens.push_back(token.token);
     out.logprobs.push_back(token.logprob);
     for (const auto& best : token.best) out.logprobs.push_back(best.logprob);
   };
   for (std::size_t i = 0; i < wanted.texts; ++i) {
-    const auto done = mamba2::generate(session, sampler, tokenizer(), i == 0 ? kPrompt : "",
+    const auto done = mamba2::generate(session, sampler, tokenizer(), i == 0 ? kSeaPrompt : "",
                                        options, [&](std::string_view piece) {
                                          out.pieces.emplace_back(piece);
                                          return out.pieces.size() < wanted.cancelled_after;
@@ -116,8 +124,8 @@ Written write(const Wanted& wanted, Speculator* speculator) {
 }
 
 /// Draws drafts of the application's own from the text that will come: `is_right(place)` of them.
-mamba2::SpeculatorOptions own(const Written& plain, std::function<bool(std::size_t)> is_right,
-                              std::size_t drafts) {
+mamba2::SpeculatorOptions own(const SpeculatedText& plain,
+                              std::function<bool(std::size_t)> is_right, std::size_t drafts) {
   mamba2::SpeculatorOptions options{.lookup = false, .drafts = drafts};
   options.own = [&plain, is_right](const mamba2::TokenHistory& text, std::span<Token> out) {
     const std::size_t prompt = static_cast<std::size_t>(plain.read) - plain.tokens.size();
@@ -132,14 +140,14 @@ mamba2::SpeculatorOptions own(const Written& plain, std::function<bool(std::size
 }
 
 Speculator speculator(const mamba2::SpeculatorOptions& options = {}) {
-  return Speculator::create(model().config(), options).value();
+  return Speculator::create(telling_model().config(), options).value();
 }
 
 /// Checks that nothing can be seen of drafts, whatever they are.
 void check(const Wanted& wanted, bool thoroughly = false) {
-  const Written plain = write(wanted, nullptr);
+  const SpeculatedText plain = write(wanted, nullptr);
   const auto same = [&](Speculator made) {
-    const Written found = write(wanted, &made);
+    const SpeculatedText found = write(wanted, &made);
     CHECK(found.tokens == plain.tokens);
     CHECK((found.pieces == plain.pieces));
     CHECK(found.error == plain.error);
@@ -155,7 +163,7 @@ void check(const Wanted& wanted, bool thoroughly = false) {
     random = random * 6364136223846793005U + 1442695040888963407U;
     return (random >> 40U) % 3 != 0;
   };
-  for (std::size_t drafts = 1; drafts <= 15; drafts += thoroughly ? 1 : 7) {
+  for (std::size_t drafts = kFewest; drafts <= 15; drafts += thoroughly ? kStep : kLargerStep) {
     CAPTURE(drafts);
     same(speculator({.drafts = drafts}));
     const auto wrong = same(speculator(own(
@@ -192,7 +200,7 @@ TEST_CASE("speculation: the text is that of plain decoding, at any temperature")
 
 TEST_CASE("speculation: penalties, biases, filters and edits act as in plain decoding") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 0.9F}) {
+  for (const float temperature : kTemperatures) {
     Wanted wanted{.options = sampled(40, temperature)};
     mamba2::SamplerOptions& sampling = wanted.options.sampling;
     sampling.repetition_penalty = 1.3F;
@@ -216,9 +224,9 @@ TEST_CASE("speculation: penalties, biases, filters and edits act as in plain dec
 
 TEST_CASE("speculation: texts end as in plain decoding") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 1.0F}) {
+  for (const float temperature : kTemperatures) {
     CAPTURE(temperature);
-    const Written plain = write({.options = sampled(40, temperature)}, nullptr);
+    const SpeculatedText plain = write({.options = sampled(40, temperature)}, nullptr);
     REQUIRE(plain.tokens.size() == 40);
     Wanted wanted{.options = sampled(40, temperature)};
     for (const std::size_t place : {0U, 1U, 17U, 38U}) {  // a stop string, also across tokens
@@ -247,7 +255,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
     wanted.options = sampled(40, temperature);
     for (const std::size_t room : {1U, 2U, 3U, 8U, 20U}) {
       wanted.context = static_cast<std::size_t>(plain.read) - 40 + room;
-      const Written full = write(wanted, nullptr);
+      const SpeculatedText full = write(wanted, nullptr);
       CHECK(full.reason == mamba2::StopReason::context_full);
       CHECK(full.count == room);
       check(wanted);
@@ -257,7 +265,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
 
 TEST_CASE("speculation: a text goes on as after plain decoding") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 0.8F}) {
+  for (const float temperature : kTemperatures) {
     for (const std::size_t tokens : {1U, 5U, 12U}) {
       check({.options = sampled(tokens, temperature), .texts = 3});
     }
@@ -282,10 +290,10 @@ TEST_CASE("speculation: a grammar holds") {
         R"({"type": "object", "properties": {"name": {"type": "string", "maxLength": 12},
             "depth": {"type": "number"}}, "required": ["name", "depth"]})"}) {
     const auto grammar = mamba2::json_schema_grammar(schema, tokens).value();
-    for (const float temperature : {0.0F, 0.8F}) {
+    for (const float temperature : kTemperatures) {
       for (const std::size_t most : {50U, 80U}) {
         Wanted wanted{.options = sampled(most, temperature), .grammar = &grammar};
-        const Written plain = write(wanted, nullptr);
+        const SpeculatedText plain = write(wanted, nullptr);
         CHECK(plain.error.empty());
         check(wanted);
       }
@@ -295,21 +303,21 @@ TEST_CASE("speculation: a grammar holds") {
 
 TEST_CASE("speculation: a draft model, right, wrong, or one that drafts beside lookups") {
   using namespace speculated;
-  for (const float temperature : {0.0F, 1.0F}) {
+  for (const float temperature : kTemperatures) {
     CAPTURE(temperature);
     const Wanted wanted{.options = sampled(40, temperature)};
-    const Written plain = write(wanted, nullptr);
+    const SpeculatedText plain = write(wanted, nullptr);
     for (const std::uint64_t seed : {5U, 6U}) {  // the model itself, and another
       const mamba2::AnyModel small = hybrid(seed);
       for (const bool lookup : {false, true}) {
         for (const std::size_t drafts : {0U, 1U, 4U, 15U}) {
           CAPTURE(drafts);
           const mamba2::SpeculatorOptions options{.lookup = lookup, .drafts = drafts};
-          auto both =
-              Speculator::create(model().config(), small.session({.rewind = 16}).value(), options)
-                  .value();
+          auto both = Speculator::create(telling_model().config(),
+                                         small.session({.rewind = 16}).value(), options)
+                          .value();
           for (int i = 0; i < 2; ++i) {  // the second time it knows the text
-            Written found = write(wanted, &both);
+            SpeculatedText found = write(wanted, &both);
             if (found.base != plain.base) found.base = plain.base, found.state = plain.state;
             const bool is_same = found == plain;
             CHECK(is_same);
@@ -333,22 +341,22 @@ TEST_CASE("speculation: another vocabulary, what takes nothing back, wrong optio
     return result.error().message;
   };
   const auto other = hybrid(5, 4);
-  const mamba2::Config& config = model().config();
+  const mamba2::Config& config = telling_model().config();
   CHECK(message(Speculator::create(config, other.session({.rewind = 16}).value())) ==
         "speculator: the vocabulary of the draft model must have 8195 rows, found 8196");
   CHECK(message(Speculator::create(config, {.drafts = 16})) ==
         "speculator: drafts must be in 0..15, found 16");
-  CHECK(
-      message(Speculator::create(config, model().session({.context = 31, .rewind = 16}).value())) ==
-      "speculator: the context of the draft model must be at least 32, found 31");
-  CHECK(message(Speculator::create(config, model().session({.rewind = 15}).value())) ==
+  CHECK(message(Speculator::create(
+            config, telling_model().session({.context = 31, .rewind = 16}).value())) ==
+        "speculator: the context of the draft model must be at least 32, found 31");
+  CHECK(message(Speculator::create(config, telling_model().session({.rewind = 15}).value())) ==
         "speculator: sessions of the draft model must be able to take back 16 tokens "
         "(SessionOptions::rewind), found 15");
   auto made = speculator();
   auto session = other.session({.rewind = 16}).value();
   mamba2::GenerateOptions options = sampled(5, 0.0F);
   options.speculator = &made;
-  CHECK(message(mamba2::generate(session, tokenizer(), kPrompt, options, [](std::string_view) {
+  CHECK(message(mamba2::generate(session, tokenizer(), kSeaPrompt, options, [](std::string_view) {
           return true;
         })) == "speculator: the vocabulary of the model must have 8195 rows, found 8196");
   CHECK(session.state().tokens() == 0);

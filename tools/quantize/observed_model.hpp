@@ -139,7 +139,7 @@ class ObservedModel {
       matrices_[static_cast<std::size_t>(target - targets.data())] = {
           weights.writable(m.bands), m.cols, is_multiplied ? &formats_.back().recorder : nullptr};
     });
-    if (plan.tied()) weights.lm_head = weights.embedding;
+    weights.link();
   }
 
   std::deque<ObservedFormat> formats_;

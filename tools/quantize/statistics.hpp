@@ -82,7 +82,7 @@ class Statistics {
     }
     bool head = false;
     for (std::size_t i = first; i < end_; ++i) {
-      head |= !statistics_[i].squares.empty() && !plan_.targets()[i].name.ends_with("_proj");
+      head |= !statistics_[i].squares.empty() && !plan_.targets()[i].name.starts_with("layers.");
     }
     auto outcome = model_.read(text_.tokens, head, [&](std::size_t done) {
       accumulate(first);

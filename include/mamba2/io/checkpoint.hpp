@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 
 #if MAMBA2_HAS_DEFINITIONS
 #include "mamba2/io/bitmamba_file.hpp"
+#include "mamba2/io/block_copies.hpp"
 #include "mamba2/io/checkpoint_files.hpp"
 #include "mamba2/io/config_json.hpp"
 #include "mamba2/io/generation_config.hpp"
@@ -160,6 +162,8 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const Ten
                                                         std::vector<std::string> notes,
                                                         std::span<const MappedFile> files) {
   detail::decide_head(config, all, files, notes);
+  const std::size_t blocks = config.shared_block.num_blocks;
+  detail::decide_blocks(config, all, files, notes);
   const TensorView* head = all.find(detail::kHeadName);
 
   std::vector<TensorView> needed;
@@ -169,6 +173,10 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const Ten
     if (tensor == nullptr && spec.name == detail::kEmbeddingName && config.tie_embeddings) {
       tensor = head;
     }
+    // Of a block that layers share, each may have its own.
+    const auto original = tensor == nullptr ? detail::original_of(config, blocks, spec.name)
+                                            : std::optional<std::string>();
+    if (original) tensor = all.find(*original);
     if (tensor == nullptr) {
       return Result<void>(Error{ErrorCode::mismatch,
                                 detail::concat(name, ": tensor ", detail::in_quotes(spec.name),
@@ -177,7 +185,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const Ten
     }
     Result<void> fits = detail::check_tensor(*tensor, spec);
     if (fits) needed.push_back(*tensor);
-    if (fits && tensor == head) needed.back().name = spec.name;
+    if (fits && (tensor == head || original)) needed.back().name = spec.name;
     return fits;
   });
   if (!complete) return complete.error();
@@ -186,7 +194,9 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::assemble(Config config, const Ten
   checkpoint.table_ = TensorTable(std::move(needed));
   checkpoint.notes_ = std::move(notes);
   for (const TensorView& tensor : all.tensors()) {
-    const bool is_ignored = tensor.name == detail::kHeadName && checkpoint.config_.tie_embeddings;
+    const bool is_ignored =
+        (tensor.name == detail::kHeadName && checkpoint.config_.tie_embeddings) ||
+        detail::original_of(checkpoint.config_, blocks, tensor.name);
     if (!is_ignored && checkpoint.find(tensor.name) == nullptr) {
       return Error{ErrorCode::mismatch,
                    detail::concat(tensor.file, ": expected the tensors of the config only, found ",

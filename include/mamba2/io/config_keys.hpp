@@ -88,10 +88,14 @@ inline void require_text(JsonFields& fields, std::string_view key, const Json& v
   }
 }
 
-/// Refuses what says of itself that it is another model.
-inline void refuse_other_models(JsonFields& fields, std::string_view model_type) {
-  if (const Json* type = fields.find_value("model_type")) {
-    require_text(fields, "model_type", *type, model_type);
+/// Refuses what says of itself that it is another model. known: what model_type may be, if other
+/// dialects read other ones.
+inline void refuse_other_models(JsonFields& fields, std::string_view model_type,
+                                std::string_view known = {}) {
+  const Json* type = fields.find_value("model_type");
+  if (type != nullptr && !is_text(*type, model_type)) {
+    fields.refuse("model_type", known.empty() ? in_quotes(model_type) : std::string(known),
+                  describe(*type), ErrorCode::unsupported);
   }
   if (const Json* classes = fields.find_value("architectures")) {
     const auto* list = classes->get_ptr<const Json::array_t*>();

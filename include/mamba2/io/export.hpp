@@ -162,7 +162,7 @@ class ExportCheck {
             second == LayerKind::mlp ? "a mixer and an MLP in turn" : "a mixer and experts in turn",
             in_quotes(c.pattern));
     require("attention.d_conv", c.attention.d_conv == 0, "0", c.attention.d_conv);
-    const bool is_gated = !c.has(LayerKind::mlp) || c.mlp.has_gate();
+    const bool is_gated = !c.has(LayerKind::mlp) || c.mlp.activation == MlpActivation::swiglu;
     require("mlp.activation", is_gated, "SwiGLU", "another");
   }
 

@@ -144,6 +144,8 @@ inline void set_gguf_tokens(GgufWriter& writer, const Config& c, const SpecialTo
 MAMBA2_FUNCTION Result<void> check_gguf_export(const Config& c) {
   constexpr float kBeyondReach = 1e6F;  // no step is as large: configs write it for infinity
   detail::ExportCheck check("a GGUF file");
+  check.require("the layers", !c.has(LayerKind::shared_block), "of kinds that llama.cpp has",
+                "shared blocks (Zamba2)");
   check.require_flag("bias", false, c.bias);
   check.require_flag("conv_bias", true, c.conv_bias);
   check.require("dt_limit", c.dt_min == 0.0F && c.dt_max >= kBeyondReach, "none (0..infinity)",

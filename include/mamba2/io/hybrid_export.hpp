@@ -16,6 +16,7 @@
 #include "mamba2/io/dialects/names.hpp"
 #include "mamba2/io/dialects/nemotron_h_writing.hpp"
 #include "mamba2/io/dialects/writing.hpp"
+#include "mamba2/io/dialects/zamba2_writing.hpp"
 #include "mamba2/io/export.hpp"
 #include "mamba2/io/json.hpp"
 #include "mamba2/io/json_writer.hpp"
@@ -26,9 +27,9 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
 
-inline constexpr std::array<const DialectWriting*, 6> kDialectWritings = {
-    &kFalconH1Writing, &kNemotronHWriting, &kLfm2MoeWriting,
-    &kLfm2Writing,     &kBambaWriting,     &kGraniteWriting};
+inline constexpr std::array<const DialectWriting*, 7> kDialectWritings = {
+    &kZamba2Writing, &kFalconH1Writing, &kNemotronHWriting, &kLfm2MoeWriting,
+    &kLfm2Writing,   &kBambaWriting,    &kGraniteWriting};
 
 /// How a hybrid is written: the first that fits; the last, which refuses it, where none does.
 [[nodiscard]] inline const DialectWriting& dialect_writing(const Config& c) noexcept {

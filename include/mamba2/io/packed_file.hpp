@@ -117,7 +117,7 @@ struct PackedMatrices {
 
   explicit PackedMatrices(const Config& c) {
     for (std::size_t i = 0; i < c.n_layer; ++i) {
-      LayerWeights layer(c, c.kind(i));
+      LayerWeights layer(c, i);
       layer_tensors(c, i, layer, [&](const Slot& slot, const auto&) {
         formats += is_matrix(slot.role) ? 1U : 0U;
         rotations += slot.may_rotate ? 1U : 0U;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mamba2/core/result.hpp"
+#include "mamba2/io/block_copies.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
 #include "mamba2/io/foreign_scales.hpp"
 #include "mamba2/io/printable.hpp"
@@ -98,14 +99,17 @@ inline void drop_idle_tensors(std::vector<TensorView>& tensors, const Config& co
   }
   Result<std::vector<TensorView>> whole = join_foreign_scales(std::move(stored));
   if (!whole) return std::move(whole).error();
+  for (TensorView& tensor : *whole) tensor.name = canonical_name(tensor.name);
+  drop_other_adapters(dialect.names, config, *whole, notes);
+  // Blocks that layers share may be there several times.
+  const Config named_in = with_own_blocks(config);
   std::vector<TensorView> tensors;
   for (TensorView& tensor : *whole) {
-    tensor.name = canonical_name(tensor.name);
-    const Result<void> added = add_renamed(dialect.names, config, std::move(tensor), tensors);
+    const Result<void> added = add_renamed(dialect.names, named_in, std::move(tensor), tensors);
     if (!added) return added.error();
-    normalize_filters(tensors.back(), config);
+    normalize_filters(tensors.back(), named_in);
   }
-  drop_idle_tensors(tensors, config, dialect.names.passed_over, notes);
+  drop_idle_tensors(tensors, named_in, dialect.names.passed_over, notes);
   const Result<void> named = check_quantization(quantization, config, config_name);
   if (!named) return named.error();
   TensorTable table(std::move(tensors));

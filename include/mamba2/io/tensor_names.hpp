@@ -101,7 +101,7 @@ namespace detail {
   // All experts are alike: one is enough to look at.
   const auto in_expert = expert_name(local.substr(1));
   if (in_expert && in_expert->expert >= config.moe.num_experts) return spec;
-  LayerWeights layer(config, config.kind(index), 1);
+  LayerWeights layer(config, index, 1);
   layer_tensors(config, index, layer, [&](const Slot& slot, const auto&) {
     const bool of_expert = slot.expert != Slot::kNoExpert;
     if (!slot.is_stored || of_expert != in_expert.has_value()) return;
@@ -130,7 +130,7 @@ template <class Visit>
   };
   visit_outer(true);
   for (std::size_t i = 0; result && i < config.n_layer; ++i) {
-    LayerWeights layer(config, config.kind(i));
+    LayerWeights layer(config, i);
     layer_tensors(config, i, layer, [&](const Slot& slot, const auto&) { visit_slot(slot); });
   }
   visit_outer(false);

@@ -29,9 +29,9 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
-/// Whether transformers can say what a model with this Config is, as mamba2, granitemoehybrid,
-/// bamba or nemotron_h. Error unsupported, naming the option: a gated MLP part, D per channel, norm
-/// before gate or none; of hybrids: other orders of layers, a convolution over queries, other RoPE.
+/// Whether transformers can say what a model with this Config is, as mamba2 or one of the hybrids.
+/// Error unsupported, naming the option: a gated MLP part, D per channel, norm before gate or none;
+/// of hybrids: other orders of layers, a convolution over queries, other RoPE.
 [[nodiscard]] Result<void> check_transformers_export(const Config& config);
 
 /// The text of config.json. `matrices` as in transformers_export.
@@ -99,7 +99,8 @@ MAMBA2_FUNCTION std::string transformers_config(const Config& c, const SpecialTo
   }
   json.member("hidden_size", c.d_model);
   json.member("vocab_size", c.vocab_size);
-  json.member("hidden_act", "silu");
+  const bool is_gelu = c.has(LayerKind::mlp) && c.mlp.activation == MlpActivation::geglu;
+  json.member("hidden_act", is_gelu ? "gelu" : "silu");
   json.member("tie_word_embeddings", c.tie_embeddings);
   if (c.dt_min > 0.0F || !std::isinf(c.dt_max)) {  // else the default; JSON has no infinity
     const float most = std::min(c.dt_max, std::numeric_limits<float>::max());

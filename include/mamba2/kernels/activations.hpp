@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, SiLU and softplus, as polynomials on vectors; the square of ReLU.
+// exp, SiLU, GELU and softplus, as polynomials on vectors; the square of ReLU.
 #pragma once
 
 #include "mamba2/kernels/simd.hpp"
@@ -49,6 +49,27 @@ namespace kernels {
   // e^-|v| never overflows: v / (1 + e^-v) for v >= 0, v e^v / (1 + e^v) below.
   const Floats e = exp(-xsimd::abs(v));
   return xsimd::select(v < Floats(0.0F), v * e, v) / (Floats(1.0F) + e);
+}
+
+/// v * Phi(v), with Phi the distribution function of the normal distribution: not its approximation
+/// by tanh. To 8 units in the last place for v >= -1, and 12 for v >= -4; beyond, where it is next
+/// to nothing, the relative error grows with v^2 / 2.
+[[nodiscard]] inline Floats gelu(const Floats& v) {
+  // max(v, 0) - a Q(a) with a = |v| and Q = 1 - Phi. Q(a) e^(a^2 / 2) falls like 1 / a: it is a
+  // polynomial of t = 1 / (1 + 0.35 a) without a constant, to 3e-8 of itself.
+  const Floats a = xsimd::abs(v);
+  const Floats t = divide(Floats(1.0F), multiply_add(a, Floats(0.35F), Floats(1.0F)));
+  Floats p(-0.029146137F);
+  p = multiply_add(p, t, Floats(0.14397269F));
+  p = multiply_add(p, t, Floats(-0.2557163F));
+  p = multiply_add(p, t, Floats(0.15917645F));
+  p = multiply_add(p, t, Floats(-0.023111388F));
+  p = multiply_add(p, t, Floats(0.10550865F));
+  p = multiply_add(p, t, Floats(0.11983271F));
+  p = multiply_add(p, t, Floats(0.13986190F));
+  p = multiply_add(p, t, Floats(0.13962141F));
+  const Floats tail = a * t * p * exp(a * a * Floats(-0.5F));
+  return xsimd::select(v < Floats(0.0F), -tail, v - tail);
 }
 
 /// max(v, 0)^2, rounded once. A NaN stays one.

@@ -93,6 +93,14 @@ inline void rms_norm(const float* x, const float* weight, std::size_t n, float e
   return sum(squares);
 }
 
+/// out = y * gelu(z). y, z, out (n); out may be y or z.
+[[gnu::flatten]] inline void gate_by_gelu(const float* y, const float* z, std::size_t n,
+                                          float* out) noexcept {
+  for_each_vector(n, [&](std::size_t i, auto lanes) {
+    lanes.store(lanes.load(y + i) * gelu(lanes.load(z + i)), out + i);
+  });
+}
+
 /// out = max(x, 0)^2. x, out (n); out may be x.
 inline void relu2(const float* x, std::size_t n, float* out) noexcept {
   for_each_vector(

@@ -29,7 +29,7 @@ inline namespace MAMBA2_ISA {
 
 /// A bias that the model does not have is nullptr.
 struct AttentionWeights {
-  Matrix q_proj;                       ///< (q_dim, d_model)
+  Matrix q_proj;                       ///< (q_dim, d_model), or of another width: see below
   const float* q_proj_bias = nullptr;  ///< (q_dim)
   Matrix k_proj;                       ///< (kv_dim, d_model)
   const float* k_proj_bias = nullptr;  ///< (kv_dim)
@@ -46,16 +46,17 @@ struct AttentionWeights {
 };
 
 /// The tensors of the mixer, in the order in which a token meets them; see Slot. w:
-/// AttentionWeights, const or not.
+/// AttentionWeights, const or not. width: of what it reads, which is d_model elsewhere than in
+/// shared blocks.
 template <class AnyWeights, class Visit>
 requires std::same_as<std::remove_const_t<AnyWeights>, AttentionWeights>
-void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
+void attention_tensors(const Config& c, std::size_t width, AnyWeights& w, Visit&& visit) {
   const AttentionConfig& a = c.attention;
-  visit(Slot{"attention.q_proj.weight", Role::matrix, a.q_dim(), c.d_model}, w.q_proj);
+  visit(Slot{"attention.q_proj.weight", Role::matrix, a.q_dim(), width}, w.q_proj);
   if (a.qkv_proj_bias) visit(Slot{"attention.q_proj.bias", Role::bias, a.q_dim()}, w.q_proj_bias);
-  visit(Slot{"attention.k_proj.weight", Role::matrix, a.kv_dim(), c.d_model}, w.k_proj);
+  visit(Slot{"attention.k_proj.weight", Role::matrix, a.kv_dim(), width}, w.k_proj);
   if (a.qkv_proj_bias) visit(Slot{"attention.k_proj.bias", Role::bias, a.kv_dim()}, w.k_proj_bias);
-  visit(Slot{"attention.v_proj.weight", Role::matrix, a.kv_dim(), c.d_model}, w.v_proj);
+  visit(Slot{"attention.v_proj.weight", Role::matrix, a.kv_dim(), width}, w.v_proj);
   if (a.qkv_proj_bias) visit(Slot{"attention.v_proj.bias", Role::bias, a.kv_dim()}, w.v_proj_bias);
   if (a.d_conv > 0) {
     visit(Slot{"attention.conv1d.weight", Role::taps, a.qkv_dim(), a.d_conv}, w.conv.weight);
@@ -72,6 +73,12 @@ void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
              .may_rotate = true},
         w.o_proj);
   if (a.out_proj_bias) visit(Slot{"attention.o_proj.bias", Role::bias, c.d_model}, w.o_proj_bias);
+}
+
+template <class AnyWeights, class Visit>
+requires std::same_as<std::remove_const_t<AnyWeights>, AttentionWeights>
+void mixer_tensors(const Config& c, AnyWeights& w, Visit&& visit) {
+  attention_tensors(c, c.d_model, w, visit);
 }
 
 /// The matrices that read the layer's input.

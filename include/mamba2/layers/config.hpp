@@ -28,7 +28,9 @@ enum class LayerKind : char {
   mlp = '-',
   moe = 'E',
   short_conv = 'C',
-  parallel = 'H'  ///< Mamba-2 and attention side by side, which both read one norm
+  parallel = 'H',     ///< Mamba-2 and attention side by side, which both read one norm
+  shared_block = 'S'  ///< Mamba-2, whose norm reads what a shared block of attention and an MLP
+                      ///< makes, too: see SharedBlockConfig
 };
 
 /// Hyper-parameters under the names of the original implementation (state-spaces/mamba); the
@@ -78,8 +80,8 @@ struct Config {
 
   std::vector<Token> eos_token_ids = {0};  ///< tokens that end a text; may be empty
 
-  /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H, and H; what others
-  /// call a layer, a mixer and an MLP, is two here. Empty: all are Mamba-2.
+  /// Of a hybrid: the LayerKind of each layer, in the notation of Nemotron-H, and C, H and S; what
+  /// others call a layer, a mixer and an MLP, is two here. Empty: all are Mamba-2.
   std::string pattern;
   float embedding_multiplier = 1.0F;  ///< of rows of the embedding, where they enter
   float residual_multiplier = 1.0F;   ///< of what a layer adds
@@ -90,6 +92,7 @@ struct Config {
   MoeConfig moe;
   Mamba2Multipliers ssm_multipliers;
   ShortConvConfig short_conv;
+  SharedBlockConfig shared_block;
 
   /// Whether it is, at least in part, BitMamba-2 rather than Mamba-2.
   [[nodiscard]] bool is_bitmamba() const noexcept {
@@ -100,10 +103,13 @@ struct Config {
   [[nodiscard]] LayerKind kind(std::size_t layer) const noexcept {
     return pattern.empty() ? LayerKind::mamba2 : static_cast<LayerKind>(pattern[layer]);
   }
-  /// Whether a layer has a mixer of a kind. One with two mixers has them, too.
+  /// Whether a layer has a mixer of a kind. One with several mixers has them, too.
   [[nodiscard]] bool has_in(std::size_t layer, LayerKind once) const noexcept {
+    const LayerKind is = kind(layer);
     const bool is_in_two = once == LayerKind::mamba2 || once == LayerKind::attention;
-    return kind(layer) == once || (is_in_two && kind(layer) == LayerKind::parallel);
+    const bool is_in_block = is_in_two || once == LayerKind::mlp;
+    return is == once || (is_in_two && is == LayerKind::parallel) ||
+           (is_in_block && is == LayerKind::shared_block);
   }
   /// How many mixers of a kind there are.
   [[nodiscard]] std::size_t count(LayerKind once) const noexcept {
@@ -113,6 +119,22 @@ struct Config {
     return sum;
   }
   [[nodiscard]] bool has(LayerKind kind) const noexcept { return count(kind) > 0; }
+  /// Of a layer that reads a shared block: how many such layers there are before it.
+  [[nodiscard]] std::size_t use_of_block(std::size_t layer) const noexcept {
+    const auto end = pattern.begin() + static_cast<std::ptrdiff_t>(layer);
+    return static_cast<std::size_t>(
+        std::count(pattern.begin(), end, static_cast<char>(LayerKind::shared_block)));
+  }
+  /// The layer of which that is true; n_layer: there are not so many.
+  [[nodiscard]] std::size_t layer_of_use(std::size_t use) const noexcept {
+    std::size_t layer = 0;
+    while (layer < pattern.size() && (kind(layer) != LayerKind::shared_block || use-- > 0)) ++layer;
+    return layer < pattern.size() ? layer : n_layer;
+  }
+  /// Whether the weights of a layer's block are listed with it, as it is the first that reads it.
+  [[nodiscard]] bool owns_block(std::size_t layer) const noexcept {
+    return kind(layer) == LayerKind::shared_block && use_of_block(layer) < shared_block.num_blocks;
+  }
   /// The number of the layer that runs as the step'th of n_step().
   [[nodiscard]] std::size_t layer_of(std::size_t step) const noexcept {
     const std::size_t slice = repeat_end + 1 - repeat_start;
@@ -253,6 +275,9 @@ void later_fields(AnyConfig& c, Visit&& visit) {
   visit("repeat_start", c.repeat_start);
   visit("repeat_end", c.repeat_end);
   visit("repeat_count", c.repeat_count);
+  visit("shared_block.num_blocks", c.shared_block.num_blocks);
+  visit("shared_block.adapter_rank", c.shared_block.adapter_rank);
+  visit("shared_block.attention_adapters", c.shared_block.attention_adapters);
 }
 
 /// Calls visit(name, member) for the members of later_fields() that are not at their defaults.

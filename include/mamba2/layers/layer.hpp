@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 #include "mamba2/core/arena.hpp"
 #include "mamba2/kernels/rms_norm.hpp"
@@ -14,6 +16,7 @@
 #include "mamba2/layers/moe_mixer.hpp"
 #include "mamba2/layers/parallel.hpp"
 #include "mamba2/layers/pass.hpp"
+#include "mamba2/layers/shared_block.hpp"
 #include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/weights.hpp"
 
@@ -21,7 +24,8 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
 /// What mixers need beside weights and states: one is at work at a time, so all have the same
-/// memory; but the two of a layer with two have memory of their own.
+/// memory; but the two of a layer with two side by side, and what is around those of a shared
+/// block, have memory of their own.
 struct MixerScratch {
   std::size_t bytes = 0;
   Mamba2Scratch mamba2;
@@ -29,6 +33,7 @@ struct MixerScratch {
   MlpScratch mlp;
   MoeScratch moe;
   ShortConvScratch short_conv;
+  SharedBlockScratch shared_block;
 
   /// memory: `bytes` of it; nullptr: they are only counted. context, rope_steps: see
   /// AttentionScratch.
@@ -41,7 +46,9 @@ struct MixerScratch {
         mlp(place<MlpScratch>(memory, 0, c, c.has(LayerKind::mlp) ? tokens : 0)),
         moe(place<MoeScratch>(memory, 0, c, c.has(LayerKind::moe) ? tokens : 0, inputs)),
         short_conv(
-            place<ShortConvScratch>(memory, 0, c, c.has(LayerKind::short_conv) ? tokens : 0)) {}
+            place<ShortConvScratch>(memory, 0, c, c.has(LayerKind::short_conv) ? tokens : 0)),
+        shared_block(place<SharedBlockScratch>(memory, bytes, c,
+                                               c.has(LayerKind::shared_block) ? tokens : 0)) {}
 
  private:
   /// from: the first byte that it may have.
@@ -82,6 +89,7 @@ struct Scratch {
     part.mixers.mlp = mixers.mlp.first(tokens);
     part.mixers.moe = mixers.moe.first(tokens);
     part.mixers.short_conv = mixers.short_conv.first(tokens);
+    part.mixers.shared_block = mixers.shared_block.first(tokens);
     return part;
   }
 };
@@ -112,17 +120,40 @@ inline ParallelMixer mixer_of(const ParallelWeights& w, const Weights::Step& ste
           pass};
 }
 
+/// The mixer that reads the norm; its block has been read then.
+inline Mamba2Mixer mixer_of(const SharedBlockWeights& w, const Weights::Step& step,
+                            const Scratch& scratch, const Pass& pass) {
+  return {w.mamba2, step.index, scratch.mixers.mamba2, pass};
+}
+
+/// What the norm reads besides the residual: of all kinds but one, nothing.
+template <class AnyWeights>
+void read_block(const AnyWeights&, const Weights::Step&, const Scratch&, const Pass&) {}
+/// In u.
+[[gnu::noinline]] inline void read_block(const SharedBlockWeights& w, const Weights::Step& step,
+                                         const Scratch& scratch, const Pass& pass) {
+  const MixerScratch& s = scratch.mixers;
+  SharedBlockReader(w, step.attention_index, s.attention, s.mlp, s.shared_block, pass).read();
+}
+
 /// residual += residual_multiplier * mixer(rms_norm(residual)) for a mixer of these weights, those
-/// of `layer`. Never inlined: the stack of one kind would be part of all others'.
+/// of `layer`; where there is a shared block, the norm is of residual + u. Never inlined: the stack
+/// of one kind would be part of all others'.
 template <class AnyWeights>
 [[gnu::noinline]] void forward_mixer(const AnyWeights& weights, const LayerWeights& layer,
                                      const Weights::Step& step, const Scratch& scratch,
                                      const Pass& pass) {
   const Config& c = pass.config;
   const Activations& a = pass.a;
+  read_block(weights, step, scratch, pass);
   const auto mixer = mixer_of(weights, step, scratch, pass);
   pass.each_token([&](std::size_t t) {
-    kernels::rms_norm(a.residual[t], layer.norm, c.d_model, c.norm_eps, a.u[t]);
+    const float* x = a.residual[t];
+    if constexpr (std::is_same_v<AnyWeights, SharedBlockWeights>) {
+      kernels::add(x, c.d_model, a.u[t]);
+      x = a.u[t];
+    }
+    kernels::rms_norm(x, layer.norm, c.d_model, c.norm_eps, a.u[t]);
     mixer.prepare(t);
   });
   mixer.mix([&](std::size_t first, std::size_t count, float factor) {

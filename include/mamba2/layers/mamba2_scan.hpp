@@ -70,6 +70,16 @@ class Mamba2Scan {
     }
   }
 
+  /// Takes so many rows of a chunk, which are kept in a state, into the ssm of a layer.
+  static void take_up(const kernels::Ssm& ssm, State& state, std::size_t index,
+                      std::uint64_t number, std::size_t rows) {
+    if (state.precision() == StatePrecision::fp32) {
+      take_up<float>(ssm, state, index, number, rows);
+    } else {
+      take_up<std::uint16_t>(ssm, state, index, number, rows);
+    }
+  }
+
   /// Takes the tokens of a part through the recurrence of a head; x becomes y.
   void run(const Part& part, std::size_t head) const {
     if (part.state->precision() == StatePrecision::fp32) {
@@ -136,6 +146,23 @@ class Mamba2Scan {
   }
 
   template <class Element>
+  static void take_up(const kernels::Ssm& ssm, State& state, std::size_t index,
+                      std::uint64_t number, std::size_t rows) {
+    const ChunkMemory kept = state.chunk(index, number);
+    const MutableRows none(nullptr, 0, 0);
+    for (std::size_t head = 0; head < ssm.nheads; ++head) {
+      Element* S = state.ssm<Element>(index) + head * ssm.headdim * ssm.d_state;
+      const ConstRows x(kept.x + head * kernels::kChunk * ssm.headdim, rows, ssm.headdim);
+      const ConstRows B = ConstRows(kept.B, rows, ssm.ngroups * ssm.d_state)
+                              .columns(ssm.group(head) * ssm.d_state, ssm.d_state);
+      const kernels::ChunkTokens tokens = {x,          B, none, none, kept.delta + head,
+                                           ssm.nheads, 0, none};
+      const kernels::Decays decays = {kept.since + head * kernels::kChunk, kept.entering + head};
+      kernels::ChunkHead<Element>(ssm, head, tokens, decays, S).run(S);
+    }
+  }
+
+  template <class Element>
   void run(const Part& part, std::size_t head) const {
     State& state = *part.state;
     const std::size_t offset = head * ssm_.headdim * ssm_.d_state;
@@ -171,8 +198,6 @@ class Mamba2Scan {
       kept.delta[(chunk.rows + t) * ssm_.nheads + head] = in_.dt[first + t][head];
     }
     const bool is_here = chunk.rows == 0;
-    const bool is_rewound =
-        part.state->is_rewound() && chunk.number == part.state->tokens() / kernels::kChunk;
     const kernels::ChunkTokens tokens = {
         is_here ? x : all,
         B(part, chunk).columns(group * ssm_.d_state, ssm_.d_state),
@@ -180,7 +205,7 @@ class Mamba2Scan {
         in_.CB.columns(group * kernels::kChunk, kernels::kChunk).middle(first, chunk.count),
         (is_here ? in_.dt[first] : kept.delta) + head,
         is_here ? in_.dt.stride : ssm_.nheads,
-        is_rewound ? 0 : chunk.rows,
+        part.state->is_rewound() ? 0 : chunk.rows,
         x};
     const kernels::Decays decays = {kept.since + head * kernels::kChunk, kept.entering + head};
     kernels::ChunkHead<Element>(ssm_, head, tokens, decays, begin).run(end);

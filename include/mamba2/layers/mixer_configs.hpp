@@ -55,6 +55,7 @@ struct AttentionConfig {
 enum class MlpActivation : std::uint8_t {
   swiglu,  ///< down_proj(silu(gate_proj u) * up_proj u)
   relu2,   ///< down_proj(max(up_proj u, 0)^2), without gate_proj
+  geglu,   ///< down_proj(gelu(gate_proj u) * up_proj u), gelu by the error function
 };
 
 /// Of all MLP layers.
@@ -65,7 +66,7 @@ struct MlpConfig {
   float gate_multiplier = 1.0F;  ///< of gate_proj's output, with its bias
   float out_multiplier = 1.0F;   ///< of down_proj's output, with its bias
 
-  [[nodiscard]] bool has_gate() const noexcept { return activation == MlpActivation::swiglu; }
+  [[nodiscard]] bool has_gate() const noexcept { return activation != MlpActivation::relu2; }
 
   [[nodiscard]] bool operator==(const MlpConfig&) const = default;
 };
@@ -104,6 +105,16 @@ struct ShortConvConfig {
   bool bias = false;       ///< in_proj, the convolution and out_proj have a bias
 
   [[nodiscard]] bool operator==(const ShortConvConfig&) const = default;
+};
+
+/// Of all layers that read a shared block first: blocks of attention and an MLP, whose weights
+/// several layers use in turn, each with adapters of its own (Zamba2, arXiv 2411.15242).
+struct SharedBlockConfig {
+  std::size_t num_blocks = 0;       ///< the j'th layer that reads one reads block j % num_blocks
+  std::size_t adapter_rank = 0;     ///< of gate_proj and up_proj: += B (A x)
+  bool attention_adapters = false;  ///< of q_proj, k_proj and v_proj, too
+
+  [[nodiscard]] bool operator==(const SharedBlockConfig&) const = default;
 };
 
 }  // namespace MAMBA2_ISA

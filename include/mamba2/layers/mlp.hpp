@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The MLP: SwiGLU, arXiv 2002.05202, or squared ReLU without a gate, arXiv 2109.08668.
+// The MLP: SwiGLU or GEGLU, arXiv 2002.05202, or squared ReLU without a gate, arXiv 2109.08668.
 #pragma once
 
 #include <algorithm>
@@ -100,36 +100,51 @@ class MlpMixer {
   template <class Then>
   void mix(Then then) const {
     if (w_.has_gate) {
-      project_with_gate();
+      const std::array<Product, 2> both = projections(SharedInputs<2>(reading(w_)).number);
+      multiply(pass_.executor, {both[0], both[1]}, pass_.equals,
+               [&](std::size_t which, std::size_t first, std::size_t count) {
+                 projected(which, first, count);
+               });
     } else {
       multiply(pass_.executor, w_.up_proj, pass_.equals, pass_.a.inputs(), s_.up,
-               [&](std::size_t first, std::size_t count) {
-                 add_bias(w_.up_proj_bias, s_.up.columns(first, count), first);
-               });
+               [&](std::size_t first, std::size_t count) { projected(1, first, count); });
     }
+    mix_projected(then);
+  }
+
+  /// mix() in two parts where there is a gate, for those who multiply other matrices at the same
+  /// time. The products of gate_proj and up_proj with the inputs of these numbers:
+  [[nodiscard]] std::array<Product, 2> projections(const std::array<std::size_t, 2>& inputs) const {
+    return {pass_.product(w_.gate_proj, s_.gate, inputs[0]),
+            pass_.product(w_.up_proj, s_.up, inputs[1])};
+  }
+  /// what follows for the rows [first, first + count) of one of them;
+  void projected(std::size_t which, std::size_t first, std::size_t count) const {
+    const MutableRows& y = which == 0 ? s_.gate : s_.up;
+    const float factor = which == 0 ? c_.gate_multiplier : 1.0F;
+    add_bias(which == 0 ? w_.gate_proj_bias : w_.up_proj_bias, y.columns(first, count), first, 1.0F,
+             factor);
+  }
+  /// and the rest.
+  template <class Then>
+  void mix_projected(Then then) const {
     pass_.each_token([&](std::size_t t) {
-      if (w_.has_gate) {
-        kernels::gate(s_.up[t], s_.gate[t], s_.up.cols, s_.up[t]);
-      } else {
-        kernels::relu2(s_.up[t], s_.up.cols, s_.up[t]);
-      }
+      activate(t);
       pass_.prepare(w_.down_proj, s_.up[t], t);
     });
     pass_.multiply_out(w_.down_proj, w_.down_proj_bias, then, c_.out_multiplier);
   }
 
  private:
-  void project_with_gate() const {
-    const SharedInputs<2> shared(reading(w_));
-    multiply(pass_.executor,
-             {pass_.product(w_.gate_proj, s_.gate, shared.number[0]),
-              pass_.product(w_.up_proj, s_.up, shared.number[1])},
-             pass_.equals, [&](std::size_t which, std::size_t first, std::size_t count) {
-               const MutableRows& y = which == 0 ? s_.gate : s_.up;
-               const float factor = which == 0 ? c_.gate_multiplier : 1.0F;
-               add_bias(which == 0 ? w_.gate_proj_bias : w_.up_proj_bias, y.columns(first, count),
-                        first, 1.0F, factor);
-             });
+  /// up: down_proj's input.
+  void activate(std::size_t t) const {
+    if (c_.activation == MlpActivation::swiglu) {
+      kernels::gate(s_.up[t], s_.gate[t], s_.up.cols, s_.up[t]);
+    } else if (c_.activation == MlpActivation::geglu) {
+      kernels::gate_by_gelu(s_.up[t], s_.gate[t], s_.up.cols, s_.up[t]);
+    } else {
+      kernels::relu2(s_.up[t], s_.up.cols, s_.up[t]);
+    }
   }
 
   const MlpConfig& c_;

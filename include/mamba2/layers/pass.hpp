@@ -30,10 +30,12 @@ struct Part {
 /// What all layers read and write. A row to a token.
 struct Activations {
   /// Matrices that one input is made ready for at most, each in a way of its own.
-  static constexpr std::size_t kMostInputs = 4;
+  static constexpr std::size_t kMostInputs = 6;
 
   MutableRows residual;  ///< (tokens, d_model): the running sum that layers add to
   MutableRows u;         ///< (tokens, d_model): its norm; later what a mixer makes of it
+  MutableRows embedded;  ///< (tokens, d_model): what the residual began with; no memory where
+                         ///< there are no shared blocks, which read it
   std::byte* input;      ///< (inputs, tokens, input_bytes): the inputs of products, made ready
   std::size_t input_bytes;
 
@@ -41,6 +43,8 @@ struct Activations {
               std::size_t inputs)
       : residual(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
         u(carver.take<float>(tokens * c.d_model), tokens, c.d_model),
+        embedded(carver.take<float>(c.has(LayerKind::shared_block) ? tokens * c.d_model : 0),
+                 c.has(LayerKind::shared_block) ? tokens : 0, c.d_model),
         input(carver.take<std::byte>(inputs * tokens * bytes_per_input)),
         input_bytes(bytes_per_input) {}
 
@@ -48,6 +52,7 @@ struct Activations {
   [[nodiscard]] Activations first(std::size_t tokens) const {
     Activations part = *this;
     part.residual.rows = part.u.rows = tokens;
+    part.embedded.rows = std::min(embedded.rows, tokens);
     return part;
   }
 

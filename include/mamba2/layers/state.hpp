@@ -118,8 +118,8 @@ class State {
   [[nodiscard]] ChunkMemory chunk(std::size_t index, std::uint64_t number) noexcept {
     return layout_.chunk(arena_.data(), index, number);
   }
-  /// Whether how the rows of the chunk at hand decay has to be computed anew: since one was read,
-  /// tokens were taken back, or it was taken up.
+  /// Whether how the rows of chunks decay has to be computed anew: since one was read, tokens were
+  /// taken back, or it was taken up.
   [[nodiscard]] bool is_rewound() const noexcept { return is_rewound_; }
   /// The keys and values of the index'th of the attention layers: see layout().kv().
   [[nodiscard]] std::byte* kv(std::size_t index) noexcept {
@@ -129,14 +129,8 @@ class State {
     return at<std::byte>(layout_.kv_offset(index));
   }
 
-  /// Calls visit(std::span<std::byte>) for the parts that hold what layers remember, in the order
-  /// of StateLayout::for_parts().
-  template <class Visit>
-  void for_parts(Visit visit) {
-    layout_.for_parts(tokens_, base_, [&](std::size_t offset, std::size_t bytes) {
-      visit(std::span(arena_.data() + offset, bytes));
-    });
-  }
+  /// Calls visit(std::span<const std::byte>) for the parts that hold what layers remember, in the
+  /// order of StateLayout::for_parts().
   template <class Visit>
   void for_parts(Visit visit) const {
     layout_.for_parts(tokens_, base_, [&](std::size_t offset, std::size_t bytes) {
@@ -159,7 +153,14 @@ class State {
   /// So many are going to be read, by one call or several of count(): the last of them, at most
   /// StateOptions::rewind, can be taken back then.
   void expect(std::size_t tokens) noexcept {
-    stays_ = tokens_ + tokens - std::min(tokens, layout_.options().rewind);
+    if (settles_) stays_ = tokens_ + tokens - std::min(tokens, layout_.options().rewind);
+  }
+  /// What has been read stays. Of what is read from here on, by whatever number of calls, the last
+  /// StateOptions::rewind tokens can be taken back, until this is called again. Without it, those
+  /// of the last call can.
+  void settle() noexcept {
+    stays_ = tokens_;
+    settles_ = false;
   }
   /// So many more were read: last() is not known until new_last() has been written.
   void count(std::size_t tokens) noexcept {
@@ -177,6 +178,7 @@ class State {
     base_ = base;
     is_rewound_ = true;
   }
+  [[nodiscard]] std::byte* memory() noexcept { return arena_.data(); }
   void resumed() noexcept {
     for_pasts([&](const WindowLayout& of, std::size_t index) {
       for (std::size_t i = 0; i < of.rows && i < tokens_; ++i) {
@@ -204,11 +206,12 @@ class State {
     forget_tokens(0);
     tokens_ = base_ = stays_ = oldest_ = 0;
     has_last_ = is_rewound_ = false;
+    settles_ = true;
   }
 
   /// The last so many tokens can be taken back: any number where no layer remembers more than keys
-  /// and values; else at least those of the last call that read some, but no more than
-  /// StateOptions::rewind.
+  /// and values; else at least those of the last call that read some, or since settle(), but no
+  /// more than StateOptions::rewind.
   [[nodiscard]] std::uint64_t rewindable() const noexcept {
     if (layout_.can_rewind()) return tokens_;
     return layout_.options().rewind == 0 ? 0 : tokens_ - std::max(base_, oldest_);
@@ -311,6 +314,7 @@ class State {
     stays_ = other.stays_;
     oldest_ = other.oldest_;
     is_rewound_ = other.is_rewound_;
+    settles_ = other.settles_;
     has_last_ = other.has_last_;
   }
 
@@ -325,6 +329,7 @@ class State {
   StateLayout layout_;
   bool has_last_ = false;
   bool is_rewound_ = false;
+  bool settles_ = true;  // with every call
   std::uint64_t tokens_ = 0;
   std::uint64_t base_ = 0;    // tokens that ssm has
   std::uint64_t stays_ = 0;   // tokens that cannot be taken back when what is expected was read

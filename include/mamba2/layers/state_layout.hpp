@@ -128,6 +128,14 @@ class StateLayout {
   [[nodiscard]] std::size_t chunk_slots() const noexcept {
     return has_chunks() ? 1 + (options_.rewind + kernels::kChunk - 1) / kernels::kChunk : 0;
   }
+  /// The tokens that the ssm has to have, at least, of so many: there is room for the others'
+  /// chunks.
+  [[nodiscard]] std::uint64_t least_base(std::uint64_t tokens, std::uint64_t base) const noexcept {
+    if (base == tokens || !has_chunks()) return base;
+    const std::uint64_t end = (tokens - 1) / kernels::kChunk + 1;  // chunks
+    const std::uint64_t first = end - std::min<std::uint64_t>(end, chunk_slots());
+    return std::max(base, first * kernels::kChunk);
+  }
   /// Whether there are chunks: Mamba-2 layers with a d_state other than 1.
   [[nodiscard]] bool has_chunks() const noexcept { return nheads_ > 0; }
   /// The number'th chunk of the index'th of the Mamba-2 layers, in the memory of a state.
@@ -188,15 +196,17 @@ class StateLayout {
 
   /// Calls visit(offset, bytes) for the parts that hold what layers remember of `tokens` tokens, of
   /// which the ssm has the first `base`: all but last and what is for taking back. Put together
-  /// they depend neither on the context nor on rewind.
-  template <class Visit>
-  void for_parts(std::uint64_t tokens, std::uint64_t base, Visit visit) const {
+  /// they depend neither on the context nor on rewind. After those of a chunk it calls
+  /// end_chunk(index, number, rows): in a layout with fewer chunk_slots() than there are chunks, a
+  /// later one is in the same place.
+  template <class Visit, class EndChunk>
+  void for_parts(std::uint64_t tokens, std::uint64_t base, Visit visit, EndChunk end_chunk) const {
     const auto visit_window = [&](const WindowLayout& window) {
       visit(window.offset, window.layers * window.size() * sizeof(float));
     };
     visit_window(conv_);
     visit(ssm_offset_, ssm_bytes());
-    if (has_chunks()) for_chunks(tokens, base, visit);
+    if (has_chunks()) for_chunks(tokens, base, visit, end_chunk);
     visit_window(qkv_conv_);
     visit_window(short_conv_);
     for (std::size_t i = 0; i < kv_count_; ++i) {
@@ -204,6 +214,10 @@ class StateLayout {
         visit(kv_offset(i) + offset, bytes);
       });
     }
+  }
+  template <class Visit>
+  void for_parts(std::uint64_t tokens, std::uint64_t base, Visit visit) const {
+    for_parts(tokens, base, visit, [](std::size_t, std::uint64_t, std::size_t) {});
   }
   /// Bytes of all these parts.
   [[nodiscard]] std::size_t saved_bytes(std::uint64_t tokens, std::uint64_t base) const {
@@ -240,8 +254,8 @@ class StateLayout {
   }
 
   /// for_parts() of the chunks.
-  template <class Visit>
-  void for_chunks(std::uint64_t tokens, std::uint64_t base, Visit visit) const {
+  template <class Visit, class EndChunk>
+  void for_chunks(std::uint64_t tokens, std::uint64_t base, Visit visit, EndChunk end_chunk) const {
     constexpr std::size_t kChunk = kernels::kChunk;
     for (std::size_t i = 0; i < conv_.layers; ++i) {
       for (std::uint64_t begin = base; begin < tokens;) {
@@ -256,6 +270,7 @@ class StateLayout {
         for (std::size_t h = 0; h < nheads_; ++h) part(rows * headdim_, kChunk * headdim_);
         part(rows * B_cols_, kChunk * B_cols_);
         part(rows * nheads_, kChunk * nheads_);
+        end_chunk(i, number, rows);
         begin = end;
       }
     }

@@ -145,6 +145,17 @@ inline constexpr std::size_t kMaxTaps = 64;
   return {};
 }
 
+inline constexpr std::size_t kMaxAdapterRank = 4096;  // of adapters
+
+/// What blocks read is twice as wide as the residual.
+[[nodiscard]] inline Result<void> check_shared_block(const Config& c) {
+  const std::size_t uses = c.count(LayerKind::shared_block);
+  return check_ranges(
+      {{"d_model", c.d_model, kMaxWidth / 2},
+       {"shared_block.num_blocks", c.shared_block.num_blocks, uses},
+       {"shared_block.adapter_rank", c.shared_block.adapter_rank, kMaxAdapterRank}});
+}
+
 [[nodiscard]] inline Result<void> check_short_conv(const ShortConvConfig& s) {
   return check_ranges({{"short_conv.d_conv", s.d_conv, kMaxTaps}});
 }
@@ -180,9 +191,12 @@ inline constexpr std::size_t kMaxTaps = 64;
     return config_error("pattern", concat("of n_layer ", c.n_layer, " characters"),
                         c.pattern.size());
   }
-  constexpr std::string_view kKinds = "M*-ECH";
+  constexpr std::string_view kKinds = "M*-ECHS";
   if (const auto odd = c.pattern.find_first_not_of(kKinds); odd != std::string::npos) {
     return config_error("pattern", concat("of the characters ", kKinds), c.pattern.substr(odd, 1));
+  }
+  if (c.has(LayerKind::shared_block)) {
+    if (Result<void> result = check_shared_block(c); !result) return result;
   }
   if (c.has(LayerKind::attention)) {
     if (Result<void> result = check_attention(c.attention); !result) return result;
@@ -194,8 +208,12 @@ inline constexpr std::size_t kMaxTaps = 64;
     if (Result<void> result = check_short_conv(c.short_conv); !result) return result;
   }
   if (!c.has(LayerKind::mlp)) return {};
-  if (c.mlp.activation > MlpActivation::relu2) {
-    return config_error("mlp.activation", "swiglu (0) or relu2 (1)",
+  if (c.mlp.activation > MlpActivation::geglu) {
+    return config_error("mlp.activation", "swiglu (0), relu2 (1) or geglu (2)",
+                        static_cast<int>(c.mlp.activation));
+  }
+  if (c.has(LayerKind::shared_block) && !c.mlp.has_gate()) {
+    return config_error("mlp.activation", "swiglu (0) or geglu (2) in shared blocks",
                         static_cast<int>(c.mlp.activation));
   }
   return check_ranges({{"mlp.d_intermediate", c.mlp.d_intermediate, kMaxWidth}});
@@ -216,14 +234,13 @@ inline Result<void> Config::validate() const {
     return detail::config_error("bitlinear", "false in hybrids and where the head is the embedding",
                                 "true");
   }
-  constexpr std::size_t kMaxRank = 4096;
-  result = detail::check_ranges({{"lora_rank", lora_rank, kMaxRank, 0},
+  result = detail::check_ranges({{"lora_rank", lora_rank, detail::kMaxAdapterRank, 0},
                                  {"repeat_end", repeat_end, n_layer - 1, 0},
                                  {"repeat_start", repeat_start, repeat_end, 0},
                                  {"repeat_count", repeat_count, kMaxLayers, 0}});
   if (!result) return result;
-  if (lora_rank > 0 && has(LayerKind::parallel)) {
-    return detail::config_error("lora_rank", "0 where layers have two mixers", lora_rank);
+  if (lora_rank > 0 && (has(LayerKind::parallel) || has(LayerKind::shared_block))) {
+    return detail::config_error("lora_rank", "0 where layers have several mixers", lora_rank);
   }
   if (!std::isfinite(lora_scale)) {
     return detail::config_error("lora_scale", "finite", lora_scale);

@@ -21,6 +21,7 @@
 #include "mamba2/layers/mlp.hpp"
 #include "mamba2/layers/moe.hpp"
 #include "mamba2/layers/parallel.hpp"
+#include "mamba2/layers/shared_block.hpp"
 #include "mamba2/layers/short_conv.hpp"
 #include "mamba2/layers/slot.hpp"
 #include "mamba2/linear/plan.hpp"
@@ -31,29 +32,32 @@ inline namespace MAMBA2_ISA {
 
 /// What a layer may compute: one file a kind.
 using MixerWeights = std::variant<Mamba2Weights, AttentionWeights, MlpWeights, MoeWeights,
-                                  ParallelWeights, ShortConvWeights>;
+                                  ParallelWeights, ShortConvWeights, SharedBlockWeights>;
 
 /// The weights of one layer, residual += mixer(norm(residual)).
 struct LayerWeights {
   const float* norm = nullptr;  ///< (d_model)
   MixerWeights mixer;
 
-  /// experts: of which there shall be places at most.
-  LayerWeights(const Config& c, LayerKind kind,
+  /// Of the number'th layer. experts: of which there shall be places at most.
+  LayerWeights(const Config& c, std::size_t number,
                std::size_t experts = std::numeric_limits<std::size_t>::max())
-      : mixer(mixer_of(c, kind, experts)) {}
+      : mixer(mixer_of(c, number, experts)) {}
 
   /// The mixer of a Mamba-2 layer.
   [[nodiscard]] Mamba2Weights& mamba2() { return *std::get_if<Mamba2Weights>(&mixer); }
   [[nodiscard]] const Mamba2Weights& mamba2() const { return *std::get_if<Mamba2Weights>(&mixer); }
 
  private:
-  [[nodiscard]] static MixerWeights mixer_of(const Config& c, LayerKind kind, std::size_t experts) {
+  [[nodiscard]] static MixerWeights mixer_of(const Config& c, std::size_t number,
+                                             std::size_t experts) {
+    const LayerKind kind = c.kind(number);
     if (kind == LayerKind::attention) return AttentionWeights(c);
     if (kind == LayerKind::mlp) return MlpWeights(c);
     if (kind == LayerKind::moe) return MoeWeights(c, experts);
     if (kind == LayerKind::parallel) return ParallelWeights(c);
     if (kind == LayerKind::short_conv) return ShortConvWeights(c);
+    if (kind == LayerKind::shared_block) return SharedBlockWeights(c, c.owns_block(number));
     return Mamba2Weights(c);
   }
 };
@@ -67,6 +71,16 @@ void with_mixer(AnyMixer& mixer, Body body) {
   if (auto* moe = std::get_if<MoeWeights>(&mixer)) body(*moe);
   if (auto* parallel = std::get_if<ParallelWeights>(&mixer)) body(*parallel);
   if (auto* short_conv = std::get_if<ShortConvWeights>(&mixer)) body(*short_conv);
+  if (auto* shared_block = std::get_if<SharedBlockWeights>(&mixer)) body(*shared_block);
+}
+
+/// The Mamba-2 mixer of a layer, alone or beside another; nullptr: there is none.
+[[nodiscard]] inline const Mamba2Weights* mamba2_of(const MixerWeights& mixer) {
+  const Mamba2Weights* found = std::get_if<Mamba2Weights>(&mixer);
+  with_mixer(mixer, [&](const auto& weights) {
+    if constexpr (requires { weights.mamba2; }) found = &weights.mamba2;
+  });
+  return found;
 }
 
 /// Lists the tensors of the number'th layer, in the order in which a token meets them; see Slot.
@@ -110,6 +124,10 @@ struct Weights {
   /// counts them.
   std::size_t carve(std::byte* memory);
 
+  /// Makes what is another's in other places the same there: the embedding of a tied model is its
+  /// head, and a block that layers share is theirs.
+  void link();
+
   /// Weights are const to everybody but those who fill them: where these write to a place.
   template <class T>
   [[nodiscard]] T* writable(const T* place) {
@@ -124,6 +142,9 @@ struct Weights {
   /// not the head, of which it is a few rows, and experts that none of them chooses, if all are
   /// chosen as often and independently.
   [[nodiscard]] std::size_t unread_bytes(std::size_t tokens = 1) const;
+  /// Bytes of matrices that are read more than once in a pass, but for the first time: those of
+  /// blocks that layers share.
+  [[nodiscard]] std::size_t reread_bytes() const;
   /// What layers that are mixtures of experts need besides.
   [[nodiscard]] ExpertInputs expert_inputs() const;
 };
@@ -171,11 +192,12 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
   const auto next = [&counts](LayerKind kind) {
     return counts[static_cast<unsigned char>(kind)]++;
   };
-  for (std::size_t i = 0; i < c.n_layer; ++i) weights.layers.emplace_back(c, c.kind(i));
+  for (std::size_t i = 0; i < c.n_layer; ++i) weights.layers.emplace_back(c, i);
   weights.steps.reserve(c.n_step());
   for (std::size_t i = 0; i < c.n_step(); ++i) {
     const std::size_t layer = c.layer_of(i);
-    const bool has_two = c.kind(layer) == LayerKind::parallel;
+    const bool has_two =
+        c.has_in(layer, LayerKind::mamba2) && c.has_in(layer, LayerKind::attention);
     Step& step = weights.steps.emplace_back();
     step.layer = layer;
     step.index = next(has_two ? LayerKind::mamba2 : c.kind(layer));
@@ -186,14 +208,26 @@ inline Weights Weights::planned(const Config& c, const Plan& plan) {
     const bool rotated = slot.may_rotate && plan.rotation != kRotationAsStored;
     m.rotation = kernels::hadamard_width(m.cols, rotated ? plan.rotation : 0);
   });
-  if (c.tie_embeddings) weights.lm_head = weights.embedding;
+  weights.link();
   return weights;
+}
+
+inline void Weights::link() {
+  if (config.tie_embeddings) lm_head = embedding;
+  std::vector<const SharedBlock*> blocks;
+  for (LayerWeights& layer : layers) {
+    auto* shared = std::get_if<SharedBlockWeights>(&layer.mixer);
+    if (shared == nullptr) continue;
+    if (!shared->owns_block)
+      shared->block = *blocks[blocks.size() % config.shared_block.num_blocks];
+    blocks.push_back(&shared->block);
+  }
 }
 
 inline std::size_t Weights::carve(std::byte* memory) {
   Carver carver(memory);
   all_tensors(*this, [&](const Slot& slot, auto& place) { mamba2::carve(carver, slot, place); });
-  if (config.tie_embeddings) lm_head = embedding;
+  link();
   return carver.used();
 }
 
@@ -217,6 +251,18 @@ inline std::size_t Weights::unread_bytes(std::size_t tokens) const {
             static_cast<double>(moe.num_experts);
   }
   return (config.tie_embeddings ? 0 : embedding.bytes()) + static_cast<std::size_t>(idle);
+}
+
+inline std::size_t Weights::reread_bytes() const {
+  std::size_t sum = 0;
+  for (const LayerWeights& layer : layers) {
+    const auto* shared = std::get_if<SharedBlockWeights>(&layer.mixer);
+    if (shared == nullptr || shared->owns_block) continue;
+    block_tensors(config, shared->block, [&]<class Place>(const Slot&, const Place& place) {
+      if constexpr (std::is_same_v<Place, Matrix>) sum += place.bytes();
+    });
+  }
+  return sum;
 }
 
 inline ExpertInputs Weights::expert_inputs() const {

@@ -208,7 +208,7 @@ class WeightsLoader {
     m.format = &format_of(weights.config, plan, slot.role, stored.dtype);
     if (plan.rotation == kRotationAsStored) m.rotation = stored.rotation;
   });
-  if (weights.config.tie_embeddings) weights.lm_head = weights.embedding;
+  weights.link();
   return weights;
 }
 

@@ -93,18 +93,20 @@ class AnyModel {
   [[nodiscard]] std::size_t weight_bytes() const noexcept { return weights_->arena.size(); }
 
   /// Bytes of memory that decoding one token needs: the weights once (of an embedding that is not
-  /// the head one row, which does not count, and of experts those that are chosen), and what it
-  /// moves of the state after `tokens` tokens: StateLayout::moved_bytes().
+  /// the head one row, which does not count, of experts those that are chosen, and of blocks that
+  /// layers share as often as layers read them), and what it moves of the state after `tokens`
+  /// tokens: StateLayout::moved_bytes().
   [[nodiscard]] std::size_t bytes_per_token(StatePrecision state = StatePrecision::fp32,
                                             KvPrecision kv = KvPrecision::fp16,
                                             std::size_t tokens = 0) const {
     const StateLayout layout(config(), {state, kv, StateOptions::kMaxContext});
-    return weight_bytes() - weights_->unread_bytes() + layout.moved_bytes(tokens);
+    return bytes_of_weights(1) + layout.moved_bytes(tokens);
   }
 
-  /// Bytes of weights that reading so many tokens at a time needs (Weights::unread_bytes()).
+  /// Bytes of weights that reading so many tokens at a time needs (Weights::unread_bytes(),
+  /// reread_bytes()).
   [[nodiscard]] std::size_t bytes_of_weights(std::size_t tokens) const {
-    return weight_bytes() - weights_->unread_bytes(tokens);
+    return weight_bytes() - weights_->unread_bytes(tokens) + weights_->reread_bytes();
   }
 
  private:

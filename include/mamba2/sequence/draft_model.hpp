@@ -49,7 +49,9 @@ class DraftModel {
     }
     const auto pending = std::span(pending_).first(static_cast<std::size_t>(text.size() - place_));
     text.copy(place_, pending);
-    return take(session_.prefill(pending), text.size()) ? pending.size() : 0;
+    if (!take(session_.prefill(pending), text.size())) return 0;
+    session_.settle();  // all that it reads ahead may be wrong
+    return pending.size();
   }
 
   /// The token that it takes to be the next, and by how much its logit is the largest.

@@ -180,10 +180,14 @@ MAMBA2_FUNCTION void Reader::embed(const Reading& reading, const Piece& piece) {
     float* residual = scratch_.activations.residual[tokens_ + i];
     if (token == kRow) {
       std::ranges::copy(reading.rows.subspan(row++ * c.d_model, c.d_model), residual);
-      continue;
+    } else {
+      weights_->embedding.row(static_cast<std::size_t>(token), residual);
+      if (c.embedding_multiplier != 1.0F) {
+        kernels::times(c.embedding_multiplier, residual, c.d_model);
+      }
     }
-    weights_->embedding.row(static_cast<std::size_t>(token), residual);
-    if (c.embedding_multiplier != 1.0F) kernels::times(c.embedding_multiplier, residual, c.d_model);
+    const MutableRows& embedded = scratch_.activations.embedded;
+    if (embedded.rows > 0) std::copy_n(residual, c.d_model, embedded[tokens_ + i]);
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/workers.hpp"
+#include "mamba2/layers/mamba2_scan.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/layers/weights.hpp"
 #include "mamba2/sequence/reader.hpp"
@@ -30,8 +31,8 @@ struct SessionOptions {
   KvPrecision kv = KvPrecision::fp16;
   std::size_t context = 0;
   /// Tokens that rewind() can take back where layers remember more than keys and values (Mamba-2,
-  /// convolutions): at most 64. Each takes memory for a row of every such layer (1.4 MB with
-  /// mamba2-2.7b; a copy of its state is 171 MB).
+  /// convolutions): at most 64. They take memory for rows of every such layer (16 of mamba2-2.7b 51
+  /// MB, where a copy of its state is 194 MB).
   std::size_t rewind = 0;
   Workers workers = {};
   /// For state and scratch, instead of memory from the system: MemoryRequired::session() bytes that
@@ -113,6 +114,8 @@ class AnySession {
     if (outcome && is_change) has_logits_ = false;
     return outcome;
   }
+  /// What has been read stays: see State::settle().
+  void settle() noexcept { state_.settle(); }
   /// Starts an empty sequence.
   void reset() noexcept {
     state_.reset();
@@ -159,15 +162,30 @@ class AnySession {
   /// last and logits may be missing.
   void restore(std::uint64_t tokens, std::uint64_t base, std::span<const std::byte> parts,
                std::span<const std::byte> last, std::span<const std::byte> logits) noexcept {
-    state_.resume(tokens, base);
-    state_.for_parts([&parts](std::span<std::byte> part) {
-      if (!part.empty()) std::memcpy(part.data(), parts.data(), part.size());
-      parts = parts.subspan(part.size());
-    });
+    const StateLayout& layout = state_.layout();
+    state_.resume(tokens, layout.least_base(tokens, base));
+    layout.for_parts(
+        tokens, base,
+        [&](std::size_t offset, std::size_t bytes) {
+          if (bytes > 0) std::memcpy(state_.memory() + offset, parts.data(), bytes);
+          parts = parts.subspan(bytes);
+        },
+        [&](std::size_t index, std::uint64_t number, std::size_t rows) {
+          if ((number + 1) * kernels::kChunk > state_.base()) return;
+          Mamba2Scan::take_up(ssm_of(index), state_, index, number, rows);
+        });
     state_.resumed();
     if (!last.empty()) std::memcpy(state_.new_last().data(), last.data(), last.size());
     has_logits_ = !logits.empty();
     if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
+  }
+
+  /// Of the index'th of the Mamba-2 layers.
+  [[nodiscard]] const kernels::Ssm& ssm_of(std::size_t index) const noexcept {
+    const auto step = std::ranges::find_if(weights_->steps, [&](const Weights::Step& s) {
+      return s.index == index && mamba2_of(weights_->layers[s.layer].mixer) != nullptr;
+    });
+    return mamba2_of(weights_->layers[step->layer].mixer)->ssm;
   }
 
   std::shared_ptr<const Weights> weights_;

@@ -91,6 +91,9 @@ class StateFile {
   [[nodiscard]] Result<void> check(const StateHeader& header, std::uint64_t rows,
                                    std::string_view name) const;
 
+  /// That a session leaves out of its ssm: more would only take time to look at.
+  static constexpr std::uint64_t kMostRows = StateOptions::kMaxRewind + kernels::kChunk;
+
   [[nodiscard]] static std::size_t next_bytes(const StateHeader& h) {
     return h.next * sizeof(float);
   }
@@ -228,15 +231,8 @@ inline Result<void> StateFile::check(const StateHeader& h, std::uint64_t rows,
     return mismatch("the number of tokens of the sampler", own.sampler_tokens, h.sampler_tokens);
   }
   const StateLayout& layout = session_.state().layout();
-  const bool is_possible = rows == 0 || (layout.has_chunks() && rows <= h.tokens);
-  if (is_possible && rows > 0) {
-    constexpr std::uint64_t kChunk = kernels::kChunk;
-    const std::uint64_t chunks = (h.tokens - 1) / kChunk - (h.tokens - rows) / kChunk + 1;
-    if (chunks > layout.chunk_slots()) {
-      return mismatch("the chunks of tokens that may be taken back (SessionOptions::rewind)",
-                      detail::concat("at most ", layout.chunk_slots()), chunks);
-    }
-  }
+  const bool is_possible =
+      rows == 0 || (layout.has_chunks() && rows <= h.tokens && rows <= kMostRows);
   const Config& c = session_.config();
   const std::size_t next = h.version == StateHeader::kWithLogits ? c.vocab_size : c.d_model;
   if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size || !is_possible ||

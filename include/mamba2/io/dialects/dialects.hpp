@@ -19,6 +19,7 @@
 #include "mamba2/io/dialects/nemotron_h.hpp"
 #include "mamba2/io/dialects/state_spaces.hpp"
 #include "mamba2/io/dialects/transformers_mamba2.hpp"
+#include "mamba2/io/dialects/zamba2.hpp"
 #endif
 
 namespace mamba2 {
@@ -34,9 +35,9 @@ struct Dialect;
 
 namespace detail {
 
-inline constexpr std::array<const Dialect*, 9> kDialects = {
-    &kGranite, &kBamba,       &kNemotronH, &kFalconH1,          &kLfm2,
-    &kLfm2Moe, &kStateSpaces, &kMistral,   &kTransformersMamba2};
+inline constexpr std::array<const Dialect*, 10> kDialects = {
+    &kGranite, &kBamba,  &kNemotronH,   &kFalconH1, &kLfm2,
+    &kLfm2Moe, &kZamba2, &kStateSpaces, &kMistral,  &kTransformersMamba2};
 
 }  // namespace detail
 

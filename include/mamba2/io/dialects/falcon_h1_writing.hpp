@@ -30,7 +30,7 @@ inline void check_falcon(ExportCheck& check, const Config& c) {
   check.require_flag("D_has_hdim", false, c.D_has_hdim);
   check.require("d_ssm", c.d_ssm == c.d_inner,
                 concat("d_inner ", c.d_inner, " (no gated MLP part)"), c.d_ssm);
-  check.require("mlp.activation", c.mlp.has_gate(), "SwiGLU", "another");
+  check.require("mlp.activation", c.mlp.activation == MlpActivation::swiglu, "SwiGLU", "another");
   check.require("attention.d_conv", a.d_conv == 0, "0", a.d_conv);
   check.require("attention.rotary_emb_dim", a.rotary_emb_dim == a.head_dim,
                 concat("head_dim ", a.head_dim), a.rotary_emb_dim);

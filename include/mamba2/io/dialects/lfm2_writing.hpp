@@ -64,7 +64,8 @@ inline void check_lfm2(ExportCheck& check, const Config& c) {
   require_one("embedding_multiplier", c.embedding_multiplier);
   require_one("residual_multiplier", c.residual_multiplier);
   require_one("logits_multiplier", c.logits_multiplier);
-  check.require("mlp.activation", dense == 0 || c.mlp.has_gate(), "SwiGLU", "another");
+  check.require("mlp.activation", dense == 0 || c.mlp.activation == MlpActivation::swiglu, "SwiGLU",
+                "another");
   check.require_flag("mlp.bias", false, c.mlp.bias);
   if (c.has(LayerKind::moe)) check_lfm2_experts(check, c.moe);
   if (c.has(LayerKind::attention)) check_lfm2_attention(check, c.attention);

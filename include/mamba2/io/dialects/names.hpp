@@ -35,6 +35,9 @@ struct TensorRename {
   /// and its kind; nothing: any.
   std::size_t branch = 0;
   std::optional<LayerKind> kind = {};
+  /// Of an adapter of a block that layers share: the '*' of `theirs` is the number of the layer
+  /// among those, whose tensor it is here. They have it in the first layer that reads the block.
+  bool of_use = false;
 };
 
 /// What a dialect calls its tensors. Names are looked up without wrappers of training and without
@@ -131,16 +134,21 @@ struct CanonicalNames {
   bool is_stack = false;
 };
 
-/// The canonical names of a tensor of a dialect; its own where the dialect does not know it.
-[[nodiscard]] inline CanonicalNames canonical_names(const DialectNames& dialect,
-                                                    const Config& config, std::string_view name) {
+/// Which rename is a tensor's, and of what.
+struct RenameFound {
+  const TensorRename* rename;
+  std::size_t in;     ///< the layer here that the name says, the first of those that theirs is
+  std::size_t layer;  ///< the layer whose tensor it is
+  Beginning beginning;
+};
+
+/// Of a tensor of a layer, whose name is one without wrappers; nothing where the dialect does not
+/// know it.
+[[nodiscard]] inline std::optional<RenameFound> find_rename(const DialectNames& dialect,
+                                                            const Config& config,
+                                                            std::string_view name) {
   constexpr std::string_view kLayers = "layers.";
-  const auto only = [](std::string_view one) { return CanonicalNames{{std::string(one)}}; };
-  if (name.starts_with(kOwnNames)) return only(name.substr(kOwnNames.size()));
-  for (const TensorRename& rename : dialect.outer) {
-    if (name == rename.theirs) return only(rename.ours);
-  }
-  if (!name.starts_with(kLayers) || dialect.layers_in_one == nullptr) return only(name);
+  if (!name.starts_with(kLayers) || dialect.layers_in_one == nullptr) return std::nullopt;
   const std::size_t in_one = dialect.layers_in_one(config);
   const std::string_view rest = name.substr(kLayers.size());
   std::size_t number = 0;
@@ -148,20 +156,35 @@ struct CanonicalNames {
   const auto dot = static_cast<std::size_t>(end - rest.data());
   const bool is_odd = dot > 1 && rest.front() == '0';  // another name of the same number
   if (error != std::errc() || is_odd || dot == rest.size() || number >= config.n_layer / in_one) {
-    return only(name);
+    return std::nullopt;
   }
-  const std::string_view local = rest.substr(dot + 1);
   for (const TensorRename& rename : dialect.of_layers) {
-    const std::size_t layer = number * in_one + rename.branch;
+    std::size_t layer = number * in_one + rename.branch;
     if (rename.branch >= in_one) continue;
     if (rename.kind && config.kind(layer) != *rename.kind) continue;
-    const auto beginning = begins(local, rename.theirs);
+    const auto beginning = begins(rest.substr(dot + 1), rename.theirs);
     if (!beginning) continue;
-    return {
-        names_of(rename, config, beginning->expert, concat(kLayers, layer, "."), beginning->rest),
-        is_stack(rename)};
+    if (rename.of_use) layer = config.layer_of_use(*beginning->expert);
+    if (layer == config.n_layer) continue;
+    return RenameFound{&rename, number * in_one, layer, *beginning};
   }
-  return only(name);
+  return std::nullopt;
+}
+
+/// The canonical names of a tensor of a dialect; its own where the dialect does not know it.
+[[nodiscard]] inline CanonicalNames canonical_names(const DialectNames& dialect,
+                                                    const Config& config, std::string_view name) {
+  const auto only = [](std::string_view one) { return CanonicalNames{{std::string(one)}}; };
+  if (name.starts_with(kOwnNames)) return only(name.substr(kOwnNames.size()));
+  for (const TensorRename& rename : dialect.outer) {
+    if (name == rename.theirs) return only(rename.ours);
+  }
+  const auto found = find_rename(dialect, config, name);
+  if (!found) return only(name);
+  const auto& [rename, in, layer, beginning] = *found;
+  return {
+      names_of(*rename, config, beginning.expert, concat("layers.", layer, "."), beginning.rest),
+      is_stack(*rename)};
 }
 
 /// A tensor of a dialect, and what it has the rows of.
@@ -204,8 +227,12 @@ struct DialectTensor {
       const bool is_first = !stack || (beginning->expert == 0U && rename.ours.starts_with(part));
       const std::string first = concat(
           prefix, of_expert(rename.ours.substr(0, rename.ours.find('|')), 0), beginning->rest);
+      const std::size_t use = rename.of_use ? config.use_of_block(layer) : 0;
+      const std::size_t in =
+          rename.of_use ? config.layer_of_use(use % config.shared_block.num_blocks) : layer;
       found = DialectTensor{
-          concat(kLayers, layer / in_one, ".", of_expert(rename.theirs, beginning->expert),
+          concat(kLayers, in / in_one, ".",
+                 of_expert(rename.theirs, rename.of_use ? use : beginning->expert),
                  beginning->rest),
           is_first ? names_of(rename, config, beginning->expert, prefix, beginning->rest)
                    : std::vector{first},

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "mamba2/io/config_keys.hpp"
 #include "mamba2/io/dialects/dialect.hpp"
@@ -12,10 +13,15 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
 
+/// What model_type may be, whoever reads it.
+inline constexpr std::string_view kModelTypes =
+    "\"mamba2\", \"granitemoehybrid\", \"bamba\", \"nemotron_h\", \"falcon_h1\", \"lfm2\", "
+    "\"lfm2_moe\" or \"zamba2\"";
+
 /// The dialect of transformers' Mamba2Config. Its code reads no norm_before_gate, though published
 /// configs carry the key: the gate comes first, whatever that says.
 [[nodiscard]] inline Config read_transformers(JsonFields& fields) {
-  refuse_other_models(fields, "mamba2");
+  refuse_other_models(fields, "mamba2", kModelTypes);
   refuse_other_blocks(fields);
   if (const Json* act = fields.find("hidden_act"); act != nullptr && !is_text(*act, "swish")) {
     require_text(fields, "hidden_act", *act, "silu");  // "swish" is another name of it
