@@ -168,9 +168,6 @@ class DraftPolicy {
     balance_ = std::clamp(balance_, -kMostDebt * one, 2.0 * kCredit * one);
   }
 
-  /// The seconds that may be lost now.
-  [[nodiscard]] double balance() const noexcept { return balance_; }
-
   /// What a model's draft of one token costs; until it is known, a guess.
   [[nodiscard]] double draft_seconds() const noexcept {
     return drafting_.is_known() ? drafting_.get() : kGuessOfDrafting * costs_.of_one();
