@@ -26,9 +26,8 @@ inline namespace MAMBA2_ISA {
 ///   conv     (layers, d_conv - 1, conv_dim) F32: of the Mamba-2 layers, the last inputs of the
 ///            convolutions
 ///   ssm      (layers, nheads, d_state, headdim) F32 or F16: of the tokens before
-///   chunks   F32: of each layer, the chunks of these rows; of each chunk, with n rows, x (nheads,
-///   n,
-///            headdim), B (n, ngroups * d_state), delta (n, nheads): see ChunkMemory
+///   chunks   F32: of each layer, the chunks of these rows; of each chunk, with n rows,
+///            x (nheads, n, headdim), B (n, ngroups * d_state), delta (n, nheads): see ChunkMemory
 ///   qkv_conv (layers, d_conv - 1, qkv_dim) F32: of the attention layers
 ///   short_conv (layers, d_conv - 1, d_model) F32: of the short convolutions
 ///   kv       the parts of KvLayout::for_parts() for `tokens` tokens, layer after layer
