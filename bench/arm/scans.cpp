@@ -38,8 +38,8 @@ void scan(const Work& work) {
   const Head head(work);
   const std::size_t last = work.tokens - 1;
   const kernels::ChunkTokens tokens = {
-      head.x,     head.B, head.C.middle(last, 1), head.CB.middle(last, 1),
-      head.delta, 1,      head.x.middle(last, 1)};
+      head.x, head.B, head.C.middle(last, 1), head.CB.middle(last, 1), head.delta,
+      1,      last,   head.x.middle(last, 1)};
   const auto* state = reinterpret_cast<const Element*>(work.weights);
   kernels::ChunkHead(head.ssm, 0, tokens, head.decays, state).run(nullptr);
 }

@@ -49,9 +49,14 @@ struct Block {
     const std::size_t count = end - first;
     const kernels::Ssm ssm = {kHeads,   kHeadDim,       kStateSize, 1,   A.data(),
                               D.data(), dt_bias.data(), 0.0F,       1e9F};
-    const kernels::ChunkTokens tokens = {
-        own.middle(0, end),     B.middle(0, end), C.middle(first, count),  CB.middle(first, count),
-        &delta[first * kHeads], kHeads,           own.middle(first, count)};
+    const kernels::ChunkTokens tokens = {own.middle(0, end),
+                                         B.middle(0, end),
+                                         C.middle(first, count),
+                                         CB.middle(first, count),
+                                         delta.data(),
+                                         kHeads,
+                                         first,
+                                         own.middle(first, count)};
     const kernels::Decays decays = {&since[head * kernels::kChunk], &entering[head]};
     kernels::ChunkHead<Element>(ssm, head, tokens, decays, state)
         .run(end == kernels::kChunk ? state : nullptr);
