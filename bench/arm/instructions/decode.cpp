@@ -13,9 +13,9 @@ namespace {
 
 template <class W>
 int decode(const mamba2::Config& config, mamba2::StatePrecision state, int tokens) {
-  auto weights = bench::random_weights<W>(config);
+  auto weights = bench::random_weights(config, mamba2::kPlan<W>);
   if (!weights) return 1;
-  const auto model = mamba2::Mamba2Model<W>::from_weights(*std::move(weights));
+  const auto model = mamba2::AnyModel::from_weights(*std::move(weights));
   auto session = model.session({.state = state, .workers = {.threads = 1}});
   if (!session) return 1;
   for (mamba2::Token token = 0; token < tokens; ++token) {
