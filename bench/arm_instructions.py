@@ -5,10 +5,10 @@
   python3 bench/arm_instructions.py
 
 QEMU executes a model of random weights, compiled for -mcpu=cortex-a76, and a plugin counts,
-exactly: a 16th of the difference of two runs that differ by the 16 tokens of a chunk. By the debug information each
-instruction counts for the part of the library that it was inlined from. The rest is all but the
-two that stream from memory, the products (weights) and the scan (states): what takes no bytes
-should take no time. More than 10 % of rest is a failure.
+exactly: a 16th of the difference of two runs that differ by the 16 tokens of a chunk. By the debug
+information each instruction counts for the part of the library that it was inlined from. The rest
+is all but the two that stream from memory, the products (weights) and the scan (states): what takes
+no bytes should take no time. More than 10 % of rest is a failure.
 
 Needs g++, g++-aarch64-linux-gnu and qemu-user (not qemu-user-static, which has no plugins).
 Exit status: 0 done, 1 too much rest, or something failed, 2 wrong usage.
@@ -34,7 +34,7 @@ FILES = [("scan", r"kernels/ssd\.hpp"),
          ("rotation", r"kernels/hadamard\.hpp"),
          ("quantization", r"kernels/quantize\.hpp|linear/coded_inputs\.hpp"),
          ("norms and gates", r"kernels/rms_norm\.hpp")]
-FUNCTIONS = [("products", r"\btile\b|add_column"), ("scan", r"scan_chunk|scan_single"),
+FUNCTIONS = [("products", r"\btile\b|add_column"), ("scan", r"Mamba2Scan|scan_single"),
              ("step sizes", "step_sizes"), ("quantization", "prepare|int8_scale|int8_codes"),
              ("rotation", "hadamard"),
              ("norms and gates", r"kernels::(scale|gate|add|sum_of_squares)\b")]
