@@ -5,10 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <filesystem>
 #include <mamba2/mamba2.hpp>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -16,32 +13,26 @@
 #include <utility>
 #include <vector>
 
-#include "bench/machine.hpp"
+#include "bench/loaded_model.hpp"
 #include "bench/operations.hpp"
-#include "bench/random_weights.hpp"
 #include "bench/report.hpp"
 #include "bench/roof.hpp"
 #include "bench/slices.hpp"
 #include "tools/cli.hpp"
-#include "tools/shapes.hpp"
-#include "tools/weights.hpp"
 
 namespace bench {
 
-/// One model with weights of a plan.
+/// How fast one model with weights of a plan is.
 class Measurement {
  public:
-  Measurement(const Request& request, const mamba2::Plan& plan) : request_(request), plan_(plan) {}
+  Measurement(const Request& request, const mamba2::Plan& plan)
+      : request_(request), model_(request, plan) {}
 
-  /// Error: those of loading.
-  [[nodiscard]] mamba2::Result<void> load() {
-    // The peak is that of everything before, where it cannot be reset.
-    if (reset_peak_memory()) baseline_rss_ = cli::peak_memory();
-    mamba2::Result<void> loaded;
-    const double time = seconds([&] { loaded = make_model(); });
-    load_s_ = request_.random ? 0.0 : time;
-    return loaded;
-  }
+  /// Errors: those of loading.
+  [[nodiscard]] mamba2::Result<void> load() { return model_.load(); }
+  /// After load().
+  [[nodiscard]] const mamba2::AnyModel& model() const { return *model_; }
+  [[nodiscard]] std::string name() const { return model_.name(); }
 
   /// Calls sink(row) for every row. In a thread of its own for each number of threads, because that
   /// thread's CPUs are chosen to fit. Errors: those of sessions and threads.
@@ -59,7 +50,7 @@ class Measurement {
     const auto on = [&](std::size_t count) -> mamba2::Result<void> {
       const auto threads = Threads::create(count, request_.cpus);
       if (!threads) return threads.error();
-      mamba2::SessionOptions options = session_options();
+      mamba2::SessionOptions options = model_.session_options();
       options.workers = {.executor = threads->executor};
       return work(*threads, options);
     };
@@ -69,57 +60,9 @@ class Measurement {
     return outcome;
   }
 
-  /// After load().
-  [[nodiscard]] const mamba2::AnyModel& model() const { return *model_; }
-  /// "llama-tales-14m" for the folder examples/models/llama-tales-14m/.
-  [[nodiscard]] std::string name() const {
-    if (request_.random) return request_.model;
-    std::filesystem::path path = std::filesystem::absolute(request_.model).lexically_normal();
-    if (!path.has_filename()) path = path.parent_path();
-    return path.filename().string();
-  }
-
  private:
   using Session = mamba2::AnySession;
   using Tokens = std::span<const mamba2::Token>;
-
-  [[nodiscard]] mamba2::SessionOptions session_options() const {
-    return {.state = request_.state, .kv = request_.kv, .context = request_.room()};
-  }
-
-  [[nodiscard]] mamba2::Result<void> make_model() {
-    auto weights = request_.random ? random_weights_of_shape() : weights_of_file();
-    if (!weights) return std::move(weights).error();
-    packed_ = {weights->arena.data(), weights->arena.size()};
-    mamba2::all_matrices(*weights, [&](const mamba2::Slot& slot, const mamba2::Matrix& m) {
-      if (slot.role == mamba2::Role::matrix) format_ = m.format;
-    });
-    head_bytes_ = weights->lm_head.bytes();
-    model_ = mamba2::AnyModel::from_weights(*std::move(weights));
-    return {};
-  }
-
-  [[nodiscard]] mamba2::Result<mamba2::Weights> random_weights_of_shape() {
-    const mamba2::Config config = cli::config_of_shape(request_.model);
-    memory_required_ =
-        mamba2::memory_required(mamba2::Weights::planned(config, plan_), session_options()).peak();
-    return random_weights(config, plan_);
-  }
-
-  [[nodiscard]] mamba2::Result<mamba2::Weights> weights_of_file() {
-    const auto checkpoint = mamba2::Checkpoint::open(request_.model);
-    if (!checkpoint) return checkpoint.error();
-    memory_required_ =
-        mamba2::memory_required(mamba2::plan_weights(*checkpoint, plan_), session_options()).peak();
-    auto pool = mamba2::ThreadPool::create(
-        {.threads = std::ranges::max(request_.threads), .cpus = request_.cpus});
-    if (!pool) return std::move(pool).error();
-    cli::Progress progress("loading");
-    return mamba2::load_weights(
-        *checkpoint, plan_,
-        {.workers = {.executor = *std::move(pool)},
-         .progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); }});
-  }
 
   template <class Sink>
   [[nodiscard]] mamba2::Result<void> run_on(const Threads& threads,
@@ -162,7 +105,7 @@ class Measurement {
     const double once = seconds([&] { static_cast<void>(session.decode(tokens.front())); });
     const double expected = once * static_cast<double>(tokens.size() / request_.repeat);
 
-    Row row = describe("decode", threads);
+    Row row = model_.describe("decode", threads);
     row.tokens = tokens.size();
     row.context = request_.context;
     const std::size_t seen = request_.context + tokens.size() / 2;  // on average
@@ -190,7 +133,7 @@ class Measurement {
   [[nodiscard]] mamba2::Result<Row> decode_batch(std::size_t sequences, const Threads& threads) {
     auto batch = model_->batch({.tokens = sequences, .workers = {.executor = threads.executor}});
     if (!batch) return std::move(batch).error();
-    auto empty = mamba2::State::create(model_->config(), session_options().state_options());
+    auto empty = mamba2::State::create(model_->config(), model_.session_options().state_options());
     if (!empty) return std::move(empty).error();
     std::vector<mamba2::State> states(sequences, *empty);
     const std::vector<mamba2::Token> tokens = random_tokens(sequences);
@@ -207,11 +150,11 @@ class Measurement {
         std::max<std::size_t>(1, request_.batch_tokens / sequences / request_.repeat);
     const double once = seconds([&] { step(); });
 
-    Row row = describe("batch", threads);
+    Row row = model_.describe("batch", threads);
     row.sequences = sequences;
     row.memory_required =
-        std::max(memory_required_, row.weight_bytes + sequences * row.state_bytes +
-                                       model_->batch_bytes({.tokens = sequences}));
+        std::max(model_.memory_required(), row.weight_bytes + sequences * row.state_bytes +
+                                               model_->batch_bytes({.tokens = sequences}));
     row.tokens = steps * request_.repeat * sequences;
     const Operations operations = decode_operations(model_->config(), 0);
     const double expected = once * static_cast<double>(steps);
@@ -223,7 +166,7 @@ class Measurement {
       return std::pair(time / static_cast<double>(steps * sequences), finite);
     });
     if (!slices) return slices.error();
-    const mamba2::StateLayout layout(model_->config(), session_options().state_options());
+    const mamba2::StateLayout layout(model_->config(), model_.session_options().state_options());
     const auto state = static_cast<double>(layout.moved_bytes(0));
     const auto weights = static_cast<double>(model_->bytes_of_weights(sequences));
     row.bytes_per_token = weights / static_cast<double>(sequences) + state;
@@ -243,7 +186,7 @@ class Measurement {
         seconds([&] { static_cast<void>(session.prefill(Tokens(tokens).first(batch))); });
     const double expected = first * static_cast<double>(tokens.size() / batch);
 
-    Row row = describe("prefill", threads);
+    Row row = model_.describe("prefill", threads);
     row.tokens = tokens.size();
     const Operations operations = prefill_operations(model_->config(), tokens.size());
     const auto slices = slice(threads, row, operations, expected, [&](std::size_t) {
@@ -265,7 +208,7 @@ class Measurement {
   [[nodiscard]] double prefill_bytes(std::size_t tokens) const {
     const std::size_t batch = mamba2::SessionOptions().prefill_batch;
     const auto batches = static_cast<double>((tokens + batch - 1) / batch);
-    const auto head = static_cast<double>(head_bytes_);
+    const auto head = static_cast<double>(model_.head_bytes());
     const auto once = static_cast<double>(model_->bytes_per_token(request_.state) +
                                           model_->bytes_of_weights(std::min(tokens, batch)) -
                                           model_->bytes_of_weights(1));
@@ -282,14 +225,14 @@ class Measurement {
     cli::Progress progress(
         mamba2::detail::concat(row.weights, ", threads: ", row.threads, ", ", row.phase));
     std::vector<Slice> slices;
-    Slice before = roof(threads, operations, expected);
+    Slice before = model_.roof(threads, operations, expected);
     for (std::size_t i = 0; i < request_.repeat; ++i) {
       const auto [time, finite] = work(i);
       if (!finite) {
         return mamba2::Error{mamba2::ErrorCode::malformed,
                              request_.model + ": gives logits that are not finite"};
       }
-      const Slice after = roof(threads, operations, expected);
+      const Slice after = model_.roof(threads, operations, expected);
       slices.push_back({time, (before.bytes_per_s + after.bytes_per_s) / 2.0,
                         (before.operations_per_s + after.operations_per_s) / 2.0});
       before = after;
@@ -298,38 +241,9 @@ class Measurement {
     return slices;
   }
 
-  /// The best that the threads can do now, reading the packed weights, and calculating in this
-  /// mixture of operations. It takes about half as long as a slice: where others use the machine,
-  /// too, both should meet about as many of them.
-  [[nodiscard]] Slice roof(const Threads& threads, const Operations& operations,
-                           double expected) const {
-    constexpr double kLeast = 0.01;  // seconds
-    const double reading = std::max(kLeast, expected / 4.0);
-    const double calculating = std::max(kLeast, expected / 8.0);
-    const double matrix = operations.matrix / matrix_peak(*format_, threads, calculating);
-    const double floats = operations.floats / peak<FmaUnit>(threads, calculating);
-    return {0.0, streaming_read(threads, packed_, reading), operations.total() / (matrix + floats)};
-  }
-
   void summarize(const std::vector<Slice>& slices, const Operations& operations, Row& row) const {
     bench::summarize(slices, operations, row);
-    row.peak_rss = baseline_rss_ == 0 ? 0 : cli::peak_memory();
-  }
-
-  [[nodiscard]] Row describe(std::string_view phase, const Threads& threads) const {
-    Row row;
-    row.model = name();
-    row.weights = plan_.name;
-    row.threads = threads.count;
-    row.phase = phase;
-    row.repeat = request_.repeat;
-    row.state = cli::name(request_.state);
-    row.load_s = load_s_;
-    row.baseline_rss = baseline_rss_;
-    row.memory_required = memory_required_;
-    row.weight_bytes = model_->weight_bytes();
-    row.state_bytes = mamba2::State::bytes(model_->config(), session_options().state_options());
-    return row;
+    row.peak_rss = model_.baseline_rss() == 0 ? 0 : cli::peak_memory();
   }
 
   [[nodiscard]] std::vector<mamba2::Token> random_tokens(std::size_t count) const {
@@ -346,14 +260,7 @@ class Measurement {
   }
 
   const Request& request_;
-  const mamba2::Plan& plan_;
-  std::optional<mamba2::AnyModel> model_;
-  std::span<const std::byte> packed_;       // the model's weights
-  const mamba2::Format* format_ = nullptr;  // of the layers' matrices
-  std::size_t head_bytes_ = 0;
-  double load_s_ = 0.0;
-  std::size_t baseline_rss_ = 0;
-  std::size_t memory_required_ = 0;
+  LoadedModel model_;
 };
 
 }  // namespace bench

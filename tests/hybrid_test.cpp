@@ -379,13 +379,16 @@ TEST_CASE("hybrids: prompts that begin alike begin with what is remembered") {
     CAPTURE(static_cast<int>(writer));
     const HybridModel hybrid = tests::random_hybrid(writer, 6);
     const mamba2::AnyModel model = hybrid.load(kFloats);
-    auto session = model.session(options(KvPrecision::fp32)).value();
+    // What FP16 keys and values do to Zamba2 is above.
+    const bool has_blocks = writer == reference::Writer::zamba;
+    auto session =
+        model.session(options(has_blocks ? KvPrecision::fp32 : KvPrecision::fp16)).value();
     mamba2::PrefixCache cache(std::size_t{1} << 24);
     const std::span<const mamba2::Token> tokens(hybrid.tokens);
     cache.prefill(session, tokens.first(30)).value();
     const auto logits = cache.prefill(session, tokens).value();
     const std::vector<double> last(hybrid.logits.end() - static_cast<long>(logits.size()),
                                    hybrid.logits.end());
-    CHECK(deviation({logits.begin(), logits.end()}, last) < 1e-4);
+    CHECK(deviation({logits.begin(), logits.end()}, last) < (has_blocks ? 1e-4 : 6e-3));
   }
 }

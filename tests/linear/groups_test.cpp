@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/linear/block_checks.hpp"
 #include "tests/linear/packed.hpp"
 #include "tests/linear/random_blocks.hpp"
 
@@ -89,20 +90,10 @@ TEST_CASE("products of a part are the same bits as those of the whole") {
 }
 
 TEST_CASE("the blocks of a file are kept, to the bit") {
-  const std::size_t rows = 35;
   const auto check = [&](const Variant& v, DType type, std::size_t cols) {
     CAPTURE(mamba2::dtype_name(type));
-    const StoredMatrix w = tests::random_blocks(type, rows, cols, 5);
-    for (const Policy& policy : v) {
-      INFO(policy.name);
-      const Product product(policy, w, {}, cols);
-      std::size_t wrong = 0;
-      for (std::size_t r = 0; r < rows; ++r) {
-        const std::vector<float> row = product.row(r);
-        if (!std::equal(row.begin(), row.end(), &w.values[r * cols])) ++wrong;
-      }
-      CHECK(wrong == 0);
-    }
+    tests::check_kept(v, type, cols);
+    const StoredMatrix w = tests::random_blocks(type, 35, cols, 5);
     tests::check_products(v, w, normals(7 * cols, 6), cols);
   };
   for (const DType type : kEightBits) {

@@ -20,6 +20,7 @@
 #include "tests/model_helpers.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/random_weights.hpp"
+#include "tests/sequence/remembered.hpp"
 
 using mamba2::Config;
 using mamba2::ErrorCode;
@@ -53,19 +54,9 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
          (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
-/// All that a state remembers.
-std::vector<std::byte> remembered_by(const mamba2::State& state) {
-  std::vector<std::byte> bytes;
-  const auto add = [&](std::span<const std::byte> part) {
-    bytes.insert(bytes.end(), part.begin(), part.end());
-  };
-  state.for_parts(add);
-  add(std::as_bytes(state.last()));
-  return bytes;
-}
-
 bool same_bits(const mamba2::State& a, const mamba2::State& b) {
-  return a.same_shape(b) && a.tokens() == b.tokens() && remembered_by(a) == remembered_by(b);
+  return a.same_shape(b) && a.tokens() == b.tokens() &&
+         tests::remembered(a) == tests::remembered(b) && same_bits(a.last(), b.last());
 }
 
 /// The options of every session and batch below: small, so that prompts are cut.

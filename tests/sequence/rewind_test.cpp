@@ -18,6 +18,7 @@
 #include "mamba2/sequence/state_file.hpp"
 #include "tests/hybrid_models.hpp"
 #include "tests/model_helpers.hpp"
+#include "tests/sequence/remembered.hpp"
 #include "tests/sequence/saved_state.hpp"
 #if defined(MAMBA2_SEPARATE)
 #include "tools/models.hpp"
@@ -31,17 +32,9 @@ using mamba2::SessionOptions;
 using mamba2::StatePrecision;
 using mamba2::Token;
 using tests::HybridModel;
+using tests::remembered;
 
 namespace {
-
-/// What a state remembers.
-std::vector<std::byte> remembered(const mamba2::State& state) {
-  std::vector<std::byte> bytes;
-  state.for_parts([&](std::span<const std::byte> part) {
-    bytes.insert(bytes.end(), part.begin(), part.end());
-  });
-  return bytes;
-}
 
 bool same_logits(std::span<const float> a, std::span<const float> b) {
   return std::ranges::equal(std::as_bytes(a), std::as_bytes(b));

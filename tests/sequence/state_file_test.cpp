@@ -273,6 +273,10 @@ TEST_CASE("a header with a right checksum is not believed either") {
   contradicts([](auto& h) { h.next = 5; });
   contradicts([](auto& h) { h.next = std::numeric_limits<std::uint32_t>::max(); });
   contradicts([](auto& h) { h.version = 1; });
+  // Chunks of so many tokens could not be counted.
+  contradicts([](auto& h) { h.tokens = std::numeric_limits<std::uint64_t>::max(); });
+  contradicts([](auto& h) { h.tokens = (std::uint64_t{1} << 62) + 1; });
+  contradicts([](auto& h) { h.tokens = 0; });  // fewer than its rows
   for (const std::uint32_t tokens : {0U, 38U, 0xFFFFFFFFU}) {
     CHECK(!StateFile(saved.session).read(with_state_header(before, [&](auto& h) {
       h.sampler_tokens = tokens;

@@ -17,6 +17,7 @@
 #include "mamba2/model/model.hpp"
 #include "mamba2/text/generate.hpp"
 #include "tests/hybrid_models.hpp"
+#include "tests/sequence/remembered.hpp"
 #if defined(MAMBA2_SEPARATE)
 #include "tools/models.hpp"
 #endif
@@ -115,9 +116,7 @@ SpeculatedText write(const Wanted& wanted, Speculator* speculator) {
   out.base = session.state().base();
   out.random = sampler.random();
   out.seen = sampler.seen();
-  session.state().for_parts([&](std::span<const std::byte> part) {
-    out.state.insert(out.state.end(), part.begin(), part.end());
-  });
+  out.state = tests::remembered(session.state());
   const auto logits = session.logits();
   out.logits.assign(logits.begin(), logits.end());
   return out;

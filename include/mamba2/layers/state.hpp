@@ -16,6 +16,7 @@
 #include "mamba2/layers/config.hpp"
 #include "mamba2/layers/reach.hpp"
 #include "mamba2/layers/state_layout.hpp"
+#include "mamba2/layers/windows.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -56,17 +57,19 @@ class State {
 
   /// (d_conv - 1, conv_dim): the last raw inputs of the convolution of the index'th of the Mamba-2
   /// layers, oldest first.
-  [[nodiscard]] float* conv(std::size_t index) noexcept { return window(layout_.conv(), index); }
+  [[nodiscard]] float* conv(std::size_t index) noexcept {
+    return windows().window(layout_.conv(), index);
+  }
   [[nodiscard]] const float* conv(std::size_t index) const noexcept {
-    return window(layout_.conv(), index);
+    return windows().window(layout_.conv(), index);
   }
   /// (d_conv - 1, qkv_dim): likewise, of the index'th of the attention layers.
   [[nodiscard]] float* qkv_conv(std::size_t index) noexcept {
-    return window(layout_.qkv_conv(), index);
+    return windows().window(layout_.qkv_conv(), index);
   }
   /// (d_conv - 1, d_model): likewise, of the index'th of the gated short convolutions.
   [[nodiscard]] float* short_conv(std::size_t index) noexcept {
-    return window(layout_.short_conv(), index);
+    return windows().window(layout_.short_conv(), index);
   }
   /// Where tokens can be taken back: calls write(t, to) for the inputs of a convolution that are to
   /// be kept for that, those of the last of `tokens` tokens to come, to (cols). of:
@@ -77,7 +80,7 @@ class State {
     if (layout_.options().rewind == 0) return;
     const std::size_t rows = of.rows + layout_.options().rewind;
     for (std::size_t t = tokens - std::min(tokens, rows); t < tokens; ++t) {
-      write(t, past(of, index, this->tokens() + t));
+      write(t, windows().past(of, index, this->tokens() + t));
     }
   }
   /// The same for the channels [first, first + x.cols), which are there: x (tokens, x.cols).
@@ -167,14 +170,7 @@ class State {
     is_rewound_ = true;
   }
   [[nodiscard]] std::byte* memory() noexcept { return arena_.data(); }
-  void resumed() noexcept {
-    for_pasts([&](const WindowLayout& of, std::size_t index) {
-      for (std::size_t i = 0; i < of.rows && i < tokens(); ++i) {
-        std::copy_n(window(of, index) + (of.rows - 1 - i) * of.cols, of.cols,
-                    past(of, index, tokens() - 1 - i));
-      }
-    });
-  }
+  void resumed() noexcept { windows().keep(tokens()); }
 
   /// (d_model): the last token's row after norm_f, of which the head makes the logits of the next.
   /// Empty where it is not known: nothing was read yet, or by no model (count()), or the state
@@ -220,16 +216,7 @@ class State {
     }
     if (tokens == this->tokens()) return {};
     forget_tokens(static_cast<std::size_t>(tokens));
-    for_pasts([&](const WindowLayout& of, std::size_t index) {
-      for (std::size_t i = 0; i < of.rows; ++i) {
-        float* to = window(of, index) + (of.rows - 1 - i) * of.cols;
-        if (i < tokens) {
-          std::copy_n(past(of, index, tokens - 1 - i), of.cols, to);
-        } else {
-          std::fill_n(to, of.cols, 0.0F);
-        }
-      }
-    });
+    windows().go_back(tokens);
     has_last_ = false;
     is_rewound_ = true;
     reach_.go_back(tokens);
@@ -268,23 +255,7 @@ class State {
     return reinterpret_cast<T*>(arena_.data() + offset);
   }
 
-  [[nodiscard]] float* window(const WindowLayout& of, std::size_t index) const noexcept {
-    return at<float>(of.offset) + index * of.size();
-  }
-  /// The t'th input of all.
-  [[nodiscard]] float* past(const WindowLayout& of, std::size_t index,
-                            std::uint64_t t) const noexcept {
-    const std::size_t rows = of.rows + layout_.options().rewind;
-    return at<float>(of.past) + (index * rows + static_cast<std::size_t>(t % rows)) * of.cols;
-  }
-  /// Calls body(window, index) for each window whose inputs are kept.
-  template <class Body>
-  void for_pasts(Body body) const {
-    if (layout_.options().rewind == 0) return;
-    for (const WindowLayout* of : {&layout_.conv(), &layout_.qkv_conv(), &layout_.short_conv()}) {
-      for (std::size_t index = 0; index < of->layers; ++index) body(*of, index);
-    }
-  }
+  [[nodiscard]] Windows windows() const noexcept { return {arena_.data(), layout_}; }
 
   /// Becomes what a state of the same shape is.
   void take(const State& other) noexcept {

@@ -13,10 +13,10 @@
 
 #include "mamba2/core/linkage.hpp"
 #include "mamba2/core/workers.hpp"
-#include "mamba2/layers/mamba2_scan.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/layers/weights.hpp"
 #include "mamba2/sequence/reader.hpp"
+#include "mamba2/sequence/take_up.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -162,30 +162,10 @@ class AnySession {
   /// last and logits may be missing.
   void restore(std::uint64_t tokens, std::uint64_t base, std::span<const std::byte> parts,
                std::span<const std::byte> last, std::span<const std::byte> logits) noexcept {
-    const StateLayout& layout = state_.layout();
-    state_.resume(tokens, layout.least_base(tokens, base));
-    layout.for_parts(
-        tokens, base,
-        [&](std::size_t offset, std::size_t bytes) {
-          if (bytes > 0) std::memcpy(state_.memory() + offset, parts.data(), bytes);
-          parts = parts.subspan(bytes);
-        },
-        [&](std::size_t index, std::uint64_t number, std::size_t rows) {
-          if ((number + 1) * kernels::kChunk > state_.base()) return;
-          Mamba2Scan::take_up(ssm_of(index), state_, index, number, rows);
-        });
-    state_.resumed();
+    detail::take_up(*weights_, state_, tokens, base, parts);
     if (!last.empty()) std::memcpy(state_.new_last().data(), last.data(), last.size());
     has_logits_ = !logits.empty();
     if (has_logits_) std::memcpy(scratch_.logits, logits.data(), logits.size());
-  }
-
-  /// Of the index'th of the Mamba-2 layers.
-  [[nodiscard]] const kernels::Ssm& ssm_of(std::size_t index) const noexcept {
-    const auto step = std::ranges::find_if(weights_->steps, [&](const Weights::Step& s) {
-      return s.index == index && mamba2_of(weights_->layers[s.layer].mixer) != nullptr;
-    });
-    return mamba2_of(weights_->layers[step->layer].mixer)->ssm;
   }
 
   std::shared_ptr<const Weights> weights_;
@@ -292,7 +272,7 @@ MAMBA2_FUNCTION Result<void> AnySession::set_state(const State& state) {
   if (!state.same_shape(state_)) {
     return Error{ErrorCode::mismatch,
                  "session: the state belongs to a model of another shape, or is stored in another "
-                 "precision"};
+                 "way (precision, context, rewind)"};
   }
   state_ = state;
   has_logits_ = false;

@@ -91,6 +91,8 @@ class StateFile {
   [[nodiscard]] Result<void> check(const StateHeader& header, std::uint64_t rows,
                                    std::string_view name) const;
 
+  /// Beyond what anybody reads; sums of it and of chunks are still numbers.
+  static constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 62;
   /// That a session leaves out of its ssm: more would only take time to look at.
   static constexpr std::uint64_t kMostRows = StateOptions::kMaxRewind + kernels::kChunk;
 
@@ -232,7 +234,8 @@ inline Result<void> StateFile::check(const StateHeader& h, std::uint64_t rows,
   }
   const StateLayout& layout = session_.state().layout();
   const bool is_possible =
-      rows == 0 || (layout.has_chunks() && rows <= h.tokens && rows <= kMostRows);
+      h.tokens <= kMostTokens &&
+      (rows == 0 || (layout.has_chunks() && rows <= h.tokens && rows <= kMostRows));
   const Config& c = session_.config();
   const std::size_t next = h.version == StateHeader::kWithLogits ? c.vocab_size : c.d_model;
   if ((h.next != 0 && h.next != next) || h.sampler_tokens > c.vocab_size || !is_possible ||
