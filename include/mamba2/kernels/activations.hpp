@@ -28,7 +28,7 @@ namespace kernels {
   // e^v = 2^n e^r with n the integer nearest to v / ln 2, so |r| <= ln 2 / 2. ln 2 in two parts:
   // n times the first is exact.
   const Floats clamped = xsimd::min(xsimd::max(v, Floats(-87.33654F)), Floats(88.0F));
-  const Floats n = xsimd::nearbyint(clamped * Floats(1.442695041F));
+  const Floats n = nearest(clamped * Floats(1.442695041F));
   const Floats r =
       multiply_add(n, Floats(2.12194440e-4F), multiply_add(n, Floats(-0.693359375F), clamped));
   // (e^r - 1 - r) / r^2: the minimax polynomial for the relative error of e^r, which is 3e-9.
@@ -40,8 +40,11 @@ namespace kernels {
   p = multiply_add(p, r * r, r) + Floats(1.0F);
   const Floats scaled = times_power_of_two(p, n);
   const Floats flushed = xsimd::select(v < Floats(-87.33654F), Floats(0.0F), scaled);
-  // min and max may have dropped a NaN.
-  return xsimd::select(v == v, flushed, v);
+#if defined(__aarch64__)
+  return flushed;
+#else
+  return xsimd::select(v == v, flushed, v);  // min and max of x86 drop a NaN
+#endif
 }
 
 /// v * sigmoid(v) to 4 units in the last place.

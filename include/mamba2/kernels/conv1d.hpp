@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 #include "mamba2/core/views.hpp"
 #include "mamba2/kernels/activations.hpp"
@@ -92,25 +93,34 @@ void convolve_channels(const Conv1d& conv, std::size_t channel, std::size_t toke
 /// channels [first, first + x.cols) of the convolution. x (tokens, x.cols). state
 /// (d_conv - 1, conv_dim), oldest first: the raw inputs before x[0]; afterwards those before the
 /// token that follows.
-[[gnu::flatten]] inline void causal_conv1d(const Conv1d& conv, std::size_t first, MutableRows x,
+[[gnu::flatten]] inline void causal_conv1d(const Conv1d& shared, std::size_t first, MutableRows x,
                                            float* state) noexcept {
   constexpr std::size_t kUsualTaps = 4;  // of every published model
-  const auto convolve = [&](auto finish) MAMBA2_INLINE {
+  // Of what others see, too, the compiler thinks that stores may change it, and loads it again.
+  const Conv1d conv = shared;
+  const auto convolve = [&](auto usual, auto finish) MAMBA2_INLINE {
     for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
       const auto input = [&](std::size_t t) MAMBA2_INLINE { return lanes.load(x[t] + c); };
       const auto output = [&](std::size_t t, const Floats& sum)
                               MAMBA2_INLINE { lanes.store(finish(sum), x[t] + c); };
-      if (conv.d_conv == kUsualTaps) {
+      if constexpr (usual) {
         convolve_in_registers<kUsualTaps>(conv, first + c, x.rows, lanes, state, input, output);
       } else {
         convolve_channels(conv, first + c, x.rows, lanes, state, input, output);
       }
     });
   };
+  const auto convolve_and = [&](auto finish) MAMBA2_INLINE {
+    if (conv.d_conv == kUsualTaps) {
+      convolve(std::true_type(), finish);
+    } else {
+      convolve(std::false_type(), finish);
+    }
+  };
   if (conv.has_silu) {
-    convolve([](const Floats& sum) MAMBA2_INLINE { return silu(sum); });
+    convolve_and([](const Floats& sum) MAMBA2_INLINE { return silu(sum); });
   } else {
-    convolve([](const Floats& sum) MAMBA2_INLINE { return sum; });
+    convolve_and([](const Floats& sum) MAMBA2_INLINE { return sum; });
   }
 }
 

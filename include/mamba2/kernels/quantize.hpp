@@ -106,7 +106,7 @@ std::int32_t rounded_codes(const float* x, std::size_t n, float inverse, std::in
 
 /// codes = x * inverse, rounded half to even. Returns their sum.
 inline std::int32_t int8_codes(const float* x, std::size_t n, float inverse, std::int8_t* codes) {
-  return rounded_codes(x, n, inverse, codes, [](const Floats& v) { return xsimd::nearbyint(v); });
+  return rounded_codes(x, n, inverse, codes, [](const Floats& v) { return nearest(v); });
 }
 
 /// Quantizes n values to codes, gives their sum and returns their scale.

@@ -249,7 +249,7 @@ struct Int8A32Numbers {
     return kernels::load_codes(from);
   }
   static void store(const kernels::Floats& values, std::int8_t* to) {
-    kernels::store_codes(xsimd::nearbyint(values), to);
+    kernels::store_codes(kernels::nearest(values), to);
   }
 };
 

@@ -29,7 +29,7 @@ namespace detail {
 
 [[nodiscard]] inline kernels::Floats int4_code(const kernels::Floats& w,
                                                const kernels::Floats& inverse) {
-  const kernels::Floats q = xsimd::nearbyint(w * inverse);
+  const kernels::Floats q = kernels::nearest(w * inverse);
   return xsimd::min(xsimd::max(q, kernels::Floats(-8.0F)), kernels::Floats(7.0F));
 }
 

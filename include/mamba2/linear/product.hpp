@@ -15,18 +15,27 @@ inline namespace MAMBA2_ISA {
 /// How a matrix is cut into panels, each a few bands: a panel is a task, whatever the number of
 /// threads.
 struct Panels {
-  std::size_t bands;  ///< of a panel
-  std::size_t count;
+  std::size_t bands = 0;  ///< of a panel
+  std::size_t count = 0;
+  std::size_t all_bands = 0;
 
-  explicit Panels(const Matrix& m) {
+  Panels() = default;
+  explicit Panels(const Matrix& m) : all_bands(m.band_count()) {
     // Large, because between two panels the stream of weights pauses; but many tasks, so that
     // threads end together; and in the L2 cache there is room for one. An even number of bands, as
     // kernels may take two at a time.
     constexpr std::size_t kPanelBytes = std::size_t{192} << 10;
     constexpr std::size_t kTasks = 64;
-    const std::size_t most = std::min(kPanelBytes / m.band_bytes(), m.band_count() / kTasks);
+    const std::size_t most = std::min(kPanelBytes / m.band_bytes(), all_bands / kTasks);
     bands = std::max<std::size_t>(2, most / 2 * 2);
-    count = (m.band_count() + bands - 1) / bands;
+    count = (all_bands + bands - 1) / bands;
+  }
+
+  /// Calls body(first, count) with the bands of a panel.
+  template <class Body>
+  void with(std::size_t panel, Body body) const {
+    const std::size_t first = panel * bands;
+    body(first, std::min(bands, all_bands - first));
   }
 };
 
@@ -34,10 +43,7 @@ struct Panels {
 template <class Body>
 void for_panels(Executor& executor, const Matrix& m, Body body) {
   const Panels panels(m);
-  executor.run(panels.count, [&](std::size_t task) {
-    const std::size_t first = task * panels.bands;
-    body(first, std::min(panels.bands, m.band_count() - first));
-  });
+  executor.run(panels.count, [&](std::size_t task) { panels.with(task, body); });
 }
 
 /// Calls body(some, first) for ranges of tokens that together cover those of all parts, which
@@ -47,6 +53,7 @@ void for_panels(Executor& executor, const Matrix& m, Body body) {
 /// the cache.
 template <class Part, class Body>
 void for_equals(const Matrix& m, std::span<const Part> parts, const Inputs& x, Body body) {
+  if (parts.size() == 1) return body(x.middle(parts[0].first, parts[0].count), parts[0].first);
   for (auto part = parts.begin(); part != parts.end();) {
     const std::size_t arithmetic = m.arithmetic(part->count);
     const bool single = part->count == 1;
@@ -72,26 +79,35 @@ struct Product {
   MutableRows y;
 };
 
+/// A product's columns that the bands [first, first + count) give, for each part as it is alone.
+template <class Part>
+void multiply_bands(const Product& product, std::size_t first, std::size_t count,
+                    std::span<const Part> parts) {
+  for_equals(product.m, parts, product.x, [&](const Inputs& some, std::size_t token) {
+    product.m.multiply(first, count, some, product.y.middle(token, some.tokens));
+  });
+}
+
 /// Several products, for each part as it is alone; threads meet once. A task ends with
 /// then(product, first, count), which may work on the rows [first, first + count) of a matrix, the
 /// columns of its y, while they are in the cache.
 template <std::size_t kProducts, class Part, class Then>
 void multiply(Executor& executor, const Product (&products)[kProducts], std::span<const Part> parts,
               Then then) {
-  std::size_t ends[kProducts];  // of the tasks of each
+  Panels panels[kProducts];
   std::size_t tasks = 0;
-  for (std::size_t i = 0; i < kProducts; ++i) ends[i] = tasks += Panels(products[i].m).count;
+  for (std::size_t i = 0; i < kProducts; ++i) {
+    panels[i] = Panels(products[i].m);
+    tasks += panels[i].count;
+  }
   executor.run(tasks, [&](std::size_t task) {
     std::size_t i = 0;
-    while (task >= ends[i]) ++i;
-    const auto& [m, x, y] = products[i];
-    const Panels panels(m);
-    const std::size_t first = (task - (ends[i] - panels.count)) * panels.bands;
-    const std::size_t count = std::min(panels.bands, m.band_count() - first);
-    for_equals(m, parts, x, [&, &matrix = m, &rows = y](const Inputs& some, std::size_t token) {
-      matrix.multiply(first, count, some, rows.middle(token, some.tokens));
+    for (; task >= panels[i].count; ++i) task -= panels[i].count;
+    const Product& product = products[i];
+    panels[i].with(task, [&](std::size_t first, std::size_t count) {
+      multiply_bands(product, first, count, parts);
+      then(i, first * product.m.format->band_rows, product.m.rows_in(first, count));
     });
-    then(i, first * m.format->band_rows, m.rows_in(first, count));
   });
 }
 
@@ -127,10 +143,9 @@ void multiply_task(std::span<OwnProduct<Part>> products, std::size_t task) {
   const auto& [m, x, y, parts, end] =
       *std::ranges::upper_bound(products, task, {}, &OwnProduct<Part>::end);
   const Panels panels(*m);
-  const std::size_t first = (task - (end - panels.count)) * panels.bands;
-  const std::size_t count = std::min(panels.bands, m->band_count() - first);
-  for_equals(*m, parts, x, [&, matrix = m, &rows = y](const Inputs& some, std::size_t token) {
-    matrix->multiply(first, count, some, rows.middle(token, some.tokens));
+  const Product product = {*m, x, y};
+  panels.with(task - (end - panels.count), [&, own = parts](std::size_t first, std::size_t count) {
+    multiply_bands(product, first, count, own);
   });
 }
 
