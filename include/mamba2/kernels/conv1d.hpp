@@ -64,10 +64,12 @@ MAMBA2_INLINE inline void convolve_in_registers(const Conv1d& conv, std::size_t 
   });
 }
 
-/// The same with conv.d_conv taps.
+/// The same with conv.d_conv taps. On its own, for the sake of the stack: what it keeps there is up
+/// to 4 KB.
 template <class Lanes, class Input, class Output>
-void convolve_channels(const Conv1d& conv, std::size_t channel, std::size_t tokens,
-                       const Lanes& lanes, float* state, Input input, Output output) noexcept {
+[[gnu::noinline]] void convolve_channels(const Conv1d& conv, std::size_t channel,
+                                         std::size_t tokens, const Lanes& lanes, float* state,
+                                         Input input, Output output) noexcept {
   const std::size_t past = conv.d_conv - 1;
   // The i-th input, counted from the oldest one that is remembered.
   const auto any_input = [&](std::size_t i) {
@@ -96,12 +98,13 @@ void convolve_channels(const Conv1d& conv, std::size_t channel, std::size_t toke
 [[gnu::flatten]] inline void causal_conv1d(const Conv1d& shared, std::size_t first, MutableRows x,
                                            float* state) noexcept {
   constexpr std::size_t kUsualTaps = 4;  // of every published model
-  // Of what others see, too, the compiler thinks that stores may change it, and loads it again.
+  // Copies, here and below: of what others see, too, the compiler thinks that stores may change it,
+  // and loads it again.
   const Conv1d conv = shared;
   const auto convolve = [&](auto usual, auto finish) MAMBA2_INLINE {
     for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
-      const auto input = [&](std::size_t t) MAMBA2_INLINE { return lanes.load(x[t] + c); };
-      const auto output = [&](std::size_t t, const Floats& sum)
+      const auto input = [=](std::size_t t) MAMBA2_INLINE { return lanes.load(x[t] + c); };
+      const auto output = [=](std::size_t t, const Floats& sum)
                               MAMBA2_INLINE { lanes.store(finish(sum), x[t] + c); };
       if constexpr (usual) {
         convolve_in_registers<kUsualTaps>(conv, first + c, x.rows, lanes, state, input, output);

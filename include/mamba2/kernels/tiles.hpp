@@ -19,12 +19,12 @@ namespace kernels {
 /// for all tiles, with the band, the tokens and the columns of y where the tile begins; y.cols is
 /// what is left there, and may be less than the rows of the bands.
 ///
-/// A product with few tokens is bound by memory: a tile is one band and all tokens, and the weights
-/// are one stream. With more, a tile has kBands bands, which stay in the L2 cache while they meet
-/// kTokens tokens at a time. Tokens that are alone meet a band kAlone at a time; the tile is told
-/// by its x.
-template <std::size_t kRows, std::size_t kBands, std::size_t kTokens, std::size_t kAlone = 1,
-          class Tile>
+/// A product with up to kStreamed tokens is bound by memory: a tile is one band and all tokens, and
+/// the weights are one stream. With more, a tile has kBands bands, which stay in the L2 cache while
+/// they meet kTokens tokens at a time. Tokens that are alone meet a band kAlone at a time; the tile
+/// is told by its x.
+template <std::size_t kRows, std::size_t kBands, std::size_t kTokens,
+          std::size_t kStreamed = kFewTokens, std::size_t kAlone = 1, class Tile>
 void for_tiles(const std::byte* bands, std::size_t band_bytes, std::size_t rows, const Inputs& x,
                const MutableRows& y, const Tile& tile) {
   if (x.alone) {
@@ -39,10 +39,11 @@ void for_tiles(const std::byte* bands, std::size_t band_bytes, std::size_t rows,
     }
     return;
   }
-  if (x.tokens <= kFewTokens) {
+  if (x.tokens <= kStreamed) {
     for (std::size_t r = 0; r < rows; r += kRows, bands += band_bytes) {
-      with_few_tokens(x.tokens, [&](auto tokens) {
-        tile(Constant<1>(), tokens, bands, x, y.columns(r, rows - r));
+      for_streamed_tiles<kStreamed>(x.tokens, [&](auto tokens, std::size_t first) {
+        tile(Constant<1>(), tokens, bands, x.middle(first, tokens),
+             y.middle(first, tokens).columns(r, rows - r));
       });
     }
     return;

@@ -192,7 +192,7 @@ void BasicFloat<Numbers, kRows>::multiply(const Matrix& m, std::size_t first, st
   constexpr std::size_t kAlone = kManyRegisters || kLanes == 16 ? 3 : 1;
   const std::size_t rows = m.rows_in(first, count);
   const std::size_t bytes = band_bytes(m.cols);
-  kernels::for_tiles<kBandRows, kBands, kTokens, kAlone>(
+  kernels::for_tiles<kBandRows, kBands, kTokens, kernels::kFewTokens, kAlone>(
       m.band(first), bytes, rows, x, y.columns(first * kBandRows, rows),
       [&](auto bands, auto tokens, const std::byte* band, const Inputs& from,
           const MutableRows& to) {

@@ -35,7 +35,7 @@ struct Bf16 {
   static void multiply(std::size_t cols, const std::byte* bands, std::size_t rows, const Inputs& x,
                        MutableRows y) {
     constexpr std::size_t kAlone = 3;  // as many as have room for the sums of one in all chains
-    for_tiles<kRows, 2, 12, kAlone>(
+    for_tiles<kRows, 2, 12, kFewTokens, kAlone>(
         bands, band_bytes(cols), rows, x, y,
         [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
           if constexpr (n == 1 && tokens <= kAlone) {

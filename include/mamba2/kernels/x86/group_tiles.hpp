@@ -40,7 +40,7 @@ struct GroupTiles {
   template <bool kGrouped>
   static void multiply(const GroupLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, const MutableRows& y) {
-    for_tiles<kRows, 2, Products::kTokens>(
+    for_tiles<kRows, 2, Products::kTokens, 2 * Products::kTokens>(
         bands, layout.band_bytes(kRows), rows, x, y,
         [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
           // A chunk has its scales at the end. Where memory is the limit it must be read in one go:

@@ -26,7 +26,7 @@ struct KTiles {
   /// y = x m^T: bands of a matrix m with `rows` rows, x made ready, y (x.tokens, rows).
   static void multiply(const KLayout& layout, const std::byte* bands, std::size_t rows,
                        const Inputs& x, MutableRows y) {
-    for_tiles<kRows, 2, Products::kTokens>(
+    for_tiles<kRows, 2, Products::kTokens, 2 * Products::kTokens>(
         bands, layout.band_bytes(kRows), rows, x, y,
         [&](auto n, auto tokens, const std::byte* band, const Inputs& from, const MutableRows& to) {
           tile<n, tokens>(layout, band, from, to);
