@@ -36,7 +36,7 @@ inline void check_kept(const Variant& policies, mamba2::DType type, std::size_t 
 inline void check_sizes(const Variant& policies, mamba2::DType type, std::size_t cols,
                         std::size_t& sizes) {
   constexpr std::size_t kRowCounts[] = {1, 3, 16, 17, 33};
-  for (const std::size_t tokens : std::vector<std::size_t>{1, 2, 3, 4, 5, 8, 11, 12, 13, 25}) {
+  for (const std::size_t tokens : kTokenCounts) {
     const std::size_t rows = kRowCounts[++sizes % std::size(kRowCounts)];
     CAPTURE(rows);
     CAPTURE(cols);

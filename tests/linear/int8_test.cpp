@@ -47,7 +47,7 @@ TEST_CASE("Int8 products agree with the oracle at any size") {
   const std::vector<std::size_t> row_counts = {1, 3, 16, 17, 33};
   std::size_t sizes = 0;
   for (const std::size_t cols : std::vector<std::size_t>{1, 3, 17, 31, 32, 33, 64, 100, 129, 256}) {
-    for (const std::size_t tokens : std::vector<std::size_t>{1, 2, 3, 5, 11, 12, 13, 25}) {
+    for (const std::size_t tokens : tests::kTokenCounts) {
       const std::size_t rows = row_counts[++sizes % row_counts.size()];
       CAPTURE(rows);
       CAPTURE(cols);

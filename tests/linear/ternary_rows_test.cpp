@@ -59,7 +59,7 @@ TEST_CASE("Ternary products agree with the oracle at any size") {
   std::size_t sizes = 0;
   for (const std::size_t cols :
        std::vector<std::size_t>{1, 3, 15, 16, 17, 32, 33, 64, 100, 129, 160, 288, 600}) {
-    for (const std::size_t tokens : std::vector<std::size_t>{1, 2, 3, 4, 5, 11, 12, 13, 25}) {
+    for (const std::size_t tokens : tests::kTokenCounts) {
       const std::size_t rows = row_counts[++sizes % row_counts.size()];
       CAPTURE(rows);
       CAPTURE(cols);
