@@ -23,6 +23,7 @@ inline namespace MAMBA2_ISA {
 struct GgufDialect {
   /// The texts at general.architecture; empty: no more.
   std::array<std::string_view, 2> architectures;
+  std::string_view family;  ///< what such models are called
   /// The Config but for vocabulary, head and ends of texts; what is wrong, or not supported, is
   /// refused in the fields. architecture: one of the texts, which keys begin with.
   Config (*read)(detail::GgufFields& fields, const std::string& architecture, const Gguf& gguf);

@@ -79,6 +79,7 @@ inline void read_gguf_falcon_attention(GgufFields& fields, const std::string& ar
 
 inline constexpr GgufDialect kGgufFalconH1 = {
     {detail::kGgufFalconH1Name, ""},
+    "Falcon-H1",
     detail::read_gguf_falcon_h1,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{2}; }, detail::kGgufFalconLayers}};
 

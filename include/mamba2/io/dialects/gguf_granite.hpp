@@ -87,6 +87,7 @@ inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Con
 
 inline constexpr GgufDialect kGgufGranite = {
     {detail::kGgufGraniteHybrid, detail::kGgufGraniteDense},
+    "Granite 4.0 or Bamba",
     detail::read_gguf_granite,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{2}; }, detail::kGgufGraniteLayers}};
 

@@ -107,6 +107,7 @@ inline void read_gguf_lfm2_experts(GgufFields& fields, const std::string& arch, 
 
 inline constexpr GgufDialect kGgufLfm2 = {
     {detail::kGgufLfm2Dense, detail::kGgufLfm2Moe},
+    "LFM2",
     detail::read_gguf_lfm2,
     {detail::kGgufLfm2Outer, [](const Config&) { return std::size_t{2}; },
      detail::kGgufLfm2Layers}};

@@ -32,6 +32,7 @@ inline constexpr auto kGgufMamba2OnlyLayers = joined(kGgufNorm, kGgufMamba2Layer
 
 inline constexpr GgufDialect kGgufMamba2 = {
     {detail::kGgufMamba2Only, ""},
+    "Mamba-2",
     detail::read_gguf_mamba2,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{1}; },
      detail::kGgufMamba2OnlyLayers}};

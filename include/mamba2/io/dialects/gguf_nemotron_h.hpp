@@ -117,6 +117,7 @@ inline void read_gguf_nemotron_attention(GgufFields& fields, const std::string& 
 
 inline constexpr GgufDialect kGgufNemotronH = {
     {detail::kGgufNemotronHName, detail::kGgufNemotronHMoeName},
+    "Nemotron-H",
     detail::read_gguf_nemotron_h,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{1}; },
      detail::kGgufNemotronLayers}};
