@@ -22,7 +22,7 @@ inline constexpr auto kGgufMamba2OnlyLayers = joined(kGgufNorm, kGgufMamba2Layer
                                              const Gguf&) {
   Config config;
   config.d_model = fields.integer(arch + ".embedding_length");
-  config.n_layer = fields.integer(arch + ".block_count");
+  config.n_layer = read_gguf_blocks(fields, arch, 1);
   config.norm_eps = static_cast<float>(fields.number(arch + ".attention.layer_norm_rms_epsilon"));
   read_gguf_ssm(fields, arch, config);
   return config;
