@@ -200,8 +200,10 @@ TEST_CASE("quantized: blocks of 256, by hand") {
   CHECK(x[192 + 5] == 0.5F);
 }
 
+namespace {
+
 /// Of types in a file of random blocks and of floats that the package made of them.
-void check_golden(const std::string& path, std::span<const DType> types) {
+void check_golden_blocks(const std::string& path, std::span<const DType> types) {
   const auto file = mamba2::MappedFile::open(path).value();
   const auto golden = mamba2::Safetensors::parse(file.bytes(), "golden").value();
   for (const DType dtype : types) {
@@ -234,10 +236,12 @@ void check_golden(const std::string& path, std::span<const DType> types) {
   }
 }
 
+}  // namespace
+
 TEST_CASE("quantized: as the gguf package decodes them, any range, at any alignment") {
   const std::string folder = MAMBA2_SOURCE_DIR "/tests/golden/gguf/";
-  check_golden(folder + "blocks.safetensors", kQuantized);
-  check_golden(folder + "iq_blocks.safetensors", kOfGrids);
+  check_golden_blocks(folder + "blocks.safetensors", kQuantized);
+  check_golden_blocks(folder + "iq_blocks.safetensors", kOfGrids);
 }
 
 TEST_CASE("quantized: every row of every grid") {
