@@ -33,6 +33,7 @@ struct Arguments {
   std::string state;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
+  cli::LoadingOptions loading;
   mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
   std::size_t context = 0;
   mamba2::GenerateOptions generate;
@@ -116,6 +117,7 @@ void describe(CLI::App& app, Arguments& a) {
       ->default_str("");
   a.weights.add(app);
   a.workers.add(app);
+  a.loading.add(app);
   cli::add_kv(app, a.kv);
   cli::add_context(app, a.context);
   app.add_option(
@@ -192,7 +194,9 @@ mamba2::Result<std::optional<mamba2::ChatConversation>> choose_conversation(cons
 mamba2::Result<void> talk(Arguments& a, const mamba2::Plan& plan) {
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
-  const auto model = mamba2::AnyModel::load(a.model, plan, {.workers = *workers});
+  mamba2::LoadOptions load = {.workers = *workers};
+  a.loading.set(load);
+  const auto model = mamba2::AnyModel::load(a.model, plan, load);
   if (!model) return model.error();
   cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);

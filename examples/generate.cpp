@@ -37,7 +37,7 @@ struct Arguments {
   std::string file;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Int8::name)};
   cli::WorkerOptions workers;
-  cli::AdapterOptions adapter;
+  cli::LoadingOptions loading;
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
   std::size_t context = 0;
@@ -80,7 +80,7 @@ void describe(CLI::App& app, Arguments& a) {
       ->excludes(prompt);
   a.weights.add(app);
   a.workers.add(app);
-  a.adapter.add(app);
+  a.loading.add(app);
   cli::add_state(app, a.state);
   cli::add_kv(app, a.kv);
   cli::add_context(app, a.context);
@@ -196,7 +196,7 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
     cli::Progress progress("loading");
     const auto update = [&](std::size_t done, std::size_t total) { progress.update(done, total); };
     mamba2::LoadOptions options = {.workers = *workers, .progress = update};
-    a.adapter.set(options);
+    a.loading.set(options);
     return mamba2::AnyModel::load(a.model, plan, options);
   }();
   if (!model) return model.error();

@@ -22,6 +22,8 @@
 #include "mamba2/sequence/state_file.hpp"
 #include "tests/bitmamba_models.hpp"
 #include "tests/hybrid_models.hpp"
+#include "tests/io/temp_dir.hpp"
+#include "tools/shapes.hpp"
 #if defined(MAMBA2_SEPARATE)
 #include "tools/models.hpp"
 #endif
@@ -156,8 +158,9 @@ TEST_CASE("BitMamba-2: states are copied, saved and taken up to the bit") {
 TEST_CASE("BitMamba-2: memory is known before loading, packed files are used in place") {
   const BitMambaModel golden = tests::bitmamba_golden("d96");
   const mamba2::Checkpoint checkpoint = golden.open().value();
-  for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Int8>, &mamba2::kPlan<mamba2::Int4>,
-                                   &mamba2::kPlan<mamba2::Mixed>}) {
+  for (const mamba2::Plan* plan :
+       {&mamba2::kPlan<mamba2::Int8>, &mamba2::kPlan<mamba2::Int4>, &mamba2::kPlan<mamba2::Mixed>,
+        &mamba2::kPlan<mamba2::Ternary>}) {
     const mamba2::Weights weights = mamba2::load_weights(checkpoint, *plan).value();
     const auto required = mamba2::memory_required(mamba2::plan_weights(checkpoint, *plan), {});
     CHECK(required.weights == weights.arena.size());
@@ -181,6 +184,82 @@ TEST_CASE("BitMamba-2: memory is known before loading, packed files are used in 
     CHECK(required.session() == loaded.session_bytes());
     CHECK(loaded.bytes_per_token() < loaded.weight_bytes() + loaded.session_bytes());
     CHECK(logits_of(packed, golden.tokens, {1000}) == logits_of(loaded, golden.tokens, {1000}));
+  }
+}
+
+TEST_CASE("BitMamba-2: packed files of ternary weights, on a disk and for every CPU") {
+  const BitMambaModel golden = tests::bitmamba_golden("d96");
+  const mamba2::Checkpoint checkpoint = golden.open().value();
+  const mamba2::Plan& plan = mamba2::kPlan<mamba2::Ternary>;
+  const mamba2_tests::TempDir dir;
+  const auto path = dir.path() / "ternary.packed";
+  mamba2::pack(checkpoint, "ternary", "native", path).value();
+  const auto loaded = golden.load(plan);
+  const auto expected = logits_of(loaded, golden.tokens, {1000});
+  const auto packed = mamba2::AnyModel::load(path, plan).value();
+  CHECK(packed.fingerprint() == loaded.fingerprint());
+  CHECK(logits_of(packed, golden.tokens, {1000}) == expected);
+  CHECK(logits_of(packed, golden.tokens, {3, 1}) == logits_of(loaded, golden.tokens, {3, 1}));
+  const auto refused = mamba2::AnyModel::load(path, mamba2::kPlan<mamba2::Mixed>);
+  REQUIRE(!refused);
+  CHECK(refused.error().message.find("ternary") != std::string::npos);
+
+  // A damaged byte of the codes is seen by the hash.
+  std::string bytes = reference::read_file(path).value();
+  bytes[bytes.size() / 2] ^= 1;
+  const auto damaged = mamba2::AnyModel::load(dir.write("damaged.packed", bytes), plan);
+  REQUIRE(!damaged);
+  CHECK(damaged.error().message.find("hash") != std::string::npos);
+
+  // Packed for another CPU, it is that CPU's own file, and refused here by name.
+  for (const std::string layout : {"neon", "x86_64", "avx2", "avx512", "avx512_vnni"}) {
+    CAPTURE(layout);
+    const auto other = dir.path() / layout;
+    mamba2::pack(checkpoint, "ternary", layout, other).value();
+    const auto model = mamba2::AnyModel::load(other, plan);
+    if (model) {
+      CHECK(logits_of(*model, golden.tokens, {1000}) == expected);
+    } else {
+      CHECK(model.error().message.find("is packed for CPUs like") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("BitMamba-2: 64 sequences in one batch, each with a state of its own") {
+  // 0.8 and 2.1 MB, whatever the length of the text.
+  CHECK(mamba2::State::bytes(cli::config_of_shape("bitmamba-255m")) < 800'000);
+  CHECK(mamba2::State::bytes(cli::config_of_shape("bitmamba-1b")) < 2'200'000);
+
+  constexpr std::size_t kSequences = 64;
+  const BitMambaModel golden = tests::bitmamba_golden("d96");
+  const mamba2::AnyModel model = golden.load(mamba2::kPlan<mamba2::Ternary>);
+  const std::size_t vocab_size = model.config().vocab_size;
+  const mamba2::SessionOptions one_thread = {.workers = {.threads = 1}};
+  auto alone = model.session(one_thread).value();
+  auto batch = model.batch({.tokens = kSequences, .workers = {.threads = 2}}).value();
+  std::vector<mamba2::State> states(kSequences, alone.state());
+  std::vector<float> logits(kSequences * vocab_size);
+  const auto token_of = [&](std::size_t sequence, std::size_t step) {
+    return static_cast<mamba2::Token>((7 * sequence + 5 * step + sequence * step) % vocab_size);
+  };
+  constexpr std::size_t kSteps = 4;
+  for (std::size_t step = 0; step < kSteps; ++step) {
+    std::vector<mamba2::Token> tokens(kSequences);
+    std::vector<mamba2::Reading> readings;
+    for (std::size_t i = 0; i < kSequences; ++i) {
+      tokens[i] = token_of(i, step);
+      readings.push_back({&states[i], std::span(tokens).subspan(i, 1),
+                          std::span(logits).subspan(i * vocab_size, vocab_size)});
+    }
+    batch.prefill(readings).value();
+  }
+  for (std::size_t i = 0; i < kSequences; ++i) {
+    alone.reset();
+    std::span<const float> last;
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      last = alone.decode(token_of(i, step)).value();
+    }
+    CHECK(std::equal(last.begin(), last.end(), &logits[i * vocab_size]));
   }
 }
 

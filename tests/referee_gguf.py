@@ -18,7 +18,7 @@ import tempfile
 from referees import MODEL, TEXTS, load_floats, logits, run
 import gguf
 import numpy
-from make_golden_gguf import HALVES, MATRICES, random_blocks, random_tensors, write_gguf
+from make_golden_gguf import GRIDS, HALVES, MATRICES, random_blocks, random_tensors, write_gguf
 from safetensors.numpy import save_file
 
 # What mixed weights may differ by: their products round the activations to 8 bits. Models of random
@@ -104,7 +104,7 @@ def random_model(bin_folder, folder, rng):
                   tie_word_embeddings=False, eos_token_id=None)
     tensors = random_tensors(config, rng)
     good = True
-    for name in HALVES:
+    for name in (*HALVES, *GRIDS):
         dtype = gguf.GGMLQuantizationType[name]
         size, width = gguf.GGML_QUANT_SIZES[dtype]
         blocks = {}

@@ -35,7 +35,6 @@ using eval::Result;
 using eval::Subject;
 using eval::TaskFile;
 using eval::TaskResult;
-using mamba2::Token;
 
 volatile std::sig_atomic_t interrupted = 0;
 
@@ -43,6 +42,7 @@ struct Options {
   std::string model, task, json_file, details_file;
   std::vector<std::string> files;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Fp32::name)};
+  cli::LoadingOptions loading;
   std::string compare_model;    ///< or empty: the same
   std::string compare_weights;  ///< or empty: as for the first
   eval::ScorerOptions scorer;
@@ -74,7 +74,7 @@ Result<TaskFile> read_file(const Options& o, const std::string& path) {
 Result<TaskResult> answer(const TaskFile& file, const Options& o,
                           const mamba2::Tokenizer& tokenizer, eval::Evaluator& model,
                           const std::string& model_name) {
-  const Token empty = eval::end_of_text(model.config());
+  const mamba2::Token empty = eval::end_of_text(model.config());
   cli::Progress progress(std::string(file.task->name));
   TaskResult result{.outcomes = {}, .seconds = 0.0};
   const auto start = std::chrono::steady_clock::now();
@@ -140,7 +140,7 @@ Result<std::vector<TaskResult>> answer_all(const std::vector<TaskFile>& files,
 }
 
 Result<void> serve(const Options& o, const mamba2::Workers& workers) {
-  const auto opened = open({o.model, o.weights.of(o.model)}, o, workers);
+  const auto opened = open({o.model, o.weights.of(o.model), o.loading}, o, workers);
   if (!opened) return opened.error();
   std::signal(SIGPIPE, SIG_IGN);  // a client that has gone is an error like others
   eval::Server server(*opened->model, opened->tokenizer, o.max_length);
@@ -183,11 +183,12 @@ Result<void> run(const Options& o, const cli::WorkerOptions& worker_options) {
   catch_interrupt();
   if (o.serve) return serve(o, *workers);
 
-  std::vector<Subject> subjects = {{o.model, o.weights.of(o.model)}};
+  std::vector<Subject> subjects = {{o.model, o.weights.of(o.model), o.loading}};
   if (o.compares()) {
-    const std::string& other = o.compare_model.empty() ? o.model : o.compare_model;
-    subjects.push_back(
-        {other, o.compare_weights.empty() ? o.weights.of(other) : o.compare_weights});
+    Subject other = subjects.front();
+    if (!o.compare_model.empty()) other = {o.compare_model, o.weights.of(o.compare_model)};
+    if (!o.compare_weights.empty()) other.weights = o.compare_weights;
+    subjects.push_back(other);
   }
   std::vector<std::vector<TaskResult>> results;
   for (const Subject& subject : subjects) {
@@ -228,6 +229,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--task", o.task, "The task of the files, whatever their names")
       ->check(CLI::IsMember(tasks));
   o.weights.add(app);
+  o.loading.add(app);
   cli::add_state(app, o.scorer.state);
   cli::add_kv(app, o.scorer.kv);
   app.add_option("--limit", o.limit, "Use so many questions of each file at most, the first")

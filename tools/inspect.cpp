@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// mamba2-inspect: what is in a checkpoint, and how much memory it would need.
+// mamba2-inspect: what a model is, what it needs, and what is in its checkpoint.
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstdio>
 #include <mamba2/mamba2.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "cli.hpp"
+#include "inspect/config_report.hpp"
+#include "inspect/summary.hpp"
 #include "weights.hpp"
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using inspect::Json;
 using mamba2::Checkpoint;
 using mamba2::Config;
 
@@ -76,37 +77,8 @@ std::string family(const std::string& name) {
   return mamba2::detail::concat("layers.*.", mamba2::kExperts, "*.", in_expert->name);
 }
 
-/// A float as the number that people wrote: 1e-05, not 9.99999975e-06. JSON has no infinity.
-Json decimal(float value) {
-  if (std::isinf(value)) return "Infinity";
-  return Json::parse(mamba2::detail::concat(value));
-}
-
-std::string_view name_of(mamba2::MlpActivation activation) {
-  if (activation == mamba2::MlpActivation::relu2) return "relu2";
-  return activation == mamba2::MlpActivation::geglu ? "geglu" : "swiglu";
-}
-
-Json config_json(const Config& config) {
-  Json json = Json::object();
-  const auto set = [&json]<class Member>(std::string_view name, const Member& member) {
-    if constexpr (std::is_same_v<Member, float>) {
-      json[std::string(name)] = decimal(member);
-    } else if constexpr (std::is_enum_v<Member>) {
-      json[std::string(name)] = name_of(member);
-    } else {
-      json[std::string(name)] = member;
-    }
-  };
-  mamba2::fields(config, set);
-  json["nheads"] = config.nheads();
-  if (config.is_hybrid()) mamba2::hybrid_fields(config, set);
-  mamba2::changed_fields(config, set);
-  if (config.is_hybrid()) json["context"] = config.default_context();
-  return json;
-}
-
-Json report(const std::string& path, const Checkpoint& checkpoint) {
+Json report(const std::string& path, const Checkpoint& checkpoint,
+            const std::vector<Memory>& needed) {
   const Config& c = checkpoint.config();
   Json tensors = Json::array();
   std::size_t parameters = 0;
@@ -123,7 +95,7 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
                        {"file", tensor.file}});
   }
   Json memory = Json::object();
-  for (const auto& [weights, bytes, per_token] : memory_needed(checkpoint)) {
+  for (const auto& [weights, bytes, per_token] : needed) {
     memory[std::string(weights)] = {{"weights", bytes.weights},       {"state", bytes.state},
                                     {"scratch", bytes.scratch},       {"loading", bytes.loading},
                                     {"weights_per_token", per_token}, {"peak", bytes.peak()}};
@@ -131,8 +103,12 @@ Json report(const std::string& path, const Checkpoint& checkpoint) {
   const std::size_t idle = of_experts == 0 ? 0
                                            : of_experts / c.moe.num_experts *
                                                  (c.moe.num_experts - c.moe.num_experts_per_tok);
+  Json layers = Json::object();
+  for (const auto& [name, count] : inspect::layers_of(c)) layers[name] = count;
   return {{"model", path},
-          {"config", config_json(c)},
+          {"family", inspect::family_of(checkpoint)},
+          {"layers", layers},
+          {"config", inspect::config_json(c)},
           {"parameters", parameters},
           {"active_parameters", parameters - idle},
           {"file_bytes", checkpoint.file_bytes()},
@@ -175,41 +151,69 @@ void print_tensors(const Checkpoint& checkpoint, bool each) {
       same->elements += line.elements;
     }
   }
+  std::size_t width = 34;
+  for (const Line& line : lines) width = std::max(width, line.name.size());
   std::puts("\ntensors: their type in the file, and with mixed weights");
   for (const Line& line : lines) {
     const std::string times = line.count > 1 ? std::to_string(line.count) + " x" : "";
     const std::string rotated =
         line.rotation > 1 ? ", rotated by " + std::to_string(line.rotation) : "";
-    std::printf("  %-34s %6s %-18s %-9s %-9s %12zu%s\n", line.name.c_str(), times.c_str(),
-                line.shape.c_str(), std::string(line.dtype).c_str(),
+    std::printf("  %-*s %6s %-18s %-9s %-9s %12zu%s\n", static_cast<int>(width), line.name.c_str(),
+                times.c_str(), line.shape.c_str(), std::string(line.dtype).c_str(),
                 std::string(line.mixed).c_str(), line.elements, rotated.c_str());
   }
 }
 
-void print_memory(const Checkpoint& checkpoint) {
+[[nodiscard]] std::string mega(std::size_t bytes) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f", static_cast<double>(bytes) / 1e6);
+  return text.data();
+}
+
+void print_memory(const Checkpoint& checkpoint, const std::vector<Memory>& memory) {
   const Config& c = checkpoint.config();
   std::puts(
       "\nmemory, in MB; a token: the weights that decoding one reads\n             weights    a "
       "token "
       "     state    scratch       peak");
-  const auto mega = [](std::size_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  for (const auto& [weights, bytes, per_token] : memory_needed(checkpoint)) {
-    std::printf("  %-8s %10.1f %10.1f %10.1f %10.1f %10.1f\n", std::string(weights).c_str(),
-                mega(bytes.weights), mega(per_token), mega(bytes.state), mega(bytes.scratch),
-                mega(bytes.peak()));
+  for (const auto& [weights, bytes, per_token] : memory) {
+    std::printf("  %-8s %10s %10s %10s %10s %10s\n", std::string(weights).c_str(),
+                mega(bytes.weights).c_str(), mega(per_token).c_str(), mega(bytes.state).c_str(),
+                mega(bytes.scratch).c_str(), mega(bytes.peak()).c_str());
   }
-  std::printf("with the state in FP16 %.1f less\n",
-              mega(mamba2::State::bytes(c) -
-                   mamba2::State::bytes(c, {.precision = mamba2::StatePrecision::fp16})));
+  const std::size_t less = mamba2::State::bytes(c) -
+                           mamba2::State::bytes(c, {.precision = mamba2::StatePrecision::fp16});
+  if (less > 0) std::printf("with the state in FP16 %s less\n", mega(less).c_str());
+}
+
+/// What the model is, what it needs and how to run it.
+void print_summary(const std::string& model, const Checkpoint& checkpoint, const Json& json,
+                   const std::vector<Memory>& memory) {
+  const auto parameters = json["parameters"].get<double>();
+  const auto active = json["active_parameters"].get<double>();
+  std::printf("%s: %s, %.2f M parameters", model.c_str(), inspect::family_of(checkpoint).c_str(),
+              parameters / 1e6);
+  if (active < parameters) std::printf(", %.2f M of them for a token", active / 1e6);
+  std::printf(", %s MB on disk\n", mega(checkpoint.file_bytes()).c_str());
+  const cli::WeightsOption usual = {.usual = std::string(mamba2::Int8::name)};
+  const std::string weights = usual.of(model);
+  const auto needed = std::find_if(memory.begin(), memory.end(),
+                                   [&](const Memory& one) { return one.weights == weights; });
+  const std::string peak = needed == memory.end() ? "?" : mega(needed->bytes.peak());
+  for (const auto& [what, text] : inspect::summary_of(
+           model, checkpoint.config(), inspect::Companions::of(model), weights, peak)) {
+    std::printf("  %-10s %s\n", what.c_str(), text.c_str());
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "Shows what is in a Mamba-2 checkpoint: its config, tensors, size, and the memory that\n"
-      "it would need in each precision. All is checked that loading checks, but the values\n"
-      "of the weights.");
+      "Says what a model is, what it needs and how to run it, and shows what is in its "
+      "checkpoint:\n"
+      "config, tensors, size, and the memory that it would need in each precision. All is checked\n"
+      "that loading checks, but the values of the weights.");
   std::string model;
   std::string json_file;
   bool each = false;
@@ -223,17 +227,13 @@ int main(int argc, char** argv) {
     if (auto writable = cli::check_writable(json_file); !writable) return writable;
     const auto checkpoint = Checkpoint::open(model);
     if (!checkpoint) return checkpoint.error();
-    const Json json = report(model, *checkpoint);
+    const std::vector<Memory> memory = memory_needed(*checkpoint);
+    const Json json = report(model, *checkpoint, memory);
     cli::show_notes(checkpoint->notes());
-    const auto parameters = json["parameters"].get<double>();
-    const auto active = json["active_parameters"].get<double>();
-    std::printf("%s: %s, %.2f M parameters", model.c_str(),
-                checkpoint->config().is_bitmamba() ? "BitMamba-2" : "Mamba-2", parameters / 1e6);
-    if (active < parameters) std::printf(", %.2f M of them for a token", active / 1e6);
-    std::printf(", %.1f MB on disk\n", static_cast<double>(checkpoint->file_bytes()) / 1e6);
+    print_summary(model, *checkpoint, json, memory);
     print_config(json["config"]);
     print_tensors(*checkpoint, each);
-    print_memory(*checkpoint);
+    print_memory(*checkpoint, memory);
     return cli::write_json(json_file, json);
   });
 }

@@ -22,7 +22,7 @@ struct Arguments {
   std::string model, text, out;
   cli::WeightsOption weights = {.usual = std::string(mamba2::Fp32::name)};
   cli::WorkerOptions workers;
-  cli::AdapterOptions adapter;
+  cli::LoadingOptions loading;
   mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
   std::vector<Token> ids;
   bool all = false;
@@ -62,7 +62,7 @@ Result<void> run(const Arguments& a, const mamba2::Plan& plan) {
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
   mamba2::LoadOptions options = {.workers = *workers};
-  a.adapter.set(options);
+  a.loading.set(options);
   const auto model = mamba2::AnyModel::load(a.model, plan, options);
   if (!model) return model.error();
   cli::show_notes(model->notes());
@@ -103,7 +103,7 @@ int main(int argc, char** argv) {
   app.add_flag("--all", a.all, "The logits after every token, not only after the last");
   a.weights.add(app);
   a.workers.add(app);
-  a.adapter.add(app);
+  a.loading.add(app);
   cli::add_kv(app, a.kv);
   app.add_option("--out", a.out, "The file to write")->required();
   app.footer(

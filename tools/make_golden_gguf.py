@@ -7,7 +7,9 @@
 blocks.safetensors: random blocks of each quantized type, and the floats that the package makes of
 them: of type Q4_K, say, Q4_K.blocks (blocks, bytes) uint8 and Q4_K.floats (blocks, elements)
 float32. encoded.safetensors: floats (blocks, 32) float32, and the bytes that the package makes of
-them in the types Q8_0 and Q4_0. toy.gguf: a random model with the first tokens of the bundled model.
+them in the types Q8_0 and Q4_0. iq_blocks.safetensors: as blocks.safetensors, of the types whose
+codes are rows of a grid, and IQ2_S.grid_blocks and .grid: blocks with every row, of scale 1, and
+eighths of what the package makes of them, int8. toy.gguf: a random model with the first tokens of the bundled model.
 
 Needs the packages in tests/requirements.txt; the seed is fixed."""
 
@@ -17,6 +19,7 @@ import pathlib
 
 import gguf
 import numpy
+from make_iq_grids import blocks_of_grid
 from safetensors.numpy import save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -26,6 +29,8 @@ TOY_TOKENS = 512
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "IQ4_NL": [0],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
           "TQ1_0": [52], "TQ2_0": [64], "IQ4_XS": [0]}
+GRIDS = {"IQ1_S": [0], "IQ1_M": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0],
+         "IQ3_S": [0]}
 FLOATS_OF_4_BITS = "MXFP4", "NVFP4"  # whose scales are bytes
 
 NAMES = {"backbone.embeddings.weight": "token_embd.weight",
@@ -42,7 +47,9 @@ def random_blocks(name, count, rng):
     """Blocks of random codes and scales, with scales of the size that weights have."""
     size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]][1]
     blocks = rng.integers(0, 256, (count, size), dtype=numpy.uint8)
-    for at in HALVES[name]:
+    if name == "IQ1_M":  # of four parts, this byte has the highest
+        blocks[:, 55] = blocks[:, 55] & 0x0F | 0x20
+    for at in {**HALVES, **GRIDS}[name]:
         halves = rng.normal(0, 0.01, count).astype(numpy.float16)
         blocks[:, at:at + 2] = halves.view(numpy.uint8).reshape(count, 2)
     return blocks
@@ -172,6 +179,19 @@ def write_encoded(path, rng):
     save_file(tensors, path)
 
 
+def write_grids(path, rng):
+    tensors = {}
+    for name in GRIDS:
+        dtype = gguf.GGMLQuantizationType[name]
+        tensors[f"{name}.blocks"] = random_blocks(name, BLOCKS, rng)
+        tensors[f"{name}.floats"] = gguf.dequantize(tensors[f"{name}.blocks"], dtype)
+        if name != "IQ1_M":  # which has the grid of IQ1_S
+            blocks, _ = blocks_of_grid(name, gguf.GGML_QUANT_SIZES[dtype][1])
+            tensors[f"{name}.grid_blocks"] = blocks
+            tensors[f"{name}.grid"] = (8 * gguf.dequantize(blocks, dtype)).astype(numpy.int8)
+    save_file(tensors, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -192,6 +212,7 @@ def main():
         tensors[f"{name}.blocks"] = blocks
         tensors[f"{name}.floats"] = gguf.dequantize(blocks, dtype).astype(numpy.float32)
     save_file(tensors, out / "blocks.safetensors")
+    write_grids(out / "iq_blocks.safetensors", numpy.random.default_rng(21))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ struct Options {
   std::string reference_weights = std::string(mamba2::Fp32::name);
   mamba2::StatePrecision state = mamba2::StatePrecision::fp32;
   mamba2::KvPrecision kv = mamba2::KvPrecision::fp16;
-  std::size_t context = 0;  ///< 0: the usual one
+  cli::LoadingOptions loading;  ///< of the model, not of the reference
+  std::size_t context = 0;      ///< 0: the usual one
   bool rolling = false;
   std::size_t windows = std::numeric_limits<std::size_t>::max();
   std::size_t batch = mamba2::SessionOptions().prefill_batch;
@@ -87,7 +88,8 @@ Result<Study> prepare(const Options& o, const mamba2::Workers& workers) {
                                            .state = o.state,
                                            .kv = o.kv,
                                            .context = o.context,
-                                           .workers = workers});
+                                           .workers = workers},
+                                          o.loading);
   if (!model) return std::move(model).error();
   const mamba2::Config& config = (*model)->config();
   Study study{.model = *std::move(model),
@@ -239,6 +241,7 @@ void add_options(CLI::App& app, Options& o) {
                "lm-evaluation-harness does for a text")
       ->excludes(windows);
   o.weights.add(app);
+  o.loading.add(app);
   cli::add_state(app, o.state);
   cli::add_kv(app, o.kv);
   app.add_option("--batch", o.batch,

@@ -135,7 +135,8 @@ Result<void> finish(const Arguments& a, const std::vector<quantize::Outcome>& ou
 Result<void> run(const Arguments& a) {
   if (!a.pack.empty()) {
     return quantize::pack_model(
-        {a.in, a.out, a.type_given ? a.type : "", a.pack, a.no_tokenizer, a.force}, a.workers);
+        {a.in, a.out, a.type_given ? a.type : "", a.pack, a.adapter, a.no_tokenizer, a.force},
+        a.workers);
   }
   if (auto fine = convert::check_out(a.in, a.out, a.force); !fine) return fine;
   if (auto fine = cli::check_writable(a.json_file); !fine) return fine;

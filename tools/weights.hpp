@@ -163,9 +163,30 @@ struct AdapterOptions {
           ->transform(cli::kWhole);
     }
   }
+  [[nodiscard]] bool are_given() const { return !lora.empty() || repeat.count > 0; }
+  /// Errors: those of Checkpoint::add_lora and repeat.
+  [[nodiscard]] mamba2::Result<void> add_to(mamba2::Checkpoint& checkpoint) const {
+    if (!lora.empty()) {
+      if (auto added = checkpoint.add_lora(std::filesystem::path(lora)); !added) return added;
+    }
+    return checkpoint.repeat(repeat);
+  }
+};
+
+/// What a program that runs a model loads beside its weights, and --unchecked.
+struct LoadingOptions : AdapterOptions {
+  bool unchecked = false;
+
+  void add(CLI::App& app) {
+    AdapterOptions::add(app);
+    app.add_flag("--unchecked", unchecked,
+                 "Of a packed file: do not read it all for its hash, so that experts that no token "
+                 "chooses stay on the disk");
+  }
   void set(mamba2::LoadOptions& options) const {
     options.lora = lora;
     options.repeat = repeat;
+    options.check_hash = !unchecked;
   }
 };
 

@@ -27,6 +27,9 @@ constexpr DType kQuantized[] = {DType::IQ4_XS, DType::Q4_0,  DType::Q4_1,   DTyp
                                 DType::Q3_K,   DType::Q4_K,  DType::Q5_K,   DType::Q6_K,
                                 DType::TQ1_0,  DType::TQ2_0, DType::MXFP4,  DType::NVFP4};
 
+constexpr DType kOfGrids[] = {DType::IQ1_S, DType::IQ1_M,   DType::IQ2_XXS, DType::IQ2_XS,
+                              DType::IQ2_S, DType::IQ3_XXS, DType::IQ3_S};
+
 /// A block of zeros with some bytes set.
 class Block {
  public:
@@ -197,11 +200,13 @@ TEST_CASE("quantized: blocks of 256, by hand") {
   CHECK(x[192 + 5] == 0.5F);
 }
 
-TEST_CASE("quantized: as the gguf package decodes them, any range, at any alignment") {
-  const auto file =
-      mamba2::MappedFile::open(MAMBA2_SOURCE_DIR "/tests/golden/gguf/blocks.safetensors").value();
+namespace {
+
+/// Of types in a file of random blocks and of floats that the package made of them.
+void check_golden_blocks(const std::string& path, std::span<const DType> types) {
+  const auto file = mamba2::MappedFile::open(path).value();
   const auto golden = mamba2::Safetensors::parse(file.bytes(), "golden").value();
-  for (const DType dtype : kQuantized) {
+  for (const DType dtype : types) {
     const std::string name(mamba2::dtype_name(dtype));
     CAPTURE(name);
     const TensorView* blocks = golden.find(name + ".blocks");
@@ -227,6 +232,36 @@ TEST_CASE("quantized: as the gguf package decodes them, any range, at any alignm
           CHECK(out[count] == 99.0F);
         }
       }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("quantized: as the gguf package decodes them, any range, at any alignment") {
+  const std::string folder = MAMBA2_SOURCE_DIR "/tests/golden/gguf/";
+  check_golden_blocks(folder + "blocks.safetensors", kQuantized);
+  check_golden_blocks(folder + "iq_blocks.safetensors", kOfGrids);
+}
+
+TEST_CASE("quantized: every row of every grid") {
+  const auto file =
+      mamba2::MappedFile::open(MAMBA2_SOURCE_DIR "/tests/golden/gguf/iq_blocks.safetensors")
+          .value();
+  const auto golden = mamba2::Safetensors::parse(file.bytes(), "golden").value();
+  for (const DType dtype : kOfGrids) {
+    if (dtype == DType::IQ1_M) continue;  // the grid of IQ1_S
+    const std::string name(mamba2::dtype_name(dtype));
+    CAPTURE(name);
+    const TensorView* blocks = golden.find(name + ".grid_blocks");
+    const TensorView* eighths = golden.find(name + ".grid");
+    REQUIRE(blocks != nullptr);
+    REQUIRE(eighths != nullptr);
+    const TensorView tensor{name, dtype, {eighths->elements()}, blocks->data, "f"};
+    std::vector<float> found(tensor.elements());
+    mamba2::read_floats(tensor, 0, found);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(8.0F * found[i] == static_cast<float>(static_cast<std::int8_t>(eighths->data[i])));
     }
   }
 }

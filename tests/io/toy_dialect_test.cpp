@@ -46,6 +46,7 @@ constexpr auto kToyLayers = std::to_array<TensorRename>(
 
 constexpr mamba2::Dialect kToy = {
     "toy",
+    "Toy",
     [](const mamba2::detail::JsonFields& c) { return c.find("toy_layers") != nullptr; },
     read_toy,
     "tied",

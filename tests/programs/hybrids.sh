@@ -34,6 +34,33 @@ convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out.gguf
 convert 1 'attention.d_conv must be 0' "$goldens/mamba2attn" out-hf
 [ ! -e out.gguf ] && [ ! -e out-hf ] || die "half a model is left"
 
+# What a model is, what it needs and how it is run.
+said() { # MODEL FAMILY LAYERS
+  expect 0 "^$1: $2, [0-9.]+ M parameters" mamba2-inspect "$1" --json report.json
+  grep -q "^  layers     $3\$" out || die "$1: layers: $3"
+  grep -q "\"family\": \"$2\"" report.json || die "report.json: $2"
+  grep -qE '^  memory     [0-9.]+ MB with -w (int8|mixed), which generate takes' out || die "$1: memory"
+  grep -q '^  texts      ' out || die "$1: texts"
+  grep -qE '^  to run     generate ' out || die "$1: how to run it"
+}
+said "$goldens/granite_moe" 'Granite 4.0' '2 Mamba-2, 1 attention, 3 experts (2 of 5 for a token and one for all)'
+said "$goldens/bamba" Bamba '3 Mamba-2, 1 attention, 4 MLP'
+said "$goldens/nemotron_dense" Nemotron-H '2 Mamba-2, 1 attention, 2 MLP'
+said "$goldens/falcon_h1" Falcon-H1 '2 Mamba-2 beside attention, 2 MLP'
+said "$goldens/lfm2_moe" LFM2 '3 short convolution, 1 attention, 1 MLP, 3 experts (2 of 5 for a token)'
+said "$goldens/zamba2" Zamba2 '1 Mamba-2, 3 Mamba-2 behind one of 2 shared blocks of attention and an MLP'
+said "$goldens/mamba2attn" 'Mamba-2 and attention' '2 Mamba-2, 2 attention'
+said "$model" Mamba-2 '12 Mamba-2'
+said "$source/tests/golden/bitmamba/d96" BitMamba-2 '3 ternary Mamba-2'
+for name in granite-q8_0:'Granite 4.0 or Bamba' nemotron-q8_0:Nemotron-H falcon-norm-q8_0:Falcon-H1 lfm2-q8_0:LFM2; do
+  file=$source/tests/golden/hybrids_gguf/${name%%:*}/model.gguf
+  expect 0 "^$file: ${name#*:}, " mamba2-inspect "$file"
+  grep -qF "  to run     generate $file \"Once upon a time\"" out || die "$file: how to run it"
+done
+expect 0 "^  tokenizer  none: .*tokenizer.json: cannot open" mamba2-inspect "$goldens/lfm2"
+expect 0 'd_conv +3' mamba2-inspect "$goldens/lfm2"
+grep -q d_inner out && die "lfm2: sizes of layers that it has not"
+
 # Rows of queries and keys, in llama.cpp's order in GGUF, are quantized as in any other.
 turning=$source/tests/golden/hybrids_gguf/bamba-q8_0/model.gguf
 convert 0 '^turning/model.safetensors: F16' "$turning" turning --no-tokenizer

@@ -20,9 +20,12 @@ namespace eval {
 /// What answers: a model in some precision.
 struct Subject {
   std::string model, weights;
+  cli::LoadingOptions loading = {};
 
   [[nodiscard]] nlohmann::ordered_json to_json() const {
-    return {{"model", model}, {"weights", weights}};
+    nlohmann::ordered_json json = {{"model", model}, {"weights", weights}};
+    if (!loading.lora.empty()) json["lora"] = loading.lora;
+    return json;
   }
 };
 
@@ -64,10 +67,11 @@ class ModelEvaluator final : public Evaluator {
   if (!executor) return executor.error();
   const auto model = [&] {
     cli::Progress progress("loading");
-    return mamba2::AnyModel::load(
-        subject.model, cli::plan_named(subject.weights),
-        {.workers = workers,
-         .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }});
+    mamba2::LoadOptions load = {
+        .workers = workers,
+        .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }};
+    subject.loading.set(load);
+    return mamba2::AnyModel::load(subject.model, cli::plan_named(subject.weights), load);
   }();
   if (!model) return model.error();
   cli::show_notes(model->notes());

@@ -57,13 +57,15 @@ class ModelPredictor final : public Predictor {
 
 /// Errors: those of Mamba2Model::load and session().
 inline mamba2::Result<std::unique_ptr<Predictor>> open_predictor(
-    const std::string& path, const std::string& weights, const mamba2::SessionOptions& options) {
+    const std::string& path, const std::string& weights, const mamba2::SessionOptions& options,
+    const cli::LoadingOptions& loading = {}) {
   const auto model = [&] {
     cli::Progress progress("loading");
-    return mamba2::AnyModel::load(
-        path, cli::plan_named(weights),
-        {.workers = options.workers,
-         .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }});
+    mamba2::LoadOptions load = {
+        .workers = options.workers,
+        .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }};
+    loading.set(load);
+    return mamba2::AnyModel::load(path, cli::plan_named(weights), load);
   }();
   if (!model) return model.error();
   cli::show_notes(model->notes());

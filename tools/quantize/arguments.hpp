@@ -27,6 +27,7 @@ struct Arguments {
   std::size_t tokens = std::size_t{1} << 15;
   double budget = 0.0;  ///< MB; 0: none
   cli::WorkerOptions workers;
+  cli::AdapterOptions adapter;  ///< packed with the model
   bool no_tokenizer = false;
   bool force = false;
   bool type_given = false;
@@ -56,9 +57,10 @@ inline void add_options(CLI::App& app, Arguments& a) {
       ->required();
   app.add_option("-t,--type", a.type,
                  "int8: a scale for each row. int4: a scale for each group of columns; the\n"
-                 "embedding and the head are int8. In GGUF: Q8_0; Q4_0 with a Q6_K head")
+                 "embedding and the head are int8. In GGUF: Q8_0; Q4_0 with a Q6_K head. ternary,\n"
+                 "with --pack: of a model that is, as it is")
       ->capture_default_str()
-      ->check(CLI::IsMember({"int8", "int4"}));
+      ->check(CLI::IsMember({"int8", "int4", "ternary"}));
   app.add_option("--group", a.group,
                  "Columns of a row that share a scale of int4: 32, 64 or 128, which are\n"
                  "4.5, 4.25 and 4.125 bits a weight")
@@ -109,6 +111,7 @@ inline void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--no-tokenizer", a.no_tokenizer, "Leave the tokenizer out");
   app.add_flag("--force", a.force, "Replace what OUT is");
   a.workers.add(app);
+  a.adapter.add(app);
 }
 
 /// Completes them. Throws CLI::ValidationError for those that do not go together.
@@ -116,6 +119,14 @@ inline void check_arguments(Arguments& a) {
   while (a.out.size() > 1 && a.out.back() == '/') a.out.pop_back();
   if (std::filesystem::path(a.out).extension() == ".safetensors") {
     throw CLI::ValidationError("OUT", "must end in .gguf, or be a folder");
+  }
+  if (a.type == "ternary" && a.pack.empty()) {
+    throw CLI::ValidationError("--type", "must be int8 or int4 but with --pack");
+  }
+  if (a.adapter.are_given() && a.pack.empty()) {
+    throw CLI::ValidationError("--lora",
+                               "and --repeat-count need --pack: only a packed file has "
+                               "the adapter in it");
   }
   if (a.budget > 0.0 && (a.text().empty() || a.to_gguf())) {
     throw CLI::ValidationError("--budget", "needs --calibrate or --gptq, and a folder as OUT");

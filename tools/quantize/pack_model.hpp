@@ -22,6 +22,7 @@ struct PackArguments {
   const std::string& out;
   std::string type;  ///< int8 or int4; empty: int4, or the precisions that the model has
   const std::string& target;
+  const cli::AdapterOptions& adapter;
   bool no_tokenizer;
   bool force;
 };
@@ -39,8 +40,9 @@ struct PackArguments {
     if (why != nullptr) return mamba2::Error{mamba2::ErrorCode::io, a.out + ": " + why};
   }
   if (auto fine = cli::check_writable(a.out); !fine) return fine;
-  const auto checkpoint = mamba2::Checkpoint::open(a.in);
+  auto checkpoint = mamba2::Checkpoint::open(a.in);
   if (!checkpoint) return checkpoint.error();
+  if (auto added = a.adapter.add_to(*checkpoint); !added) return added;
   cli::show_notes(checkpoint->notes());
   auto companions = convert::Companions::open(a.in);
   if (!companions) return companions.error();

@@ -40,28 +40,32 @@ class Statistics {
  public:
   /// Of which matrices: all, those of 4 bits, or those and their Hessians.
   enum class Wanted : std::uint8_t { all, int4, int4_hessians };
+  static constexpr std::size_t kMaxBytes = std::size_t{2} << 30;
 
-  Statistics(ObservedModel& model, const Plan& plan, const Text& text, Wanted wanted, Report report)
+  /// max_bytes: of statistics at a time, but for those of one matrix, which may have more.
+  Statistics(ObservedModel& model, const Plan& plan, const Text& text, Wanted wanted, Report report,
+             std::size_t max_bytes = kMaxBytes)
       : model_(model),
         plan_(plan),
         text_(text),
         wanted_(wanted),
         hessians_(wanted == Wanted::int4_hessians),
         report_(std::move(report)),
+        max_bytes_(max_bytes),
         statistics_(plan.targets().size()) {}
 
-  /// The statistics of the plan's index'th matrix, one of those wanted, asked for in their order.
-  /// Valid until those of another are asked for. Errors: io (interrupted), those of Session.
+  /// The statistics of the plan's index'th matrix, one of those wanted: of those that follow each
+  /// other in the plan many come from one pass over the text. Valid until those of another are
+  /// asked for. Errors: io (interrupted), those of Session.
   [[nodiscard]] mamba2::Result<const InputStatistics*> of(std::size_t index) {
-    if (index >= end_) {
+    if (index < first_ || index >= end_) {
       if (auto collected = collect(index); !collected) return collected.error();
     }
     return static_cast<const InputStatistics*>(&statistics_[index]);
   }
 
  private:
-  static constexpr std::size_t kMaxBytes = std::size_t{2} << 30;  // of Hessians
-  static constexpr std::size_t kTile = 128;                       // columns of a task
+  static constexpr std::size_t kTile = 128;  // columns of a task
 
   [[nodiscard]] std::size_t floats_of(const Target& target) const {
     return target.cols * (hessians_ ? target.cols : 1);
@@ -69,13 +73,14 @@ class Statistics {
 
   mamba2::Result<void> collect(std::size_t first) {
     for (auto& old : statistics_) old = {};
+    first_ = first;
     std::size_t bytes = 0;
     for (end_ = first; end_ < statistics_.size(); ++end_) {
       const Target& target = plan_.targets()[end_];
       const bool is_wanted = wanted_ == Wanted::all || is_4_bits(target.format.dtype);
       if (!is_wanted || model_.recorder(end_) == nullptr) continue;
       bytes += floats_of(target) * sizeof(float);
-      if (bytes > kMaxBytes && end_ > first) break;
+      if (bytes > max_bytes_ && end_ > first) break;
       statistics_[end_].squares.resize(target.cols);
       if (hessians_) statistics_[end_].hessian.resize(floats_of(target));
       model_.recorder(end_)->turn(true);
@@ -140,7 +145,9 @@ class Statistics {
   Wanted wanted_;
   bool hessians_;
   Report report_;
-  std::vector<InputStatistics> statistics_;  // those of [first, end_) of the last pass
+  std::size_t max_bytes_;
+  std::vector<InputStatistics> statistics_;  // those of [first_, end_) of the last pass
+  std::size_t first_ = 0;
   std::size_t end_ = 0;
 };
 

@@ -4,14 +4,11 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <mamba2/export.hpp>
 #include <mamba2/io/dialects/dialect.hpp>
 #include <mamba2/io/tensor_names.hpp>
 #include <mamba2/mamba2.hpp>
 #include <mamba2/quantize.hpp>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,45 +18,10 @@
 #include "tools/convert/outputs.hpp"
 #include "tools/quantize/matrix_quantizer.hpp"
 #include "tools/quantize/plan.hpp"
-#include "tools/quantize/statistics.hpp"
+#include "tools/quantize/q4_0.hpp"
+#include "tools/quantize/rounding.hpp"
 
 namespace quantize {
-
-/// How matrices are rounded.
-struct Method {
-  bool search = true;
-  Statistics* statistics = nullptr;  ///< of their inputs, if known
-};
-
-/// The rounding of one matrix, and what it refers to.
-struct MatrixRounding {
-  std::vector<float> importance;
-  std::unique_ptr<mamba2::GptqFactor> gptq;
-  bool unseen = false;  ///< of an expert that no token of the text chose: as without a text
-
-  [[nodiscard]] mamba2::Rounding rounding(const Method& method) const {
-    return {method.search, importance, gptq.get()};
-  }
-
-  /// Of the plan's index'th matrix. Errors: those of Statistics and GptqFactor.
-  [[nodiscard]] static mamba2::Result<MatrixRounding> of(const Plan& plan, std::size_t index,
-                                                         const Method& method) {
-    MatrixRounding made;
-    if (method.statistics == nullptr || !is_4_bits(plan.targets()[index].format.dtype)) return made;
-    const auto found = method.statistics->of(index);
-    if (!found) return found.error();
-    const InputStatistics& statistics = **found;
-    made.unseen = statistics.tokens == 0;
-    if (made.unseen) return made;
-    if (!statistics.hessian.empty()) {
-      auto factor = mamba2::GptqFactor::create(statistics.hessian, statistics.squares.size());
-      if (!factor) return factor.error();
-      made.gptq = std::make_unique<mamba2::GptqFactor>(*std::move(factor));
-    }
-    made.importance = statistics.importance();
-    return made;
-  }
-};
 
 /// What became of a matrix.
 struct Outcome {
@@ -67,39 +29,6 @@ struct Outcome {
   std::optional<double> relative_error;  ///< nothing where this program did not quantize it
   bool unseen = false;                   ///< see MatrixRounding
 };
-
-/// Turns codes and scales of INT4_G32 into blocks of Q4_0.
-inline void to_q4_0(const QuantizedRows& rows, std::vector<std::byte>& blocks) {
-  constexpr std::size_t kHalf = 16;
-  constexpr std::size_t kBlock = 2 + kHalf;
-  const std::size_t count = rows.scales.size() / 2;
-  blocks.resize(count * kBlock);
-  for (std::size_t i = 0; i < count; ++i) {
-    std::byte* block = &blocks[i * kBlock];
-    std::memcpy(block, &rows.scales[i * 2], 2);
-    const std::byte* codes = &rows.codes[i * kHalf];
-    const auto code = [codes](std::size_t j) {
-      return codes[j / 2] >> (j % 2 * 4) & std::byte{15};
-    };
-    for (std::size_t j = 0; j < kHalf; ++j) block[2 + j] = code(j) | code(j + kHalf) << 4;
-  }
-}
-
-/// Multiplies the scales of rows of a tensor, from the first'th on, by the factors that it is
-/// written with: its codes stay.
-inline void scale_q4_0(const mamba2::ExportedTensor& tensor, std::size_t first, std::size_t rows,
-                       std::vector<std::byte>& blocks) {
-  constexpr std::size_t kBlock = 18;
-  if (tensor.factors.empty()) return;
-  const std::size_t row_bytes = blocks.size() / rows;
-  for (std::size_t at = 0; at < blocks.size(); at += kBlock) {
-    std::uint16_t scale = 0;
-    std::memcpy(&scale, &blocks[at], sizeof scale);
-    const float factor = tensor.factor_of(first + at / row_bytes);
-    scale = mamba2::float_to_fp16(factor * mamba2::fp16_to_float(scale));
-    std::memcpy(&blocks[at], &scale, sizeof scale);
-  }
-}
 
 /// Writes the tensors of a model, of which some are quantized here.
 /// @tparam Writer GgufWriter or SafetensorsWriter

@@ -13,6 +13,7 @@
 #include <array>
 
 #include "mamba2/formats/blocks.hpp"
+#include "mamba2/formats/iq_blocks.hpp"
 #include "mamba2/formats/small_blocks.hpp"
 #include "mamba2/formats/super_blocks.hpp"
 #endif
@@ -87,6 +88,20 @@ MAMBA2_FUNCTION void read_quantized(DType dtype, const std::byte* data, std::siz
       return read_blocks<DType::MXFP4, decode_mxfp4>(data, first, out);
     case DType::NVFP4:
       return read_blocks<DType::NVFP4, decode_nvfp4>(data, first, out);
+    case DType::IQ1_S:
+      return read_blocks<DType::IQ1_S, decode_iq1_s>(data, first, out);
+    case DType::IQ1_M:
+      return read_blocks<DType::IQ1_M, decode_iq1_m>(data, first, out);
+    case DType::IQ2_XXS:
+      return read_blocks<DType::IQ2_XXS, decode_iq2_xxs>(data, first, out);
+    case DType::IQ2_XS:
+      return read_blocks<DType::IQ2_XS, decode_iq2_xs>(data, first, out);
+    case DType::IQ2_S:
+      return read_blocks<DType::IQ2_S, decode_iq2_s>(data, first, out);
+    case DType::IQ3_XXS:
+      return read_blocks<DType::IQ3_XXS, decode_iq3_xxs>(data, first, out);
+    case DType::IQ3_S:
+      return read_blocks<DType::IQ3_S, decode_iq3_s>(data, first, out);
     default:
       return;
   }

@@ -111,6 +111,9 @@ class Checkpoint {
 
   [[nodiscard]] const Config& config() const noexcept { return config_; }
 
+  /// What models of this kind are called: "Mamba-2", "Zamba2", as the file tells.
+  [[nodiscard]] const std::string& family() const noexcept { return family_; }
+
   /// The tensor of a canonical name that the config needs; of any other one that has no name and no
   /// elements. Valid as long as the checkpoint is here.
   [[nodiscard]] const TensorView& tensor(std::string_view name) const {
@@ -148,6 +151,7 @@ class Checkpoint {
                                                    std::span<const MappedFile> files = {});
 
   Config config_;
+  std::string family_;
   TensorTable table_;
   TensorView none_;
   std::vector<MappedFile> files_;

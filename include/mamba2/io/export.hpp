@@ -141,7 +141,10 @@ class ExportCheck {
 
   /// What neither llama.cpp nor transformers has.
   void require_plain_block(const Config& c) {
-    require("the model", !c.is_bitmamba(), "Mamba-2 as published", "BitMamba-2");
+    require(
+        "the model", !c.is_bitmamba(), "Mamba-2 as published",
+        "BitMamba-2, of which llama.cpp and transformers have no form: its .bin file runs as it "
+        "is, or packed for a CPU");
     require("lora_rank", c.lora_rank == 0, "0", c.lora_rank);
     require("repeat_count", c.repeat_count == 0, "0", c.repeat_count);
     require_flag("norm_before_gate", false, c.norm_before_gate);

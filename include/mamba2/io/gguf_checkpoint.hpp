@@ -4,10 +4,12 @@
 #pragma once
 
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -71,6 +73,15 @@ inline constexpr std::array<std::string_view, 3> kGgufEnds = {"eos", "eot", "eom
     tensor->name.replace(0, kLayers.size(), kGgufBlock);
   }
   return tensor;
+}
+
+/// The number of the block that a tensor is of; nothing where its name has none.
+[[nodiscard]] inline std::optional<std::size_t> gguf_block_of(std::string_view name) {
+  if (!name.starts_with(kGgufBlock)) return std::nullopt;
+  name.remove_prefix(kGgufBlock.size());
+  std::size_t block = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), block);
+  return error == std::errc() ? std::optional(block) : std::nullopt;
 }
 
 /// Gives a vector the one dimension that it has here: in GGUF it has others, which differ with the
@@ -139,10 +150,16 @@ inline Result<TensorTable> gguf_tensors(const Gguf& gguf, const Config& config) 
   const GgufDialect* dialect =
       detail::find_gguf_dialect(detail::gguf_architecture(gguf.metadata()));
   if (dialect == nullptr) return check_gguf_model(gguf.metadata()).error();
+  detail::GgufFields fields(gguf.metadata());
+  const std::string architecture(detail::gguf_architecture(gguf.metadata()).value_or(""));
+  const std::size_t blocks = config.n_layer / dialect->names.layers_in_one(config);
+  const std::size_t end = blocks + detail::gguf_blocks_passed_over(fields, architecture);
   std::vector<TensorView> tensors;
   for (const TensorView& stored : gguf.tensors()) {
     TensorView tensor = stored;
     const std::string_view name = stored.name;
+    const auto block = detail::gguf_block_of(name);
+    if (block && *block >= blocks && *block < end) continue;
     if (name.starts_with(detail::kGgufBlock)) {
       tensor.name = detail::concat("layers.", name.substr(detail::kGgufBlock.size()));
     }

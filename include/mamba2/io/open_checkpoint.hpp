@@ -34,7 +34,10 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bytes(
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint =
       assemble(std::move(config), *tensors, "checkpoint", std::move(notes));
-  if (checkpoint) checkpoint->file_bytes_ = file_bytes;
+  if (checkpoint) {
+    checkpoint->family_ = read->dialect->family;
+    checkpoint->file_bytes_ = file_bytes;
+  }
   return checkpoint;
 }
 
@@ -79,6 +82,7 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::open(const std::filesystem::path&
       assemble(std::move(config), *tensors, path.native(), std::move(notes), mapped);
   if (checkpoint) {
     checkpoint->files_ = std::move(mapped);
+    checkpoint->family_ = read->dialect->family;
     checkpoint->file_bytes_ = file_bytes;
   }
   return checkpoint;
@@ -114,7 +118,11 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_gguf(std::span<const GgufPar
   const Result<TensorTable> tensors = gguf_tensors(*parsed, *config);
   if (!tensors) return tensors.error();
   Result<Checkpoint> checkpoint = assemble(*std::move(config), *tensors, name, std::move(notes));
-  if (checkpoint) checkpoint->file_bytes_ = file_bytes;
+  if (checkpoint) {
+    const auto architecture = detail::gguf_architecture(parsed->metadata());
+    checkpoint->family_ = detail::find_gguf_dialect(architecture)->family;
+    checkpoint->file_bytes_ = file_bytes;
+  }
   return checkpoint;
 }
 
@@ -123,7 +131,10 @@ MAMBA2_FUNCTION Result<Checkpoint> Checkpoint::from_bitmamba(std::span<const std
   Result<BitMambaFile> parsed = BitMambaFile::parse(file, name);
   if (!parsed) return std::move(parsed).error();
   Result<Checkpoint> checkpoint = assemble(std::move(parsed->config), parsed->tensors, name, {});
-  if (checkpoint) checkpoint->file_bytes_ = file.size();
+  if (checkpoint) {
+    checkpoint->family_ = "BitMamba-2";
+    checkpoint->file_bytes_ = file.size();
+  }
   return checkpoint;
 }
 
@@ -137,6 +148,7 @@ MAMBA2_FUNCTION Result<void> Checkpoint::add_lora(std::span<const std::byte> fil
       assemble(std::move(lora->config), TensorTable(std::move(tensors)), name, notes_);
   if (!both) return std::move(both).error();
   both->files_ = std::move(files_);
+  both->family_ = std::move(family_);
   both->file_bytes_ = file_bytes_ + file.size();
   *this = *std::move(both);
   return {};

@@ -23,11 +23,11 @@ inline namespace MAMBA2_ISA {
 /// Weights as the checkpoint stores them, a format for each matrix. F32, F16 and BF16 are as in the
 /// policies of these names; the types of GGUF keep the codes and scales of the file, those for
 /// which a larger one holds all values in that: Q1_0, TQ1_0 and TQ2_0 as Q2_0, Q3_K as Q6_K. Q2_K,
-/// which has minima, and FP8, MXFP4 and NVFP4, whose codes are floats, are rounded to Q8_0: an
-/// error of max|w| / 254 in each group of 32 weights, far below their own. Codes and scales apart
-/// (quantization.hpp) are as in Int8, Int4Groups and TernaryRows, rotated or not as they are
-/// stored. Nothing else is rotated. Policies names the policies that it is made of, as
-/// NativePolicies does.
+/// which has minima, FP8, MXFP4 and NVFP4, whose codes are floats, and IQ1 to IQ3, whose codes are
+/// rows of a grid, are rounded to Q8_0: an error of max|w| / 254 in each group of 32 weights, far
+/// below their own. Codes and scales apart (quantization.hpp) are as in Int8, Int4Groups and
+/// TernaryRows, rotated or not as they are stored. Nothing else is rotated. Policies names the
+/// policies that it is made of, as NativePolicies does.
 template <class Policies>
 struct BasicMixed {
   static constexpr std::string_view name = "mixed";

@@ -47,6 +47,7 @@ inline constexpr auto kBambaLayers =
 
 inline constexpr Dialect kBamba = {
     "bamba",
+    "Bamba",
     [](const detail::JsonFields& c) { return detail::has_model_type(c, "bamba"); },
     detail::read_bamba,
     "tie_word_embeddings",

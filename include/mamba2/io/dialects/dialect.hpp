@@ -14,6 +14,7 @@ inline namespace MAMBA2_ISA {
 /// A dialect: it computes nothing.
 struct Dialect {
   std::string_view name;
+  std::string_view family;  ///< what its models are called
   /// Whether a config.json, which is an object, is in this dialect.
   bool (*is_spoken)(const detail::JsonFields& config);
   /// The Config; what is wrong, or not supported, is refused in the fields.

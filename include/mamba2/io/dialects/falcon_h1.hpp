@@ -96,6 +96,7 @@ inline constexpr auto kFalconLayers =
 
 inline constexpr Dialect kFalconH1 = {
     "falcon_h1",
+    "Falcon-H1",
     [](const detail::JsonFields& c) { return detail::has_model_type(c, "falcon_h1"); },
     detail::read_falcon_h1,
     "tie_word_embeddings",

@@ -23,6 +23,7 @@ inline namespace MAMBA2_ISA {
 struct GgufDialect {
   /// The texts at general.architecture; empty: no more.
   std::array<std::string_view, 2> architectures;
+  std::string_view family;  ///< what such models are called
   /// The Config but for vocabulary, head and ends of texts; what is wrong, or not supported, is
   /// refused in the fields. architecture: one of the texts, which keys begin with.
   Config (*read)(detail::GgufFields& fields, const std::string& architecture, const Gguf& gguf);
@@ -106,26 +107,36 @@ inline constexpr auto kGgufNorm = std::to_array<TensorRename>({{"attn_norm.", "n
   return tensor == nullptr || tensor->shape.size() != 3 ? std::size_t{0} : tensor->shape[1];
 }
 
-/// The experts of a block, whose names begin with `block`: what their keys and tensors say.
-inline void read_gguf_experts(GgufFields& fields, const std::string& arch, const Gguf& gguf,
-                              const std::string& block, MoeConfig& moe) {
-  moe.num_experts = fields.integer(arch + ".expert_count");
-  moe.num_experts_per_tok = fields.integer(arch + ".expert_used_count");
-  moe.d_intermediate = gguf_expert_rows(gguf, block + "ffn_up_exps.weight");
-  moe.d_shared = gguf_rows(gguf, block + "ffn_up_shexp.weight");
-  moe.d_latent = gguf_rows(gguf, block + "ffn_latent_down.weight");
-  moe.router_bias = gguf_rows(gguf, block + "exp_probs_b.bias") > 0;
+/// How many of the last blocks guess tokens further on (multi-token prediction): they are not
+/// needed, and passed over.
+[[nodiscard]] inline std::size_t gguf_blocks_passed_over(GgufFields& fields,
+                                                         const std::string& arch) {
+  return fields.integer_if(arch + ".nextn_predict_layers").value_or(0);
 }
 
-/// How many blocks there are, each made of so many layers here at most; 0 where it is refused.
+/// How many blocks there are but for those, each made of so many layers here at most; 0 where it is
+/// refused.
 [[nodiscard]] inline std::size_t read_gguf_blocks(GgufFields& fields, const std::string& arch,
                                                   std::size_t layers_in_one) {
   const std::string key = arch + ".block_count";
   const std::size_t blocks = fields.integer(key);
   const std::size_t most = Config::kMaxLayers / layers_in_one;
-  if (blocks <= most) return blocks;
-  fields.refuse(key, concat("in 1..", most), concat(blocks));
-  return 0;
+  const std::size_t passed_over = gguf_blocks_passed_over(fields, arch);
+  if (blocks > most) {
+    fields.refuse(key, concat("in 1..", most), concat(blocks));
+    return 0;
+  }
+  if (passed_over >= blocks) {
+    fields.refuse(arch + ".nextn_predict_layers", concat("less than ", key, " ", blocks),
+                  concat(passed_over));
+    return 0;
+  }
+  if (passed_over > 0) {
+    fields.note(concat(fields.file(), ": the last ", passed_over, " of ", blocks,
+                       " blocks guess tokens further on (", arch,
+                       ".nextn_predict_layers); they are passed over"));
+  }
+  return blocks - passed_over;
 }
 
 /// The ssm.* keys of an architecture.
@@ -166,19 +177,22 @@ inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& c
   return std::max<std::size_t>(1, width);
 }
 
-/// A number for each of so many layers, in 0..2^31-1: a list, or one number that is that of all.
-/// Empty where it is refused.
+/// A number for each of so many layers, in 0..2^31-1: a list, which may go on for those that are
+/// passed over, or one number that is that of all. Empty where it is refused.
 [[nodiscard]] inline std::vector<std::size_t> read_gguf_layer_numbers(GgufFields& fields,
-                                                                      const std::string& key,
+                                                                      const std::string& arch,
+                                                                      std::string_view name,
                                                                       std::size_t layers) {
+  const std::string key = concat(arch, name);
   const GgufValue* list = fields.find(key);
   if (list != nullptr && !list->is_array) {
     return std::vector<std::size_t>(layers, fields.integer_if(key).value_or(0));
   }
-  const bool is_list = list != nullptr && list->count == layers &&
+  const std::size_t all = layers + gguf_blocks_passed_over(fields, arch);
+  const bool is_list = list != nullptr && list->count == all &&
                        (list->type == GgufType::int32 || list->type == GgufType::uint32);
   std::vector<std::size_t> numbers;
-  if (!is_list) fields.refuse(key, concat("a list of ", layers, " integers"), fields.found(key));
+  if (!is_list) fields.refuse(key, concat("a list of ", all, " integers"), fields.found(key));
   for (std::size_t i = 0; is_list && i < layers; ++i) {
     const std::int32_t found = list->int32_at(i);
     if (found < 0) fields.refuse(key, "a list of integers of at least 0", concat(found));
@@ -189,17 +203,44 @@ inline void read_gguf_ssm(GgufFields& fields, const std::string& arch, Config& c
 
 /// The one number but 0 of a list of read_gguf_layer_numbers(); 0 where there is no other. Refuses
 /// different ones: all layers of a kind are of one shape here.
-[[nodiscard]] inline std::size_t one_gguf_number(GgufFields& fields, const std::string& key,
+[[nodiscard]] inline std::size_t one_gguf_number(GgufFields& fields, const std::string& arch,
+                                                 std::string_view name,
                                                  const std::vector<std::size_t>& numbers) {
   std::size_t one = 0;
   for (const std::size_t number : numbers) {
     if (number > 0 && one > 0 && number != one) {
-      fields.refuse(key, "the same number for all layers of a kind, else 0", concat(number),
-                    ErrorCode::unsupported);
+      fields.refuse(concat(arch, name), "the same number for all layers of a kind, else 0",
+                    concat(number), ErrorCode::unsupported);
     }
     if (number > 0) one = number;
   }
   return one;
+}
+
+/// As one_gguf_number(), of so many layers; at least 1.
+[[nodiscard]] inline std::size_t gguf_number_of_all(GgufFields& fields, const std::string& arch,
+                                                    std::string_view name, std::size_t layers) {
+  const GgufValue* value = fields.find(concat(arch, name));
+  if (value == nullptr || !value->is_array) return fields.integer(concat(arch, name));
+  const auto numbers = read_gguf_layer_numbers(fields, arch, name, layers);
+  return std::max<std::size_t>(1, one_gguf_number(fields, arch, name, numbers));
+}
+
+/// The experts of a model of so many blocks, as the first block that has some shows them: what keys
+/// and tensors say.
+inline void read_gguf_experts(GgufFields& fields, const std::string& arch, const Gguf& gguf,
+                              std::size_t first, std::size_t blocks, MoeConfig& moe) {
+  constexpr std::string_view kWidth = ".expert_feed_forward_length";
+  const std::string block = concat("blk.", first, ".");
+  moe.num_experts = fields.integer(arch + ".expert_count");
+  moe.num_experts_per_tok = gguf_number_of_all(fields, arch, ".expert_used_count", blocks);
+  moe.d_intermediate = gguf_expert_rows(gguf, block + "ffn_up_exps.weight");
+  if (fields.find(concat(arch, kWidth)) != nullptr) {
+    moe.d_intermediate = gguf_number_of_all(fields, arch, kWidth, blocks);
+  }
+  moe.d_shared = gguf_rows(gguf, block + "ffn_up_shexp.weight");
+  moe.d_latent = gguf_rows(gguf, block + "ffn_latent_down.weight");
+  moe.router_bias = gguf_rows(gguf, block + "exp_probs_b.bias") > 0;
 }
 
 }  // namespace detail

@@ -38,8 +38,7 @@ inline void read_gguf_falcon_attention(GgufFields& fields, const std::string& ar
                                        std::size_t layers, Config& config) {
   AttentionConfig& a = config.attention;
   const auto number = [&](std::string_view name) {
-    const std::string key = concat(arch, name);
-    return one_gguf_number(fields, key, read_gguf_layer_numbers(fields, key, layers));
+    return one_gguf_number(fields, arch, name, read_gguf_layer_numbers(fields, arch, name, layers));
   };
   a.num_heads = number(".attention.head_count");
   a.num_heads_kv = number(".attention.head_count_kv");
@@ -79,6 +78,7 @@ inline void read_gguf_falcon_attention(GgufFields& fields, const std::string& ar
 
 inline constexpr GgufDialect kGgufFalconH1 = {
     {detail::kGgufFalconH1Name, ""},
+    "Falcon-H1",
     detail::read_gguf_falcon_h1,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{2}; }, detail::kGgufFalconLayers}};
 

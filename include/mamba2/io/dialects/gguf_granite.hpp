@@ -49,8 +49,8 @@ inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Con
   const std::size_t layers = read_gguf_blocks(fields, arch, 2);
   if (layers == 0) return config;
   config.norm_eps = static_cast<float>(fields.number(arch + ".attention.layer_norm_rms_epsilon"));
-  const std::string kv_key = arch + ".attention.head_count_kv";
-  const auto kv_heads = read_gguf_layer_numbers(fields, kv_key, layers);
+  constexpr std::string_view kKvHeads = ".attention.head_count_kv";
+  const auto kv_heads = read_gguf_layer_numbers(fields, arch, kKvHeads, layers);
   if (kv_heads.empty()) return config;
   const bool has_experts = fields.integer_if(arch + ".expert_count").value_or(0) > 0;
   for (const std::size_t heads : kv_heads) {
@@ -63,10 +63,10 @@ inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Con
   config.logits_multiplier = 1.0F / gguf_factor(fields, arch + ".logit_scale");
   config.max_position_embeddings = fields.integer_if(arch + ".context_length").value_or(0);
 
-  if (has_experts) read_gguf_experts(fields, arch, gguf, "blk.0.", config.moe);
+  if (has_experts) read_gguf_experts(fields, arch, gguf, 0, layers, config.moe);
   config.mlp.d_intermediate = gguf_rows(gguf, "blk.0.ffn_up.weight");
   config.mlp.bias = gguf_rows(gguf, "blk.0.ffn_up.bias") > 0;
-  config.attention.num_heads_kv = one_gguf_number(fields, kv_key, kv_heads);
+  config.attention.num_heads_kv = one_gguf_number(fields, arch, kKvHeads, kv_heads);
   for (std::size_t i = 0; i < layers; ++i) {
     const std::string block = concat("blk.", i, ".");
     if (kv_heads[i] > 0) {
@@ -87,6 +87,7 @@ inline void read_gguf_attention(GgufFields& fields, const std::string& arch, Con
 
 inline constexpr GgufDialect kGgufGranite = {
     {detail::kGgufGraniteHybrid, detail::kGgufGraniteDense},
+    "Granite 4.0 or Bamba",
     detail::read_gguf_granite,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{2}; }, detail::kGgufGraniteLayers}};
 

@@ -52,11 +52,11 @@ inline void refuse_other_lfm2(GgufFields& fields, const GgufMetadata& metadata,
   });
 }
 
-/// The experts, which follow so many dense blocks.
+/// The experts, which follow so many dense blocks of all.
 inline void read_gguf_lfm2_experts(GgufFields& fields, const std::string& arch, const Gguf& gguf,
-                                   std::size_t dense, MoeConfig& m) {
+                                   std::size_t dense, std::size_t layers, MoeConfig& m) {
   constexpr std::size_t kSigmoid = 2;
-  read_gguf_experts(fields, arch, gguf, concat("blk.", dense, "."), m);
+  read_gguf_experts(fields, arch, gguf, dense, layers, m);
   const std::string function = arch + ".expert_gating_func";
   if (fields.integer(function) != kSigmoid) {
     fields.refuse(function, "2 (sigmoid)", fields.found(function), ErrorCode::unsupported);
@@ -70,8 +70,8 @@ inline void read_gguf_lfm2_experts(GgufFields& fields, const std::string& arch, 
   Config config;
   refuse_other_lfm2(fields, gguf.metadata(), arch);
   const std::size_t layers = read_gguf_blocks(fields, arch, 2);
-  const std::string kv_key = arch + ".attention.head_count_kv";
-  const auto kv_heads = read_gguf_layer_numbers(fields, kv_key, layers);
+  constexpr std::string_view kKvHeads = ".attention.head_count_kv";
+  const auto kv_heads = read_gguf_layer_numbers(fields, arch, kKvHeads, layers);
   const bool has_experts = arch == kGgufLfm2Moe;
   const std::size_t dense =
       has_experts ? fields.integer_if(arch + ".leading_dense_block_count").value_or(0) : layers;
@@ -84,7 +84,7 @@ inline void read_gguf_lfm2_experts(GgufFields& fields, const std::string& arch, 
   config.norm_eps = static_cast<float>(fields.number(arch + ".attention.layer_norm_rms_epsilon"));
   if (dense > 0) config.mlp.d_intermediate = fields.integer(arch + ".feed_forward_length");
   if (config.has(LayerKind::moe)) {
-    read_gguf_lfm2_experts(fields, arch, gguf, dense, config.moe);
+    read_gguf_lfm2_experts(fields, arch, gguf, dense, layers, config.moe);
   }
   if (config.has(LayerKind::short_conv)) {
     config.short_conv.d_conv = fields.integer(arch + ".shortconv.l_cache");
@@ -93,7 +93,7 @@ inline void read_gguf_lfm2_experts(GgufFields& fields, const std::string& arch, 
     config.max_position_embeddings = fields.integer_if(arch + ".context_length").value_or(0);
     AttentionConfig& a = config.attention;
     a.num_heads = fields.integer(arch + ".attention.head_count");
-    a.num_heads_kv = one_gguf_number(fields, kv_key, kv_heads);
+    a.num_heads_kv = one_gguf_number(fields, arch, kKvHeads, kv_heads);
     a.head_dim = std::max<std::size_t>(1, config.d_model / a.num_heads);
     a.softmax_scale = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
     a.rotary_emb_dim = fields.integer_if(arch + ".rope.dimension_count").value_or(a.head_dim);
@@ -107,6 +107,7 @@ inline void read_gguf_lfm2_experts(GgufFields& fields, const std::string& arch, 
 
 inline constexpr GgufDialect kGgufLfm2 = {
     {detail::kGgufLfm2Dense, detail::kGgufLfm2Moe},
+    "LFM2",
     detail::read_gguf_lfm2,
     {detail::kGgufLfm2Outer, [](const Config&) { return std::size_t{2}; },
      detail::kGgufLfm2Layers}};

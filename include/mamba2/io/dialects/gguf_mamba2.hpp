@@ -22,7 +22,7 @@ inline constexpr auto kGgufMamba2OnlyLayers = joined(kGgufNorm, kGgufMamba2Layer
                                              const Gguf&) {
   Config config;
   config.d_model = fields.integer(arch + ".embedding_length");
-  config.n_layer = fields.integer(arch + ".block_count");
+  config.n_layer = read_gguf_blocks(fields, arch, 1);
   config.norm_eps = static_cast<float>(fields.number(arch + ".attention.layer_norm_rms_epsilon"));
   read_gguf_ssm(fields, arch, config);
   return config;
@@ -32,6 +32,7 @@ inline constexpr auto kGgufMamba2OnlyLayers = joined(kGgufNorm, kGgufMamba2Layer
 
 inline constexpr GgufDialect kGgufMamba2 = {
     {detail::kGgufMamba2Only, ""},
+    "Mamba-2",
     detail::read_gguf_mamba2,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{1}; },
      detail::kGgufMamba2OnlyLayers}};

@@ -31,10 +31,10 @@ inline constexpr auto kGgufNemotronLayers = joined(
 /// else attention where there are heads of keys and values, else Mamba-2.
 inline void read_gguf_nemotron_layers(GgufFields& fields, const std::string& arch, Config& config) {
   const std::size_t layers = read_gguf_blocks(fields, arch, 1);
-  const std::string kv_key = arch + ".attention.head_count_kv";
-  const std::string mlp_key = arch + ".feed_forward_length";
-  const auto kv_heads = read_gguf_layer_numbers(fields, kv_key, layers);
-  const auto widths = read_gguf_layer_numbers(fields, mlp_key, layers);
+  constexpr std::string_view kKvHeads = ".attention.head_count_kv";
+  constexpr std::string_view kWidths = ".feed_forward_length";
+  const auto kv_heads = read_gguf_layer_numbers(fields, arch, kKvHeads, layers);
+  const auto widths = read_gguf_layer_numbers(fields, arch, kWidths, layers);
   if (kv_heads.size() != layers || widths.size() != layers) return;
   const bool has_experts = fields.integer_if(arch + ".expert_count").value_or(0) > 0;
   const char with_width = has_experts ? 'E' : '-';
@@ -42,8 +42,8 @@ inline void read_gguf_nemotron_layers(GgufFields& fields, const std::string& arc
     config.pattern += widths[i] > 0 ? with_width : kv_heads[i] > 0 ? '*' : 'M';
   }
   config.n_layer = layers;
-  config.attention.num_heads_kv = one_gguf_number(fields, kv_key, kv_heads);
-  const std::size_t width = one_gguf_number(fields, mlp_key, widths);
+  config.attention.num_heads_kv = one_gguf_number(fields, arch, kKvHeads, kv_heads);
+  const std::size_t width = one_gguf_number(fields, arch, kWidths, widths);
   if (!has_experts) config.mlp.d_intermediate = width;
 }
 
@@ -52,7 +52,7 @@ inline void read_gguf_nemotron_experts(GgufFields& fields, const std::string& ar
                                        const Gguf& gguf, Config& config) {
   MoeConfig& moe = config.moe;
   const std::size_t first = config.pattern.find(static_cast<char>(LayerKind::moe));
-  read_gguf_experts(fields, arch, gguf, concat("blk.", first, "."), moe);
+  read_gguf_experts(fields, arch, gguf, first, config.n_layer, moe);
   moe.activation = MlpActivation::relu2;
   moe.sigmoid = true;
   moe.norm_topk_prob = fields.flag(arch + ".expert_weights_norm", false);
@@ -68,9 +68,9 @@ inline void read_gguf_nemotron_experts(GgufFields& fields, const std::string& ar
 inline void read_gguf_nemotron_attention(GgufFields& fields, const std::string& arch,
                                          Config& config) {
   AttentionConfig& a = config.attention;
-  const std::string heads = arch + ".attention.head_count";
-  a.num_heads =
-      one_gguf_number(fields, heads, read_gguf_layer_numbers(fields, heads, config.n_layer));
+  constexpr std::string_view kHeads = ".attention.head_count";
+  a.num_heads = one_gguf_number(fields, arch, kHeads,
+                                read_gguf_layer_numbers(fields, arch, kHeads, config.n_layer));
   a.head_dim = read_gguf_head_dim(fields, arch, config);
   a.softmax_scale = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
   config.max_position_embeddings = fields.integer_if(arch + ".context_length").value_or(0);
@@ -83,10 +83,6 @@ inline void read_gguf_nemotron_attention(GgufFields& fields, const std::string& 
   const std::string rms = arch + ".attention.layer_norm_rms_epsilon";
   config.norm_eps = static_cast<float>(
       fields.number(fields.find(rms) != nullptr ? rms : arch + ".attention.layer_norm_epsilon"));
-  if (const std::string key = arch + ".nextn_predict_layers";
-      fields.integer_if(key).value_or(0) > 0) {
-    fields.refuse(key, "0 (not supported)", fields.found(key), ErrorCode::unsupported);
-  }
   read_gguf_nemotron_layers(fields, arch, config);
   if (config.has(LayerKind::moe)) read_gguf_nemotron_experts(fields, arch, gguf, config);
   config.mlp.activation = config.has(LayerKind::mlp) ? MlpActivation::relu2 : MlpActivation::swiglu;
@@ -117,6 +113,7 @@ inline void read_gguf_nemotron_attention(GgufFields& fields, const std::string& 
 
 inline constexpr GgufDialect kGgufNemotronH = {
     {detail::kGgufNemotronHName, detail::kGgufNemotronHMoeName},
+    "Nemotron-H",
     detail::read_gguf_nemotron_h,
     {detail::kGgufOuter, [](const Config&) { return std::size_t{1}; },
      detail::kGgufNemotronLayers}};

@@ -89,6 +89,7 @@ inline constexpr auto kGraniteLayers = std::to_array<TensorRename>(
 
 inline constexpr Dialect kGranite = {
     "granitemoehybrid",
+    "Granite 4.0",
     [](const detail::JsonFields& c) { return detail::has_model_type(c, "granitemoehybrid"); },
     detail::read_granite,
     "tie_word_embeddings",

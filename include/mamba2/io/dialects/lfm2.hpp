@@ -154,12 +154,20 @@ inline constexpr std::string_view kLfm2TieKey = "tie_embedding";
 }  // namespace detail
 
 inline constexpr Dialect kLfm2 = {
-    "lfm2", [](const detail::JsonFields& c) { return detail::has_model_type(c, "lfm2"); },
-    detail::read_lfm2, detail::kLfm2TieKey, detail::kLfm2Names};
+    "lfm2",
+    "LFM2",
+    [](const detail::JsonFields& c) { return detail::has_model_type(c, "lfm2"); },
+    detail::read_lfm2,
+    detail::kLfm2TieKey,
+    detail::kLfm2Names};
 
 inline constexpr Dialect kLfm2Moe = {
-    "lfm2_moe", [](const detail::JsonFields& c) { return detail::has_model_type(c, "lfm2_moe"); },
-    detail::read_lfm2_moe, detail::kLfm2TieKey, detail::kLfm2Names};
+    "lfm2_moe",
+    "LFM2",
+    [](const detail::JsonFields& c) { return detail::has_model_type(c, "lfm2_moe"); },
+    detail::read_lfm2_moe,
+    detail::kLfm2TieKey,
+    detail::kLfm2Names};
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

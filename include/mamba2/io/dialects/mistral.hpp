@@ -30,7 +30,7 @@ namespace detail {
 
 }  // namespace detail
 
-inline constexpr Dialect kMistral = {"mistral",
+inline constexpr Dialect kMistral = {"mistral", "Mamba-2",
                                      [](const detail::JsonFields& c) {
                                        return c.find("hidden_size") == nullptr &&
                                               c.find("dim") != nullptr &&

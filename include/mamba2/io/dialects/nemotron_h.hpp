@@ -170,6 +170,7 @@ inline constexpr auto kNemotronLayers = std::to_array<TensorRename>(
 /// "mtp.": heads that guess tokens further on, which these do not need.
 inline constexpr Dialect kNemotronH = {
     "nemotron_h",
+    "Nemotron-H",
     [](const detail::JsonFields& c) { return detail::has_model_type(c, "nemotron_h"); },
     detail::read_nemotron_h,
     "tie_word_embeddings",

@@ -146,6 +146,7 @@ inline constexpr auto kStateSpacesLayers = std::to_array<TensorRename>(
 
 inline constexpr Dialect kStateSpaces = {
     "state-spaces",
+    "Mamba-2",
     [](const detail::JsonFields& c) {
       return c.find("hidden_size") == nullptr &&
              (c.find("d_model") != nullptr || c.find("n_layer") != nullptr ||

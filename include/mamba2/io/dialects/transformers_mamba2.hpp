@@ -53,7 +53,7 @@ inline constexpr std::string_view kModelTypes =
 
 }  // namespace detail
 
-inline constexpr Dialect kTransformersMamba2 = {"transformers",
+inline constexpr Dialect kTransformersMamba2 = {"transformers", "Mamba-2",
                                                 [](const detail::JsonFields& c) {
                                                   return c.find("hidden_size") != nullptr ||
                                                          c.find("model_type") != nullptr ||

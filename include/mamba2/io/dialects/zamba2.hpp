@@ -169,6 +169,7 @@ inline constexpr auto kZamba2Layers = [] {
 
 inline constexpr Dialect kZamba2 = {
     "zamba2",
+    "Zamba2",
     [](const detail::JsonFields& c) { return detail::has_model_type(c, "zamba2"); },
     detail::read_zamba2,
     "tie_word_embeddings",
