@@ -36,11 +36,7 @@ std::vector<std::uint32_t> piece_ends(const Regex& regex, std::string_view text)
     add(match->begin);
     add(match->end);
   }
-  if (matches.status()) {
-    add(text.size());
-  } else {
-    out.assign(1, 0xFFFFFFFF);
-  }
+  add(text.size());
   return out;
 }
 

@@ -84,6 +84,33 @@ TEST_CASE("a saved sequence goes on bit for bit") {
   }
 }
 
+TEST_CASE("what state files have no room for is not saved, and stays where one is loaded") {
+  const auto model = saved_model<Fp32>();
+  auto session = model.session().value();
+  session.prefill(std::vector<Token>{1, 2, 3}).value();
+  auto plain = Sampler::create({.top_k = 20, .seed = 77}, 35).value();
+  const FileBytes file = state_bytes(session, &plain);
+
+  mamba2::SamplerOptions options;
+  options.logit_bias = {{5, 1000.0F}};
+  options.presence_penalty = 0.5F;
+  options.frequency_penalty = 0.25F;
+  auto sampler = Sampler::create(options, 35).value();
+  StateFile own(session, &sampler);
+  const auto refusal = own.write([](std::span<const std::byte>) { return mamba2::Result<void>(); });
+  REQUIRE(!refusal);
+  CHECK(refusal.error().code == ErrorCode::unsupported);
+  CHECK(refusal.error().message.find("logit_bias, presence_penalty") != std::string::npos);
+
+  own.read(file).value();
+  CHECK(sampler.options().top_k == 20);
+  CHECK(sampler.options().seed == 77);
+  CHECK(sampler.options().presence_penalty == 0.5F);
+  CHECK(sampler.options().frequency_penalty == 0.25F);
+  REQUIRE(sampler.options().logit_bias.size() == 1);
+  CHECK(sample_on(session, sampler, 1) == std::vector<Token>{5});
+}
+
 TEST_CASE("a state file comes back for every shape of model") {
   for (const auto& variant : reference::variants()) {
     CAPTURE(variant.name);

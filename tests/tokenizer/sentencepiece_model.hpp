@@ -52,7 +52,7 @@ struct SentencePieceModel {
   };
 
   std::vector<Piece> pieces;
-  std::optional<std::uint64_t> model_type = 2, byte_fallback, bos_id, suffix;
+  std::optional<std::uint64_t> model_type = 2, byte_fallback, bos_id, eos_id, suffix;
   std::optional<std::uint64_t> dummy_prefix, remove_extra = 0, escape;
   std::string charsmap;
 
@@ -91,6 +91,7 @@ struct SentencePieceModel {
     add(trainer, 24, suffix);
     add(trainer, 35, byte_fallback);
     add(trainer, 41, bos_id);
+    add(trainer, 42, eos_id);
     normalizer.text(1, "identity");
     if (!charsmap.empty()) normalizer.text(2, charsmap);
     add(normalizer, 3, dummy_prefix);

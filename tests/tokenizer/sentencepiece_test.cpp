@@ -110,6 +110,49 @@ TEST_CASE("sentencepiece: decoding gives the text back, token by token") {
   CHECK(streamed(tokenizer, {byte(' '), kThe}) == "  the");
 }
 
+TEST_CASE("sentencepiece: what texts begin and end with is tokenizer_config.json's to say") {
+  using namespace sentencepiece;
+  const mamba2_tests::TempDir dir;
+  SentencePieceModel model = SentencePieceModel::tiny();
+  const auto path = dir.write("tokenizer.model", model.bytes());
+  const auto encoded = [&](std::string_view config) {
+    dir.write("tokenizer_config.json", config);
+    CHECK(Tokenizer::load(path).value().encode("the") ==
+          Tokenizer::load(dir.path()).value().encode("the"));
+    return Tokenizer::load(path).value().encode("the");
+  };
+  const auto fault = [&](std::string_view config) {
+    dir.write("tokenizer_config.json", config);
+    const auto tokenizer = Tokenizer::load(path);
+    REQUIRE_FALSE(tokenizer);
+    return tokenizer.error().message;
+  };
+  CHECK(encoded("{}") == Tokens{1, kThe});
+  CHECK(encoded(R"({"add_bos_token": null, "add_eos_token": null})") == Tokens{1, kThe});
+  CHECK(encoded(R"({"add_bos_token": true, "add_eos_token": false})") == Tokens{1, kThe});
+  CHECK(encoded(R"({"add_bos_token": false})") == Tokens{kThe});
+  CHECK(encoded(R"({"add_eos_token": true})") == Tokens{1, kThe, 2});
+  CHECK(encoded(R"({"add_bos_token": false, "add_eos_token": true})") == Tokens{kThe, 2});
+  CHECK(encoded(R"({"add_bos_token": true, "bos_token": "</s>",
+                    "add_eos_token": true, "eos_token": {"content": "<s>"}})") ==
+        Tokens{2, kThe, 1});
+  const std::string config = dir.path().native() + "/tokenizer_config.json";
+  CHECK(fault(R"({"add_bos_token": 1})") ==
+        config + ": add_bos_token must be true or false, found 1");
+  CHECK(fault(R"({"add_eos_token": true, "eos_token": "<end>"})") ==
+        config + ": add_eos_token must be false, or the token a piece of " + path.native() +
+            ", found \"<end>\"");
+  CHECK(fault("[]") == config + ": expected a JSON object, found a list of 0");
+  // The numbers of the pieces are the file's.
+  model.bos_id = kAt;
+  model.eos_id = kC;
+  dir.write("tokenizer.model", model.bytes());
+  CHECK(encoded(R"({"add_eos_token": true})") == Tokens{kAt, kThe, kC});
+  model.eos_id = static_cast<std::uint64_t>(-1);
+  dir.write("tokenizer.model", model.bytes());
+  CHECK(fault(R"({"add_eos_token": true})").find("found no token") != std::string::npos);
+}
+
 TEST_CASE("sentencepiece: settings") {
   using namespace sentencepiece;
   SentencePieceModel model = SentencePieceModel::tiny();

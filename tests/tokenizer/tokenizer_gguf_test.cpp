@@ -123,8 +123,10 @@ TEST_CASE("gguf tokenizer: normalization goes with the kind of tokenizer") {
   GgufTokenizer gguf = tiny_gguf();
   const std::string decomposed = "e\u0301";
   CHECK(Tokenizer::from_gguf(gguf.bytes()).value().encode(decomposed) == Tokens{101, 0xCC, 0x81});
-  gguf.pre = "mpt";
-  CHECK(Tokenizer::from_gguf(gguf.bytes()).value().encode(decomposed) == Tokens{0xC3, 0xA9});
+  for (const char* pre : {"mpt", "qwen35"}) {
+    gguf.pre = pre;
+    CHECK(Tokenizer::from_gguf(gguf.bytes()).value().encode(decomposed) == Tokens{0xC3, 0xA9});
+  }
 }
 
 TEST_CASE("gguf tokenizer: other kinds are refused by name") {
@@ -178,6 +180,13 @@ TEST_CASE("gguf tokenizer: texts are cut as the name says") {
   }
   CHECK(pieces("qwen2", "12") == 2);
   CHECK(pieces("qwen2", "!\n") == 1);
+  CHECK(pieces("deepseek-coder", "12") == 2);
+  CHECK(pieces("deepseek-coder", "!\n") == 2);
+  // A letter and a mark that goes with it, of two bytes.
+  gguf.set(266, "x\u00CC", 1);
+  gguf.merges.emplace_back("x \u00CC");
+  CHECK(pieces("qwen2", "x\u0301") == 3);
+  CHECK(pieces("qwen35", "x\u0301") == 2);
   // A token that no merges lead to.
   gguf.set(265, "xyz", 1);
   CHECK(pieces("dbrx", "xyz") == 3);

@@ -36,7 +36,9 @@ class RegexAutomaton {
     return starts_[behind_kinds_[behind]];
   }
   [[nodiscard]] bool looks_behind() const noexcept { return starts_.size() > 1; }
+  /// How many states there are, and which of them has a row.
   [[nodiscard]] std::size_t size() const noexcept { return table_.size() / stride_; }
+  [[nodiscard]] std::size_t number(std::uint32_t row) const noexcept { return row / stride_; }
 
  private:
   friend class RegexAutomatonBuilder;

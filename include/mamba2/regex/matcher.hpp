@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "mamba2/core/result.hpp"
 #include "mamba2/regex/alphabet.hpp"
 #include "mamba2/regex/automaton.hpp"
 
@@ -25,8 +24,9 @@ struct RegexMatch {
 
 /// Searches in one text. What is read behind a match's end, or where none is found, is read in
 /// vain, and perhaps again from the next place on. So that this does not add up to the square of
-/// the text's size, states are noted at marks in the text: who comes there in a state that led to
-/// no match before stops. What this does not catch is bounded by a budget.
+/// the text's size, states that lead to no match are noted at marks in the text: who comes there in
+/// one of them stops. So each of the automaton's states is followed once from each mark at most,
+/// and the work is at most the text's size times the number of states, whatever the pattern.
 class RegexMatcher {
  public:
   /// @param text must outlive this, as must the others
@@ -35,22 +35,16 @@ class RegexMatcher {
       : alphabet_(alphabet),
         automaton_(automaton),
         text_(text),
-        budget_(text.size() * kVainPerByte + kVain) {}
+        mark_(std::max<std::size_t>(kMark, automaton.size() / 8)) {}
 
-  /// The first match that begins at or after `from`; nothing if there is none, or on giving up.
+  /// The first match that begins at or after `from`; nothing if there is none.
   [[nodiscard]] std::optional<RegexMatch> find(std::size_t from) {
-    for (std::size_t begin = from; !gave_up();) {
+    for (std::size_t begin = from;; begin += length_at(begin)) {
       Attempt attempt{start_state(begin), begin, kNone};
-      if (!run(attempt, std::min(text_.size(), begin + kMark))) run_far(attempt, begin);
-      if (attempt.end != kNone) {
-        spend(attempt.read - attempt.end);
-        return RegexMatch{begin, attempt.end};
-      }
-      spend(attempt.read - begin);
-      if (begin == text_.size()) break;
-      begin += length_at(begin);
+      if (!run(attempt, std::min(text_.size(), begin + mark_))) run_far(attempt);
+      if (attempt.end != kNone) return RegexMatch{begin, attempt.end};
+      if (begin == text_.size()) return std::nullopt;
     }
-    return std::nullopt;
   }
 
   /// Bytes of the character at a place before the end.
@@ -58,17 +52,8 @@ class RegexMatcher {
     return alphabet_.first(text_.substr(at)).length;
   }
 
-  [[nodiscard]] bool gave_up() const noexcept { return budget_ == 0; }
-  [[nodiscard]] static Error too_much_work() {
-    return {
-        ErrorCode::unsupported,
-        "a regular expression reads ahead in vain from too many places of a text: its work would "
-        "grow with the square of the text's size"};
-  }
-
  private:
-  static constexpr std::size_t kVainPerByte = 128, kVain = std::size_t{1} << 16;
-  static constexpr std::size_t kMark = 32;  // bytes between marks
+  static constexpr std::size_t kMark = 32;  // bytes between marks, or more: see vain_
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
   struct Attempt {
@@ -81,8 +66,6 @@ class RegexMatcher {
     const bool behind = automaton_.looks_behind() && begin > 0;
     return automaton_.start(behind ? alphabet_.last(text_.substr(0, begin)) : alphabet_.size());
   }
-
-  void spend(std::size_t vain) noexcept { budget_ -= std::min(vain, budget_); }
 
   /// Reads on until no way is open, or to `limit`.
   /// @return whether the attempt has ended
@@ -113,29 +96,35 @@ class RegexMatcher {
   }
 
   /// The same from mark to mark, to the end.
-  void run_far(Attempt& attempt, std::size_t begin) {
-    if (vain_states_.empty()) vain_states_.resize(text_.size() / kMark + 1);
+  void run_far(Attempt& attempt) {
+    if (vain_.empty()) vain_.resize((text_.size() / mark_ + 1) * automaton_.size());
+    passed_.clear();  // notes, which hold if no match ends behind them
     while (true) {
       // The first character's beginning at or behind a mark: the same from wherever one comes.
-      const std::size_t mark = (attempt.read + kMark - 1) / kMark;
-      if (run(attempt, std::min(text_.size(), mark * kMark))) break;
-      std::uint32_t& vain = vain_states_[attempt.read / kMark];
-      if (vain == attempt.state) break;
-      vain = attempt.state;
-      if (run(attempt, std::min(text_.size(), attempt.read + 1))) break;
+      const std::size_t mark = (attempt.read + mark_ - 1) / mark_;
+      const std::size_t end = attempt.end;
+      if (run(attempt, std::min(text_.size(), mark * mark_))) break;
+      if (attempt.end != end) passed_.clear();
+      const std::size_t note =
+          attempt.read / mark_ * automaton_.size() + automaton_.number(attempt.state);
+      if (vain_[note]) break;
+      passed_.push_back(note);
+      const std::size_t before = attempt.end;
+      const bool ended = run(attempt, std::min(text_.size(), attempt.read + 1));
+      if (attempt.end != before) passed_.clear();
+      if (ended) break;
     }
-    if (attempt.end == kNone) return;
-    // What led to the match was not in vain.
-    for (std::size_t mark = begin / kMark; mark <= attempt.end / kMark; ++mark) {
-      vain_states_[mark] = 0;
-    }
+    for (const std::size_t note : passed_) vain_[note] = true;
   }
 
   const RegexAlphabet& alphabet_;
   const RegexAutomaton& automaton_;
   std::string_view text_;
-  std::size_t budget_;                      // bytes that may still be read in vain
-  std::vector<std::uint32_t> vain_states_;  // by mark: a state that leads to no match from there on
+  std::size_t mark_;
+  // By mark and state: no match ends from there on. Marks are the farther apart the more states
+  // there are, so that this takes at most as much memory as the text.
+  std::vector<bool> vain_;
+  std::vector<std::size_t> passed_;
 };
 
 }  // namespace detail

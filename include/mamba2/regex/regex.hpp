@@ -63,11 +63,12 @@ class Regex {
   }
 
   /// The match that begins first at or after `from`; of those that begin there, the one that the
-  /// order of alternatives and quantifiers prefers. An error as RegexMatches::status() says.
+  /// order of alternatives and quantifiers prefers.
   /// @param from at most text.size(), not within a character; what stands before it is seen by
   ///     assertions
-  [[nodiscard]] Result<std::optional<Match>> find(std::string_view text,
-                                                  std::size_t from = 0) const;
+  [[nodiscard]] std::optional<Match> find(std::string_view text, std::size_t from = 0) const {
+    return RegexMatcher(alphabet_, automaton_, text).find(from);
+  }
 
  private:
   friend class RegexMatches;
@@ -82,14 +83,15 @@ class Regex {
 };
 
 /// The matches of a text from left to right, none of which overlap. An empty one right behind the
-/// match before is left out.
+/// match before is left out. The work for all of them is at most in proportion to the text's size,
+/// times the number of states that the pattern needs.
 class RegexMatches {
  public:
   /// @param regex, text must outlive this
   RegexMatches(const Regex& regex, std::string_view text) noexcept
       : matcher_(regex.alphabet_, regex.automaton_, text), size_(text.size()) {}
 
-  /// The next match; nothing if there is none, or if status() is an error.
+  /// The next match; nothing if there is none.
   [[nodiscard]] std::optional<RegexMatch> next() {
     while (from_ <= size_) {
       const auto match = matcher_.find(from_);
@@ -105,27 +107,12 @@ class RegexMatches {
     return std::nullopt;
   }
 
-  /// An error if there may be more matches, but the work exceeds a bound, which is in proportion to
-  /// the text's size. Patterns of tokenizers do not come near it.
-  [[nodiscard]] Result<void> status() const {
-    if (matcher_.gave_up()) return RegexMatcher::too_much_work();
-    return {};
-  }
-
  private:
   RegexMatcher matcher_;
   std::size_t size_;
   std::size_t from_ = 0;
   std::size_t last_end_ = static_cast<std::size_t>(-1);
 };
-
-inline Result<std::optional<RegexMatch>> Regex::find(std::string_view text,
-                                                     std::size_t from) const {
-  RegexMatcher matcher(alphabet_, automaton_, text);
-  auto found = matcher.find(from);
-  if (matcher.gave_up()) return RegexMatcher::too_much_work();
-  return found;
-}
 
 }  // namespace detail
 }  // namespace MAMBA2_ISA

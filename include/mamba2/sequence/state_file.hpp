@@ -66,10 +66,12 @@ class StateFile {
     return written ? Result<void>() : written.error();
   }
 
-  /// Takes up what a file has; the sampler gets the file's options, too. No second state is made in
-  /// memory. After an error nothing has changed. Errors: io; malformed (another kind of
-  /// file, a damaged or a cut one), unsupported (another version), mismatch (of another model,
-  /// another precision, a tokenizer of another size, or without a sampler where there is one here).
+  /// Takes up what a file has; the sampler gets the file's options, too, and keeps its logit_bias
+  /// and its presence and frequency penalty, which count from here on: no file has these. No second
+  /// state is made in memory. After an error nothing has changed. Errors: io; malformed (another
+  /// kind of file, a damaged or a cut one), unsupported (another version), mismatch (of another
+  /// model, another precision, a tokenizer of another size, or without a sampler where there is one
+  /// here).
   [[nodiscard]] Result<void> load(const std::filesystem::path& path) {
     const Result<MappedFile> file = MappedFile::open(path);
     if (!file) return file.error();
@@ -271,7 +273,7 @@ inline Result<void> StateFile::read(std::span<const std::byte> file, std::string
     return Error{ErrorCode::malformed, detail::concat(name, ": is damaged: its checksum is wrong")};
   }
   if (sampler_ != nullptr) {
-    Result<Sampler> sampler = Sampler::create(h->options(), h->sampler_tokens);
+    Result<Sampler> sampler = Sampler::create(h->options(sampler_->options()), h->sampler_tokens);
     if (!sampler) {
       return Error{ErrorCode::malformed, detail::concat(name, ": ", sampler.error().message)};
     }

@@ -99,8 +99,15 @@ struct StateHeader {
     min_p = options.min_p;
     repetition_penalty = options.repetition_penalty;
   }
-  [[nodiscard]] SamplerOptions options() const {
-    return {temperature, static_cast<std::size_t>(top_k), top_p, min_p, repetition_penalty, seed};
+  /// Those that are here, and the others as in `own`.
+  [[nodiscard]] SamplerOptions options(SamplerOptions own = {}) const {
+    own.temperature = temperature;
+    own.top_k = static_cast<std::size_t>(top_k);
+    own.top_p = top_p;
+    own.min_p = min_p;
+    own.repetition_penalty = repetition_penalty;
+    own.seed = seed;
+    return own;
   }
 
   /// Whether a file has all that a sampler with these options goes by: it has no logit_bias, and

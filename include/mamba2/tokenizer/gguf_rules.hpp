@@ -19,7 +19,16 @@ inline namespace MAMBA2_ISA {
 namespace detail {
 
 /// How a text is cut.
-enum class GgufSplitter { gpt2, digits_gpt2, llama3, qwen2, tekken, falcon };
+enum class GgufSplitter {
+  gpt2,
+  digits_gpt2,
+  llama3,
+  qwen2,
+  qwen35,
+  deepseek_coder,
+  tekken,
+  falcon
+};
 
 /// What a tokenizer.ggml.pre stands for: the rules of the tokenizer.json of the models that have
 /// it, where llama.cpp's are others.
@@ -32,7 +41,7 @@ struct GgufRules {
 };
 
 /// Of several with the same rules the first is the one that is written.
-inline constexpr std::array<GgufRules, 23> kGgufRules = {{
+inline constexpr std::array<GgufRules, 25> kGgufRules = {{
     {"gpt-2", GgufSplitter::gpt2},
     {"phi-2", GgufSplitter::gpt2},
     {"jais", GgufSplitter::gpt2},
@@ -53,6 +62,8 @@ inline constexpr std::array<GgufRules, 23> kGgufRules = {{
     {"qwen2", GgufSplitter::qwen2, true},
     {"deepseek-r1-qwen", GgufSplitter::qwen2, true},
     {"stablelm2", GgufSplitter::qwen2},
+    {"qwen35", GgufSplitter::qwen35, true},
+    {"deepseek-coder", GgufSplitter::deepseek_coder},
     {"tekken", GgufSplitter::tekken, false, true, true},
     {"pixtral", GgufSplitter::tekken, false, true, true},
     {"falcon", GgufSplitter::falcon},
@@ -80,6 +91,15 @@ inline constexpr std::array<GgufRules, 23> kGgufRules = {{
       return {split_step(kLlama3Pattern), bytes};
     case GgufSplitter::qwen2:
       return {split_step(kQwen2Pattern), bytes};
+    case GgufSplitter::qwen35:
+      return {split_step(kQwen35Pattern), bytes};
+    case GgufSplitter::deepseek_coder:
+      return {split_step(R"([\r\n])"),
+              split_step(R"(\s?\p{L}+)"),
+              split_step(R"(\s?\p{P}+)"),
+              split_step("[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+"),
+              {.kind = Kind::digits, .individual = true},
+              bytes};
     case GgufSplitter::tekken:
       return {split_step(kTekkenPattern), bytes};
     case GgufSplitter::falcon:

@@ -25,9 +25,20 @@ namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
 
+/// Which tokens texts begin and end with, of which SentencePiece's files say nothing.
+struct SentencePieceAround {
+  struct One {
+    bool is_added;
+    std::string asked_by = {};  ///< what says so, for messages; it must be there, then
+    std::string text = {};      ///< the piece; that of the file's settings if empty
+  };
+  One bos = {true}, eos = {false};  // as models trained with such files have it
+};
+
 class SentencePieceFile {
  public:
-  SentencePieceFile(std::string_view bytes, std::string_view name) : bytes_(bytes), name_(name) {}
+  SentencePieceFile(std::string_view bytes, std::string_view name, SentencePieceAround around)
+      : bytes_(bytes), name_(name), around_(std::move(around)) {}
 
   /// Errors: malformed; unsupported, naming what is.
   [[nodiscard]] Result<TokenizerFile> read() {
@@ -43,10 +54,10 @@ class SentencePieceFile {
     if (!error_) check();
     if (error_) return *std::move(error_);
     set_sentencepiece_rules(rules_, file_);
-    if (bos_ >= 0 && static_cast<std::size_t>(bos_) < file_.vocab.size()) {
-      file_.prefix.push_back(static_cast<Token>(bos_));
-    }
     if (const Result<void> indexed = index_vocab(name_, file_); !indexed) return indexed.error();
+    add_around(around_.bos, bos_, file_.prefix);
+    add_around(around_.eos, eos_, file_.suffix);
+    if (error_) return *std::move(error_);
     if (file_.byte_fallback) {
       for (std::size_t byte = 0; byte < 256; ++byte) {
         if (file_.find(byte_name(byte)) != nullptr) continue;
@@ -129,6 +140,20 @@ class SentencePieceFile {
                                   .verbatim = users});
   }
 
+  void add_around(const SentencePieceAround::One& one, std::int32_t usual,
+                  std::vector<Token>& out) {
+    if (!one.is_added) return;
+    if (!one.text.empty()) {
+      if (const auto* entry = file_.find(one.text)) return out.push_back(entry->id);
+    } else if (usual >= 0 && static_cast<std::size_t>(usual) < file_.vocab.size()) {
+      return out.push_back(static_cast<Token>(usual));
+    }
+    if (one.asked_by.empty() || error_) return;
+    error_ = Error{ErrorCode::malformed,
+                   concat(one.asked_by, " must be false, or the token a piece of ", name_,
+                          ", found ", one.text.empty() ? "no token" : in_quotes(one.text))};
+  }
+
   void read_trainer(std::string_view message) {
     read_fields(message, [&](const ProtobufField& field) {
       if (field.number == 3) model_type_ = field.value;
@@ -137,6 +162,7 @@ class SentencePieceFile {
       }
       if (field.number == 35) file_.byte_fallback = field.value != 0;
       if (field.number == 41) bos_ = static_cast<std::int32_t>(field.value);
+      if (field.number == 42) eos_ = static_cast<std::int32_t>(field.value);
     });
   }
 
@@ -166,18 +192,19 @@ class SentencePieceFile {
   }
 
   std::string_view bytes_, name_;
+  SentencePieceAround around_;
   TokenizerFile file_;
   SentencePieceRules rules_ = {.add_dummy_prefix = true, .remove_extra_whitespaces = true};
   std::uint64_t model_type_ = 1;
-  std::int32_t bos_ = 1;
+  std::int32_t bos_ = 1, eos_ = 2;
   std::optional<Error> error_;
 };
 
-/// A model file of SentencePiece. Texts begin with its bos piece, as models trained with such files
-/// have it. Errors: malformed; unsupported, naming what is.
+/// A model file of SentencePiece. Errors: malformed; unsupported, naming what is.
 [[nodiscard]] inline Result<TokenizerFile> read_sentencepiece(std::string_view bytes,
-                                                              std::string_view name) {
-  return SentencePieceFile(bytes, name).read();
+                                                              std::string_view name,
+                                                              SentencePieceAround around = {}) {
+  return SentencePieceFile(bytes, name, std::move(around)).read();
 }
 
 }  // namespace detail

@@ -93,9 +93,7 @@ class Tokenizer {
 
   /// The tokens of a text. Each maximal invalid part of its UTF-8 counts as U+FFFD, as Python's
   /// bytes.decode("utf-8", "replace") has it. Characters for which the vocabulary has neither a
-  /// token nor a substitute are left out; vocabularies have them all as a rule. Where a regular
-  /// expression of the file would take more than its share of work (RegexMatches::status; no
-  /// published tokenizer's does), the rest of the text is one piece.
+  /// token nor a substitute are left out; vocabularies have them all as a rule.
   [[nodiscard]] std::vector<Token> encode(std::string_view text, EncodeOptions options = {}) const;
 
   /// The same of the parts of a text, put together: where they meet, tokens may reach across.

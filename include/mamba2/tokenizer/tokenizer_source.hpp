@@ -18,6 +18,7 @@
 #include "mamba2/io/stand_in.hpp"
 #include "mamba2/tokenizer/sentencepiece.hpp"
 #include "mamba2/tokenizer/tekken.hpp"
+#include "mamba2/tokenizer/tokenizer_config.hpp"
 #include "mamba2/tokenizer/tokenizer_file.hpp"
 #include "mamba2/tokenizer/tokenizer_gguf.hpp"
 #include "mamba2/tokenizer/tokenizer_json.hpp"
@@ -58,7 +59,8 @@ inline constexpr std::string_view kTekkenFile = "tekken.json";
   return looks_like_tekken(json) ? read_tekken(json, name) : read_tokenizer_json(json, name);
 }
 
-/// The tokenizer in the bytes of a file in any form. Errors: malformed, unsupported.
+/// The tokenizer in the bytes of a file in any form. Errors: malformed, unsupported; io, of the
+/// tokenizer_config.json beside a file of SentencePiece.
 [[nodiscard]] inline Result<TokenizerFile> read_tokenizer(std::span<const std::byte> bytes,
                                                           const std::filesystem::path& path) {
   const std::string& name = path.native();
@@ -70,7 +72,11 @@ inline constexpr std::string_view kTekkenFile = "tekken.json";
   }
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::string_view instead = stand_in(bytes);
-  if (is_sentencepiece_name(path) && instead.empty()) return read_sentencepiece(text, name);
+  if (is_sentencepiece_name(path) && instead.empty()) {
+    auto around = read_sentencepiece_around(path.parent_path());
+    if (!around) return std::move(around).error();
+    return read_sentencepiece(text, name, *std::move(around));
+  }
   const bool is_json =
       path.extension() == ".json" ||
       text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size())).starts_with('{');

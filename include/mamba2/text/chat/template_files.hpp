@@ -23,14 +23,13 @@
 #include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/stand_in.hpp"
 #include "mamba2/text/chat/recognise.hpp"
+#include "mamba2/tokenizer/tokenizer_config.hpp"
 #include "mamba2/tokenizer/tokenizer_gguf.hpp"
-#include "mamba2/unicode/utf8.hpp"
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
 
-inline constexpr std::string_view kTokenizerConfig = "tokenizer_config.json";
 inline constexpr std::string_view kTemplateFile = "chat_template.jinja";
 inline constexpr std::string_view kTemplateJson = "chat_template.json";
 inline constexpr std::string_view kTemplateKey = "chat_template";
@@ -43,44 +42,6 @@ struct TemplateFile {
   static constexpr std::string_view kDefault = "default";
   std::string name, text;
 };
-
-/// The text of a file, which is valid UTF-8, and no empty one. Errors: io, malformed.
-[[nodiscard]] inline Result<std::string> read_utf8(const std::filesystem::path& file) {
-  constexpr std::size_t kMaxBytes = std::size_t{1} << 24;
-  auto text = read_text_file(file, kMaxBytes);
-  if (!text) return text;
-  const auto malformed = [&file](const auto&... what) {
-    return Error{ErrorCode::malformed, concat(file.native(), ": ", what...)};
-  };
-  const std::string_view instead = stand_in(*text);
-  if (!instead.empty()) return malformed(instead);
-  const std::size_t valid = valid_utf8_prefix(*text);
-  if (valid < text->size()) return malformed("must be UTF-8, found something else at byte ", valid);
-  return text;
-}
-
-/// A file that is a JSON object, and its text. Errors: io, malformed.
-struct JsonFile {
-  std::string text;
-  Json json;
-
-  [[nodiscard]] static Result<JsonFile> read(const std::filesystem::path& file) {
-    auto text = read_utf8(file);
-    if (!text) return text.error();
-    auto json = parse_json(*text, file.native());
-    if (!json) return json.error();
-    if (json->is_object()) return JsonFile{*std::move(text), *std::move(json)};
-    return Error{ErrorCode::malformed,
-                 concat(file.native(), ": expected a JSON object, found ", describe(*json))};
-  }
-};
-
-/// What an object has at a key, if it is a Value; else nullptr.
-template <class Value>
-[[nodiscard]] const Value* get_if(const Json& object, std::string_view key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found == object.end() ? nullptr : found->template get_ptr<const Value*>();
-}
 
 /// The templates at "chat_template" in an object out of a file: a text, or a list of names and
 /// texts; none if it is not there. Error malformed: something else.
@@ -138,15 +99,6 @@ template <class Value>
     if (key.starts_with('.')) templates.push_back({std::string(key.substr(1)), std::string(*text)});
   });
   return templates;
-}
-
-/// The text of a token in a tokenizer_config.json: a text, or an object with "content".
-[[nodiscard]] inline std::string token_text(const Json& config, std::string_view key) {
-  if (const auto* text = get_if<std::string>(config, key)) return *text;
-  const auto found = config.find(key);
-  if (found == config.end()) return "";
-  const auto* content = get_if<std::string>(*found, "content");
-  return content == nullptr ? "" : *content;
 }
 
 /// The token whose number a GGUF file has at a key.

@@ -56,6 +56,14 @@ class ByteTrie {
     values_.shrink_to_fit();
   }
 
+  /// Calls visit(byte, child) for the nodes to which one more byte leads.
+  template <class Visit>
+  void for_each_child(std::uint32_t node, Visit&& visit) const {
+    for (std::uint32_t i = node + 1; i < next_[node]; i = next_[i]) visit(bytes_[i], i);
+  }
+
+  /// What ends at a node, or kNone.
+  [[nodiscard]] std::uint32_t value(std::uint32_t node) const noexcept { return values_[node]; }
   /// The value of the empty string, or kNone.
   [[nodiscard]] std::uint32_t root_value() const noexcept { return values_[0]; }
 
@@ -67,11 +75,16 @@ class ByteTrie {
   /// and visit(depth, value) for what ends there. The empty string is not visited.
   template <class Step, class Visit>
   void walk(Step&& step, Visit&& visit) const {
+    walk_below(0, 0, step, visit);
+  }
+
+  /// The same below a node, to which so many bytes lead; the root is node 0.
+  template <class Step, class Visit>
+  void walk_below(std::uint32_t node, std::size_t depth, Step&& step, Visit&& visit) const {
     std::array<std::uint32_t, kMaxBytes + 1> ends;
-    const auto size = static_cast<std::uint32_t>(bytes_.size());
-    std::size_t depth = 0;
-    ends[0] = size;
-    for (std::uint32_t i = 1; i < size;) {
+    const std::uint32_t end = next_[node];
+    ends[depth] = end;
+    for (std::uint32_t i = node + 1; i < end;) {
       while (i == ends[depth]) --depth;
       if (!step(depth, bytes_[i])) {
         i = next_[i];

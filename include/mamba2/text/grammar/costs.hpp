@@ -55,25 +55,56 @@ class GrammarCosts {
     }
   };
 
-  /// The states to which one token leads from each state.
+  /// The states to which one token leads from each state. Few bytes lead on from most states, and
+  /// many tokens begin: so those that begin with two bytes which lead on are looked up.
   void find_steps() {
-    constexpr std::uint32_t kNone = GrammarState::kNone;
-    std::array<std::uint32_t, ByteTrie::kMaxBytes + 1> at{};
-    for (std::uint32_t s = 0; s < program_.states.size(); ++s) {
+    const ByteTrie& trie = program_.tokens->trie;
+    std::array<std::uint32_t, 256> ones{};  // the nodes behind one byte and behind two, 0: none
+    std::vector<std::uint32_t> twos(256 * 256);
+    trie.for_each_child(0, [&](unsigned first, std::uint32_t node) {
+      ones[first] = node;
+      trie.for_each_child(
+          node, [&](unsigned second, std::uint32_t below) { twos[first * 256 + second] = below; });
+    });
+    for (const GrammarState& state : program_.states) {
       first_step_.push_back(static_cast<std::uint32_t>(steps_.size()));
-      if (program_.states[s].edges == 0) continue;
-      at[0] = s;
-      program_.tokens->trie.walk(
-          [&](std::size_t depth, unsigned byte) {
-            at[depth + 1] = program_.target(program_.states[at[depth]], byte);
-            return at[depth + 1] != kNone;
-          },
-          [&](std::size_t depth, std::uint32_t /*token*/) { steps_.push_back(at[depth]); });
+      for_each_byte(state, [&](unsigned first, std::uint32_t target) {
+        if (ones[first] == 0) return;
+        if (trie.value(ones[first]) != ByteTrie::kNone) steps_.push_back(target);
+        for_each_byte(program_.states[target], [&](unsigned second, std::uint32_t after) {
+          if (const std::uint32_t node = twos[first * 256 + second]; node != 0) {
+            add_steps(node, 2, after);
+          }
+        });
+      });
       const auto begin = steps_.begin() + first_step_.back();
       std::sort(begin, steps_.end());
       steps_.erase(std::unique(begin, steps_.end()), steps_.end());
     }
     first_step_.push_back(static_cast<std::uint32_t>(steps_.size()));
+  }
+
+  template <class Visit>
+  void for_each_byte(const GrammarState& state, Visit&& visit) const {
+    for (const GrammarEdge& edge : program_.edges_of(state)) {
+      for (unsigned byte = edge.low; byte <= edge.high; ++byte) visit(byte, edge.target);
+    }
+  }
+
+  /// Adds where the tokens lead that go through a node of the trie, to which `depth` bytes have
+  /// led.
+  void add_steps(std::uint32_t node, std::size_t depth, std::uint32_t state) {
+    const ByteTrie& trie = program_.tokens->trie;
+    std::array<std::uint32_t, ByteTrie::kMaxBytes + 1> at;
+    at[depth] = state;
+    if (trie.value(node) != ByteTrie::kNone) steps_.push_back(state);
+    trie.walk_below(
+        node, depth,
+        [&](std::size_t read, unsigned byte) {
+          at[read + 1] = program_.target(program_.states[at[read]], byte);
+          return at[read + 1] != GrammarState::kNone;
+        },
+        [&](std::size_t read, std::uint32_t /*token*/) { steps_.push_back(at[read]); });
   }
 
   void update_state(std::size_t i) {

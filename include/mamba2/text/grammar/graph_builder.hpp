@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,26 +44,6 @@ class GraphBuilder {
     states_[from].after = after;
   }
   void accept(State state) { states_[state].accepts = true; }
-
-  /// The state after `text`, along edges that are there or are made: states on the way are those of
-  /// a tree.
-  [[nodiscard]] State follow(State from, std::string_view text) {
-    for (const char c : text) {
-      const auto byte = static_cast<std::uint8_t>(c);
-      const auto& edges = states_[from].edges;
-      const auto edge = std::ranges::find_if(
-          edges, [&](const GrammarEdge& e) { return e.low <= byte && byte <= e.high; });
-      if (edge != edges.end()) {
-        from = edge->target;
-        continue;
-      }
-      const State next = add();
-      if (full_) return 0;
-      connect(from, c, next);
-      from = next;
-    }
-    return from;
-  }
 
   [[nodiscard]] std::size_t size() const noexcept { return states_.size(); }
   [[nodiscard]] bool full() const noexcept { return full_; }

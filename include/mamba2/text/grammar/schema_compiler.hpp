@@ -49,7 +49,7 @@ class SchemaCompiler {
   }
   [[nodiscard]] Node want(SchemaPlace place);
   [[nodiscard]] Node any(const std::string& path);
-  [[nodiscard]] Node words(const std::vector<std::string>& texts, const std::string& path);
+  [[nodiscard]] Node words(std::vector<std::string> texts, const std::string& path);
   [[nodiscard]] Node pairs(Node value, const std::string& path);
   void become_choice(Node node, const std::vector<Node>& alternatives);
 
@@ -96,14 +96,24 @@ inline void SchemaCompiler::become_choice(Node node, const std::vector<Node>& al
 }
 
 /// One of some texts.
-inline SchemaCompiler::Node SchemaCompiler::words(const std::vector<std::string>& texts,
+inline SchemaCompiler::Node SchemaCompiler::words(std::vector<std::string> texts,
                                                   const std::string& path) {
-  const auto start = graph_.add();
+  std::ranges::sort(texts);
+  std::vector<GraphBuilder::State> on_way = {graph_.add()};  // behind each byte of the last text
+  std::string_view last;
   for (const std::string& text : texts) {
-    const auto end = graph_.follow(start, text);
-    if (!graph_.full()) graph_.accept(end);
+    const auto [mine, its] = std::ranges::mismatch(text, last);
+    on_way.resize(static_cast<std::size_t>(mine - text.begin()) + 1);
+    for (auto c = mine; c != text.end() && !graph_.full(); ++c) {
+      const auto next = graph_.add();
+      if (!graph_.full()) graph_.connect(on_way.back(), *c, next);
+      on_way.push_back(next);
+    }
+    if (graph_.full()) break;
+    graph_.accept(on_way.back());
+    last = text;
   }
-  return add({.start = start}, path);
+  return add({.start = on_way.front()}, path);
 }
 
 /// An object with any keys.

@@ -46,7 +46,7 @@ inline Result<void> SchemaCompiler::compile_values(Node node, const SchemaPlace&
     if (!of_type) return schema.below("const", value).wrong(": is of another type");
     texts.push_back(value.dump());
   }
-  become_choice(node, {words(texts, schema.path)});
+  become_choice(node, {words(std::move(texts), schema.path)});
   return {};
 }
 
