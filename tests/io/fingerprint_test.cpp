@@ -14,6 +14,7 @@
 
 #include "mamba2/model/model.hpp"
 #include "tests/io/toy_checkpoint.hpp"
+#include "tests/resident.hpp"
 #include "tools/models.hpp"
 
 using mamba2::Checkpoint;
@@ -122,4 +123,11 @@ TEST_CASE("models have the fingerprints of their checkpoints") {
   const auto int8 = mamba2::Mamba2Model<mamba2::Int8>::load(checkpoint).value();
   CHECK(int8.fingerprint() == mamba2::fingerprint(checkpoint, "int8"));
   CHECK(mamba2::Int4Groups<64>::name != mamba2::Int4::name);
+}
+
+TEST_CASE("a fingerprint leaves little of a file in memory") {
+  const auto checkpoint =
+      Checkpoint::open(MAMBA2_SOURCE_DIR "/examples/models/llama-tales-14m").value();
+  REQUIRE(mamba2::fingerprint(checkpoint, "fp32") != 0);
+  CHECK(tests::resident_bytes("llama-tales-14m/model-") <= checkpoint.file_bytes() / 16);
 }

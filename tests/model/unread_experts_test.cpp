@@ -3,17 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "mamba2/linear/int8.hpp"
 #include "mamba2/model/model.hpp"
 #include "mamba2/quantize/pack.hpp"
 #include "tests/hybrid_models.hpp"
 #include "tests/io/temp_dir.hpp"
+#include "tests/resident.hpp"
 #if defined(MAMBA2_SEPARATE)
 #include "tools/models.hpp"
 #endif
@@ -57,22 +55,6 @@ nlohmann::json config_of_wide_experts() {
           {"vocab_size", 64}};
 }
 
-/// Bytes of a file that this process has in memory where it is mapped.
-std::size_t resident_bytes(std::string_view name) {
-  std::ifstream maps("/proc/self/smaps");
-  std::size_t bytes = 0;
-  bool is_of_file = false;
-  for (std::string line; std::getline(maps, line);) {
-    // A mapping begins with its addresses, and ends with the name of its file.
-    if (line.substr(0, line.find(':')).find('-') != line.npos) {
-      is_of_file = line.find(name) != line.npos;
-    } else if (is_of_file && line.starts_with("Rss:")) {
-      bytes += 1024 * std::stoul(line.substr(4));
-    }
-  }
-  return bytes;
-}
-
 TEST_CASE("experts that no token chooses stay unread in a packed file") {
   const nlohmann::json config = config_of_wide_experts();
   const auto files = reference::write_hybrid(config, reference::random_hybrid(config, 3));
@@ -96,16 +78,16 @@ TEST_CASE("experts that no token chooses stay unread in a packed file") {
   const std::size_t others = all - kExperts * kExpert;
   auto session = model.session({.workers = {.threads = 1}}).value();
   session.decode(mamba2::Token{5}).value();
-  const std::size_t after_one = resident_bytes("experts.packed");
+  const std::size_t after_one = tests::resident_bytes("experts.packed");
   CHECK(after_one > 0);
   CHECK(after_one <= others + kExpert + kAround);
   CHECK(after_one < all / 2);
   // Others are read when they are chosen.
   for (mamba2::Token token = 0; token < 64; ++token) session.decode(token).value();
-  CHECK(resident_bytes("experts.packed") > after_one + 4 * kExpert);
+  CHECK(tests::resident_bytes("experts.packed") > after_one + 4 * kExpert);
   // A hash is of all bytes.
   const mamba2::AnyModel checked = load(true);
-  CHECK(resident_bytes("experts.packed") > all);
+  CHECK(tests::resident_bytes("experts.packed") > all);
 }
 
 }  // namespace unread_experts_tests

@@ -79,8 +79,10 @@ inline void add_sample(Hash& hash, std::span<const std::byte> bytes) {
     detail::add_text(hash, tensor.name);
     detail::add_text(hash, dtype_name(tensor.dtype));
     hash.add(tensor.rotation);
-    detail::add_sample(hash, tensor.data);
-    detail::add_sample(hash, tensor.scales);
+    for (const std::span<const std::byte> bytes : {tensor.data, tensor.scales}) {
+      detail::add_sample(hash, bytes);
+      checkpoint.release(bytes);  // with a page the system may map a whole MB of neighbours
+    }
   }
   return hash.value();
 }
