@@ -56,7 +56,7 @@ wrong_float=(NaN inf -nan INFINITY -1e999 1e 1.5.2 ++1)
 # Where 0 means something.
 zero='^(generate|chat) --(max-tokens|temperature|top-k|min-p|seed)$| --threads$|^mamba2-logits --ids$|'
 zero+='^(generate|chat|mamba2-bench) --context$|^mamba2-soak --growth$'
-zero+='|^(generate|mamba2-logits) --repeat-(start|end|count)$'
+zero+='| --repeat-(start|end|count)$'
 # And where it may be below.
 signed='^(generate|chat) --(presence|frequency)-penalty$'
 zero+="|$signed"
