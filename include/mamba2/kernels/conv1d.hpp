@@ -101,7 +101,7 @@ template <class Lanes, class Input, class Output>
   // Copies, here and below: of what others see, too, the compiler thinks that stores may change it,
   // and loads it again.
   const Conv1d conv = shared;
-  const auto convolve = [&](auto usual, auto finish) MAMBA2_INLINE {
+  const auto convolve_with = [&](auto usual, auto finish) MAMBA2_INLINE {
     for_each_vector(x.cols, [&](std::size_t c, auto lanes) {
       const auto input = [=](std::size_t t) MAMBA2_INLINE { return lanes.load(x[t] + c); };
       const auto output = [=](std::size_t t, const Floats& sum)
@@ -113,17 +113,17 @@ template <class Lanes, class Input, class Output>
       }
     });
   };
-  const auto convolve_and = [&](auto finish) MAMBA2_INLINE {
+  const auto convolve = [&](auto finish) MAMBA2_INLINE {
     if (conv.d_conv == kUsualTaps) {
-      convolve(std::true_type(), finish);
+      convolve_with(std::true_type(), finish);
     } else {
-      convolve(std::false_type(), finish);
+      convolve_with(std::false_type(), finish);
     }
   };
   if (conv.has_silu) {
-    convolve_and([](const Floats& sum) MAMBA2_INLINE { return silu(sum); });
+    convolve([](const Floats& sum) MAMBA2_INLINE { return silu(sum); });
   } else {
-    convolve_and([](const Floats& sum) MAMBA2_INLINE { return sum; });
+    convolve([](const Floats& sum) MAMBA2_INLINE { return sum; });
   }
 }
 

@@ -19,7 +19,8 @@ namespace kernels::avx512_vnni {
 struct Int8Products : avx512::Vectors {
   static constexpr int kBias = 128;
   static constexpr std::size_t kTokens = 8;
-  /// Of a small tile, to overlap additions: two a cycle, 5 cycles each.
+  /// Of a small tile, to overlap additions. Three tokens with weights from the L2 cache, Sapphire
+  /// Rapids: 24 to 26 GB/s with one chain each, 32 to 35 with two.
   static constexpr std::size_t chains(std::size_t sums) {
     return sums <= 2 ? 4 : (sums <= 8 ? 2 : 1);
   }
