@@ -31,7 +31,7 @@
 using mamba2::StatePrecision;
 using tests::BitMambaModel;
 using tests::logits_in_pieces;
-using Pieces = std::vector<std::size_t>;
+using PieceLengths = std::vector<std::size_t>;
 
 namespace {
 
@@ -44,9 +44,10 @@ const mamba2::Plan* const kPlans[] = {&kBitMambaFloats,
                                       &mamba2::kPlan<mamba2::Mixed>,
                                       &mamba2::kPlan<mamba2::Ternary>};
 
-std::vector<float> logits_of(const mamba2::AnyModel& model,
-                             const std::vector<mamba2::Token>& tokens, const Pieces& pieces,
-                             std::size_t threads = 1, StatePrecision state = StatePrecision::fp32) {
+std::vector<float> bitmamba_logits(const mamba2::AnyModel& model,
+                                   const std::vector<mamba2::Token>& tokens,
+                                   const PieceLengths& pieces, std::size_t threads = 1,
+                                   StatePrecision state = StatePrecision::fp32) {
   auto session = model.session({.state = state, .workers = {.threads = threads}}).value();
   return logits_in_pieces(session, tokens, pieces);
 }
@@ -68,8 +69,8 @@ TEST_CASE("BitMamba-2 gives the golden logits, from its file and from a folder w
     for (const std::string& path :
          {tests::bitmamba_folder(name), tests::bitmamba_folder(name) + "/model.bin"}) {
       const auto model = mamba2::AnyModel::load(path, kBitMambaFloats).value();
-      CHECK(reference::max_abs_difference(logits_of(model, golden.tokens, {1000}), golden.logits) <
-            1e-5);
+      CHECK(reference::max_abs_difference(bitmamba_logits(model, golden.tokens, {1000}),
+                                          golden.logits) < 1e-5);
     }
   }
 }
@@ -80,12 +81,12 @@ TEST_CASE("BitMamba-2 of odd sizes agrees with the oracle, however prompts are c
   for (const BitMambaModel& random : models) {
     const mamba2::AnyModel model = random.load(kBitMambaFloats);
     CAPTURE(model.config().d_model);
-    for (const Pieces& pieces : {Pieces{1000}, {1}, {64, 1}, {7, 1, 16}, {67, 2}}) {
-      CHECK(reference::max_abs_difference(logits_of(model, random.tokens, pieces), random.logits) <
-            2e-5);
+    for (const PieceLengths& pieces : {PieceLengths{1000}, {1}, {64, 1}, {7, 1, 16}, {67, 2}}) {
+      CHECK(reference::max_abs_difference(bitmamba_logits(model, random.tokens, pieces),
+                                          random.logits) < 2e-5);
     }
     // In FP16 the state is rounded once a chunk.
-    CHECK(root_mean_square(logits_of(model, random.tokens, {1000}, 1, StatePrecision::fp16),
+    CHECK(root_mean_square(bitmamba_logits(model, random.tokens, {1000}, 1, StatePrecision::fp16),
                            random.logits) < 0.3);
   }
 }
@@ -96,7 +97,7 @@ TEST_CASE("policies round the inputs of BitMamba-2 as it was trained; INT8 has a
     for (const mamba2::Plan* plan : kPlans) {
       const std::string policy(plan->name);
       CAPTURE(policy);
-      const auto found = logits_of(golden.load(*plan), golden.tokens, {1000});
+      const auto found = bitmamba_logits(golden.load(*plan), golden.tokens, {1000});
       const bool is_exact =
           policy == "fp32" || policy == "int8" || policy == "mixed" || policy == "ternary";
       // Else it is the scale that is rounded, and inputs near where rounding turns.
@@ -112,9 +113,9 @@ TEST_CASE("BitMamba-2: the same bits with any number of threads, and in a batch"
     const std::string policy(plan->name);
     CAPTURE(policy);
     const mamba2::AnyModel model = golden.load(*plan);
-    const auto expected = logits_of(model, golden.tokens, {9, 1});
-    for (const std::size_t threads : Pieces{2, 5}) {
-      CHECK(logits_of(model, golden.tokens, {9, 1}, threads) == expected);
+    const auto expected = bitmamba_logits(model, golden.tokens, {9, 1});
+    for (const std::size_t threads : PieceLengths{2, 5}) {
+      CHECK(bitmamba_logits(model, golden.tokens, {9, 1}, threads) == expected);
     }
     auto session = model.session({.workers = {.threads = 1}}).value();
     mamba2::State one = session.state();
@@ -183,7 +184,8 @@ TEST_CASE("BitMamba-2: memory is known before loading, packed files are used in 
     const mamba2::AnyModel loaded = golden.load(*plan);
     CHECK(required.session() == loaded.session_bytes());
     CHECK(loaded.bytes_per_token() < loaded.weight_bytes() + loaded.session_bytes());
-    CHECK(logits_of(packed, golden.tokens, {1000}) == logits_of(loaded, golden.tokens, {1000}));
+    CHECK(bitmamba_logits(packed, golden.tokens, {1000}) ==
+          bitmamba_logits(loaded, golden.tokens, {1000}));
   }
 }
 
@@ -195,11 +197,12 @@ TEST_CASE("BitMamba-2: packed files of ternary weights, on a disk and for every 
   const auto path = dir.path() / "ternary.packed";
   mamba2::pack(checkpoint, "ternary", "native", path).value();
   const auto loaded = golden.load(plan);
-  const auto expected = logits_of(loaded, golden.tokens, {1000});
+  const auto expected = bitmamba_logits(loaded, golden.tokens, {1000});
   const auto packed = mamba2::AnyModel::load(path, plan).value();
   CHECK(packed.fingerprint() == loaded.fingerprint());
-  CHECK(logits_of(packed, golden.tokens, {1000}) == expected);
-  CHECK(logits_of(packed, golden.tokens, {3, 1}) == logits_of(loaded, golden.tokens, {3, 1}));
+  CHECK(bitmamba_logits(packed, golden.tokens, {1000}) == expected);
+  CHECK(bitmamba_logits(packed, golden.tokens, {3, 1}) ==
+        bitmamba_logits(loaded, golden.tokens, {3, 1}));
   const auto refused = mamba2::AnyModel::load(path, mamba2::kPlan<mamba2::Mixed>);
   REQUIRE(!refused);
   CHECK(refused.error().message.find("ternary") != std::string::npos);
@@ -218,7 +221,7 @@ TEST_CASE("BitMamba-2: packed files of ternary weights, on a disk and for every 
     mamba2::pack(checkpoint, "ternary", layout, other).value();
     const auto model = mamba2::AnyModel::load(other, plan);
     if (model) {
-      CHECK(logits_of(*model, golden.tokens, {1000}) == expected);
+      CHECK(bitmamba_logits(*model, golden.tokens, {1000}) == expected);
     } else {
       CHECK(model.error().message.find("is packed for CPUs like") != std::string::npos);
     }
@@ -268,11 +271,12 @@ TEST_CASE("Ternary weights of 2 bits give the golden logits") {
     CAPTURE(name);
     const BitMambaModel golden = tests::bitmamba_golden(name);
     const mamba2::AnyModel model = golden.load(mamba2::kPlan<mamba2::Ternary>);
-    const auto whole = logits_of(model, golden.tokens, {1000});
+    const auto whole = bitmamba_logits(model, golden.tokens, {1000});
     CHECK(reference::max_abs_difference(whole, golden.logits) < 1e-5);
-    CHECK(reference::max_abs_difference(logits_of(model, golden.tokens, {5, 1, 1, 7}),
+    CHECK(reference::max_abs_difference(bitmamba_logits(model, golden.tokens, {5, 1, 1, 7}),
                                         golden.logits) < 1e-5);
-    CHECK(logits_of(golden.load(mamba2::kPlan<mamba2::Mixed>), golden.tokens, {1000}) == whole);
+    CHECK(bitmamba_logits(golden.load(mamba2::kPlan<mamba2::Mixed>), golden.tokens, {1000}) ==
+          whole);
     CHECK(model.weight_bytes() < golden.load(mamba2::kPlan<mamba2::Int8>).weight_bytes());
   }
 }

@@ -2,7 +2,10 @@
 // Numbers that many tests need.
 #pragma once
 
+#include <cstddef>
+#include <initializer_list>
 #include <limits>
+#include <vector>
 
 namespace tests {
 
@@ -12,6 +15,11 @@ inline constexpr bool kQuick = true;
 #else
 inline constexpr bool kQuick = false;
 #endif
+
+/// All of them; where tests do less, only the last.
+inline std::vector<std::size_t> all_or_last(std::initializer_list<std::size_t> all) {
+  return kQuick ? std::vector{*(all.end() - 1)} : std::vector(all);
+}
 
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();

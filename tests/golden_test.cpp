@@ -37,7 +37,7 @@ const mamba2::Mamba2Model<mamba2::Fp32>& model() {
   return loaded;
 }
 
-const mamba2::Tokenizer& tokenizer() {
+const mamba2::Tokenizer& golden_tokenizer() {
   static const auto loaded = mamba2::Tokenizer::load(kTales).value();
   return loaded;
 }
@@ -79,19 +79,19 @@ TEST_CASE("greedy continuations of the bundled model") {
     ++texts;
     const auto text = prompt.at("prompt").get<std::string>();
     CAPTURE(text);
-    CHECK(tokenizer().encode(text) == prompt.at("ids").get<std::vector<Token>>());
+    CHECK(golden_tokenizer().encode(text) == prompt.at("ids").get<std::vector<Token>>());
     const auto expected = prompt.at("greedy_ids").get<std::vector<Token>>();
     REQUIRE(expected.size() >= kGreedyTokens);
-    CHECK(tokenizer().decode(expected) == prompt.at("greedy_text").get<std::string>());
+    CHECK(golden_tokenizer().decode(expected) == prompt.at("greedy_text").get<std::string>());
     auto session = model().session().value();
     std::string continuation;
     const auto done =
         mamba2::generate(
-            session, tokenizer(), text,
+            session, golden_tokenizer(), text,
             {.max_tokens = kGreedyTokens, .sampling = {.temperature = 0.0F}},
             [&](std::string_view piece) { return !continuation.append(piece).empty(); })
             .value();
-    CHECK(continuation == tokenizer().decode(std::span(expected).first(kGreedyTokens)));
+    CHECK(continuation == golden_tokenizer().decode(std::span(expected).first(kGreedyTokens)));
     CHECK(done.tokens == kGreedyTokens);
   }
   CHECK(texts == 5);

@@ -134,8 +134,7 @@ void check_threads(const Config& config, mamba2::StatePrecision state) {
     return logits;
   };
   const auto expected = run(1);
-  for (const std::size_t threads : std::vector<std::size_t>{3, 2, 7}) {
-    if (tests::kQuick && threads != 3) continue;
+  for (const std::size_t threads : tests::all_or_last({2, 7, 3})) {
     CAPTURE(threads);
     CHECK(run(threads) == expected);
   }

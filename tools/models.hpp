@@ -23,7 +23,8 @@ using ProductsOf = FormatT;
 #endif
 #define MAMBA2_PRODUCT_OF(FormatT)                                                           \
   MAMBA2_PRODUCT void ProductsOf<FormatT>::multiply(const Matrix&, std::size_t, std::size_t, \
-                                                    const Inputs&, MutableRows);
+                                                    const Inputs&, MutableRows);             \
+  MAMBA2_PRODUCT void ProductsOf<FormatT>::pack_band(const BandRows&, std::size_t, std::byte*);
 MAMBA2_PRODUCT_OF(Fp32)
 MAMBA2_PRODUCT_OF(Fp16)
 #if !MAMBA2_BF16_DOT

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # consumer.sh WAY SOURCE BUILD WORK [EMULATOR...]: builds a program as a user's project would, having
 # got the library (sources in SOURCE, build tree in BUILD) by WAY, in the folder WORK; then runs it.
-# Installed, it is examples/hello.cpp; else a small one, which compiles faster.
+# Installed, it is examples/hello.cpp, without exceptions and RTTI; else a small one, which compiles
+# faster.
 # Environment: CMAKE, CXX, and TOOLCHAIN for a cross build.
 set -euo pipefail
 way=$1 source=$2 build=$3 work=$4
@@ -11,11 +12,11 @@ cmake=${CMAKE:-cmake}
 rm -rf "$work"
 mkdir -p "$work"
 
-program=small expected='mamba2 [0-9.]+, 45'
+program=small expected='mamba2 [0-9.]+, 45' flags=(-O0)
 if [ "$way" = install ]; then
-  program=hello expected='([^ ]+ +){19}[^ ]'
+  program=hello expected='([^ ]+ +){19}[^ ]' flags=(-O1 -fno-exceptions -fno-rtti)
 fi
-configure=(-G Ninja -DCMAKE_CXX_FLAGS=-O1 -DWAY="$way" -DMAMBA2="$source")
+configure=(-G Ninja -DCMAKE_CXX_FLAGS="${flags[*]}" -DWAY="$way" -DMAMBA2="$source")
 if [ -n "${TOOLCHAIN:-}" ]; then
   configure+=(-DCMAKE_TOOLCHAIN_FILE="$TOOLCHAIN")
 else
@@ -30,10 +31,10 @@ fi
 
 if [ "$way" = pkg_config ]; then
   export PKG_CONFIG_PATH=$work/prefix/share/pkgconfig
-  read -ra flags < <(pkg-config --cflags --libs mamba2)
+  read -ra found < <(pkg-config --cflags --libs mamba2)
   mkdir "$work/build"
-  (set -x && "$CXX" -std=c++20 -O1 "$source/tests/build/consumer/main.cpp" -o "$work/build/$program" \
-    "${flags[@]}")
+  (set -x && "$CXX" -std=c++20 "${flags[@]}" "$source/tests/build/consumer/main.cpp" \
+    -o "$work/build/$program" "${found[@]}")
 else
   "$cmake" -S "$source/tests/build/consumer" -B "$work/build" "${configure[@]}" \
     -DCMAKE_PREFIX_PATH="$work/prefix"

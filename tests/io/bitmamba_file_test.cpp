@@ -23,7 +23,9 @@ using reference::BitMambaWriter;
 namespace {
 
 /// 2 layers, d_model 8, 4 heads, 13 tokens.
-BitMambaWriter tiny() { return BitMambaWriter(reference::random_bitmamba(13, 8, 2, 4, 1)); }
+BitMambaWriter tiny_bitmamba() {
+  return BitMambaWriter(reference::random_bitmamba(13, 8, 2, 4, 1));
+}
 
 constexpr std::size_t kEmbedding = 0, kInNorm = 1, kInProj = 2, kConv = 3, kDtBias = 5;
 constexpr std::size_t kOutProjOf1 = 18, kHead = 21;
@@ -54,7 +56,7 @@ std::string said_of(const std::string& file) {
 }  // namespace
 
 TEST_CASE("a file of BitMamba-2 is Mamba-2 with one state a channel and a group a head") {
-  const std::string file = tiny().bytes;
+  const std::string file = tiny_bitmamba().bytes;
   const auto checkpoint = open(file);
   REQUIRE(checkpoint);
   const mamba2::Config& c = checkpoint->config();
@@ -74,7 +76,7 @@ TEST_CASE("a file of BitMamba-2 is Mamba-2 with one state a channel and a group 
 }
 
 TEST_CASE("files of BitMamba-2 that lie about sizes are refused, by name") {
-  const BitMambaWriter w = tiny();
+  const BitMambaWriter w = tiny_bitmamba();
   const auto changed = [&w](std::size_t at, auto number) {
     return said_of(with(w.bytes, at, number));
   };
@@ -109,7 +111,7 @@ TEST_CASE("files of BitMamba-2 that lie about sizes are refused, by name") {
 }
 
 TEST_CASE("scales, codes and values of BitMamba-2 that nothing can be made of are refused") {
-  const BitMambaWriter w = tiny();
+  const BitMambaWriter w = tiny_bitmamba();
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const float bad : {0.0F, -1.0F, kInfinity, std::nanf(""), 1e-40F, 3e38F}) {
     CAPTURE(bad);
@@ -130,7 +132,7 @@ TEST_CASE("scales, codes and values of BitMamba-2 that nothing can be made of ar
 }
 
 TEST_CASE("files of BitMamba-2 that are cut, or too long, are refused") {
-  const BitMambaWriter w = tiny();
+  const BitMambaWriter w = tiny_bitmamba();
   for (std::size_t size = 0; size < w.bytes.size(); ++size) {
     const auto checkpoint = open(w.bytes.substr(0, size));
     REQUIRE(!checkpoint);
@@ -149,7 +151,7 @@ TEST_CASE("what ends texts of BitMamba-2 is GPT-2's token, or what a config besi
   CHECK(mamba2::detail::bitmamba_config(50257, 1024, 24, 16).eos_token_ids ==
         std::vector<mamba2::Token>{50256});
   const mamba2_tests::TempDir dir;
-  dir.write("model.bin", tiny().bytes);
+  dir.write("model.bin", tiny_bitmamba().bytes);
   const auto eos = [&dir] {
     const auto checkpoint = mamba2::Checkpoint::open(dir.path());
     return std::pair(checkpoint.value().config().eos_token_ids, checkpoint->notes().size());

@@ -92,7 +92,7 @@ DType type_of(const Config& config, DType matrices, std::string_view name) {
   return DType::F64;
 }
 
-void check_refused(const Result<void>& outcome, std::string_view key) {
+void check_not_exported(const Result<void>& outcome, std::string_view key) {
   CAPTURE(key);
   REQUIRE(!outcome);
   CAPTURE(outcome.error().message);
@@ -105,15 +105,15 @@ template <class Change>
 void check_refused_by_both(std::string_view key, Change change) {
   Config config = two_groups();
   change(config);
-  check_refused(mamba2::check_gguf_export(config), key);
-  check_refused(mamba2::check_transformers_export(config), key);
+  check_not_exported(mamba2::check_gguf_export(config), key);
+  check_not_exported(mamba2::check_transformers_export(config), key);
 }
 
 template <class Change>
 void check_refused_by_gguf(std::string_view key, Change change) {
   Config config = two_groups();
   change(config);
-  check_refused(mamba2::check_gguf_export(config), key);
+  check_not_exported(mamba2::check_gguf_export(config), key);
   CHECK(mamba2::check_transformers_export(config));
 }
 

@@ -67,8 +67,8 @@ void check_error(const Result<Checkpoint>& checkpoint, ErrorCode code,
     CHECK(message.find(part) != std::string::npos);
   }
 }
-void check_refused(const GgufModel& model, ErrorCode code,
-                   std::initializer_list<std::string_view> parts) {
+void check_gguf_refused(const GgufModel& model, ErrorCode code,
+                        std::initializer_list<std::string_view> parts) {
   const Bytes bytes = model.bytes();
   check_error(Checkpoint::from_gguf(bytes, "f.gguf"), code, parts);
 }
@@ -135,7 +135,8 @@ TEST_CASE("gguf checkpoint: shapes of older files") {
   model["blk.0.ssm_conv1d.weight"].shape = {32, 1, 3};
   CHECK(Checkpoint::from_gguf(model.bytes()));
   model["blk.0.ssm_norm.weight"] = {"blk.0.ssm_norm.weight", {11}, std::vector<float>(11)};
-  check_refused(model, ErrorCode::mismatch, {"layers.0.mixer.norm.weight", "(12)", "found (11)"});
+  check_gguf_refused(model, ErrorCode::mismatch,
+                     {"layers.0.mixer.norm.weight", "(12)", "found (11)"});
 }
 
 TEST_CASE("gguf checkpoint: keys") {
@@ -146,14 +147,14 @@ TEST_CASE("gguf checkpoint: keys") {
         "mamba2.ssm.group_count", "mamba2.attention.layer_norm_rms_epsilon"}) {
     GgufModel wrong = model;
     wrong.keys.erase(key);
-    check_refused(wrong, ErrorCode::malformed, {"f.gguf: " + key + " must be", "no such key"});
+    check_gguf_refused(wrong, ErrorCode::malformed, {"f.gguf: " + key + " must be", "no such key"});
     wrong.keys[key] = "text";
-    check_refused(wrong, ErrorCode::malformed, {key, "found \"text\""});
+    check_gguf_refused(wrong, ErrorCode::malformed, {key, "found \"text\""});
     if (key.ends_with("epsilon")) continue;
     wrong.keys[key] = std::uint32_t{0};
-    check_refused(wrong, ErrorCode::malformed, {key, "at least 1, found 0"});
+    check_gguf_refused(wrong, ErrorCode::malformed, {key, "at least 1, found 0"});
     wrong.keys[key] = 2.0F;
-    check_refused(wrong, ErrorCode::malformed, {key, "an integer in 0..2147483647, found 2"});
+    check_gguf_refused(wrong, ErrorCode::malformed, {key, "an integer in 0..2147483647, found 2"});
     const std::vector<std::pair<GgufModel::Value, std::string>> values = {
         {std::uint32_t{4000000000}, "4000000000"},
         {std::int32_t{-1}, "-1"},
@@ -163,19 +164,21 @@ TEST_CASE("gguf checkpoint: keys") {
         {1e300, "1e+300"}};
     for (const auto& [value, found] : values) {
       wrong.keys[key] = value;
-      check_refused(wrong, ErrorCode::malformed,
-                    {key, "an integer in 0..2147483647, found " + found});
+      check_gguf_refused(wrong, ErrorCode::malformed,
+                         {key, "an integer in 0..2147483647, found " + found});
     }
   }
   GgufModel wrong = model;
   wrong.keys["mamba2.ssm.time_step_rank"] = std::uint32_t{5};
-  check_refused(wrong, ErrorCode::malformed, {"a divisor of mamba2.ssm.inner_size 12, found 5"});
+  check_gguf_refused(wrong, ErrorCode::malformed,
+                     {"a divisor of mamba2.ssm.inner_size 12, found 5"});
   wrong = model;
   wrong.keys["mamba2.ssm.group_count"] = std::uint32_t{3};
-  check_refused(wrong, ErrorCode::invalid_argument, {"f.gguf: ngroups must be a divisor"});
+  check_gguf_refused(wrong, ErrorCode::invalid_argument, {"f.gguf: ngroups must be a divisor"});
   wrong = model;
   wrong.keys["mamba2.ssm.state_size"] = std::uint32_t{6};
-  check_refused(wrong, ErrorCode::mismatch, {"f.gguf: tensor \"layers.0.mixer.in_proj.weight\""});
+  check_gguf_refused(wrong, ErrorCode::mismatch,
+                     {"f.gguf: tensor \"layers.0.mixer.in_proj.weight\""});
 }
 
 TEST_CASE("gguf checkpoint: epsilon is a number in [0, 1)") {
@@ -185,7 +188,7 @@ TEST_CASE("gguf checkpoint: epsilon is a number in [0, 1)") {
        std::vector<GgufModel::Value>{tests::kNan, -tests::kNan, tests::kInfinity, -tests::kInfinity,
                                      -1e-5F, 1.0F, 1e300, std::int32_t{-1}}) {
     model.keys[key] = value;
-    check_refused(model, ErrorCode::invalid_argument, {"f.gguf: norm_eps must be in [0, 1)"});
+    check_gguf_refused(model, ErrorCode::invalid_argument, {"f.gguf: norm_eps must be in [0, 1)"});
   }
   model.keys[key] = 1e-6;
   CHECK(Checkpoint::from_gguf(model.bytes()).value().config().norm_eps == 1e-6F);
@@ -196,16 +199,16 @@ TEST_CASE("gguf checkpoint: other models, and parts of models") {
   for (const std::string other : {"mamba", "llama", "jamba", ""}) {
     GgufModel wrong = model;
     wrong.keys["general.architecture"] = other;
-    check_refused(wrong, ErrorCode::unsupported,
-                  {"general.architecture must be \"mamba2\", found \"" + other + "\""});
+    check_gguf_refused(wrong, ErrorCode::unsupported,
+                       {"general.architecture must be \"mamba2\", found \"" + other + "\""});
   }
   GgufModel wrong = model;
   wrong.keys.erase("general.architecture");
-  check_refused(wrong, ErrorCode::unsupported, {"general.architecture", "no such key"});
+  check_gguf_refused(wrong, ErrorCode::unsupported, {"general.architecture", "no such key"});
   for (const std::string key : {"mamba2.feed_forward_length", "mamba2.attention.head_count"}) {
     wrong = model;
     wrong.keys[key] = std::uint32_t{32};
-    check_refused(wrong, ErrorCode::unsupported, {key, "must be 0, found 32"});
+    check_gguf_refused(wrong, ErrorCode::unsupported, {key, "must be 0, found 32"});
     wrong.keys.erase(key);
     CHECK(Checkpoint::from_gguf(wrong.bytes()));
   }
@@ -213,7 +216,7 @@ TEST_CASE("gguf checkpoint: other models, and parts of models") {
   wrong.keys["split.count"] = std::uint32_t{1};
   CHECK(Checkpoint::from_gguf(wrong.bytes()));
   wrong.keys["split.count"] = std::uint32_t{3};
-  check_refused(wrong, ErrorCode::unsupported, {"split.count", "gguf-split", "found 3"});
+  check_gguf_refused(wrong, ErrorCode::unsupported, {"split.count", "gguf-split", "found 3"});
 }
 
 TEST_CASE("gguf checkpoint: tokens that end a text") {
@@ -272,7 +275,8 @@ TEST_CASE("gguf checkpoint: each tensor is needed, and no other") {
     CAPTURE(tensor.name);
     GgufModel wrong = model;
     wrong.erase(tensor.name);
-    check_refused(wrong, ErrorCode::mismatch, {"f.gguf: tensor ", "must be there", "found none"});
+    check_gguf_refused(wrong, ErrorCode::mismatch,
+                       {"f.gguf: tensor ", "must be there", "found none"});
     wrong = model;
     wrong[tensor.name].shape[0] += 1;
     wrong[tensor.name].values.resize(1000);
@@ -286,16 +290,19 @@ TEST_CASE("gguf checkpoint: each tensor is needed, and no other") {
         "layers.0.norm.weight", "blk.0.ssm_a.weight"}) {
     GgufModel wrong = model;
     wrong[name];
-    check_refused(wrong, ErrorCode::unsupported, {"tensors of the model only, found \"" + name});
+    check_gguf_refused(wrong, ErrorCode::unsupported,
+                       {"tensors of the model only, found \"" + name});
   }
   for (const std::string name : {"blk.2.ssm_a", "blk.00.ssm_a", "blk..ssm_a", "blk.x.ssm_a"}) {
     GgufModel wrong = model;
     wrong[name];
-    check_refused(wrong, ErrorCode::unsupported, {"tensors of the model only, found \"" + name});
+    check_gguf_refused(wrong, ErrorCode::unsupported,
+                       {"tensors of the model only, found \"" + name});
   }
   GgufModel no_rows = model;
   no_rows["token_embd.weight"].shape = {66};
-  check_refused(no_rows, ErrorCode::mismatch, {"\"token_embd.weight\"", "two dimensions", "(66)"});
+  check_gguf_refused(no_rows, ErrorCode::mismatch,
+                     {"\"token_embd.weight\"", "two dimensions", "(66)"});
 }
 
 TEST_CASE("gguf checkpoint: files") {

@@ -23,7 +23,7 @@ std::vector<double> golden_logits(const std::string& file) {
 }
 
 template <class WeightT>
-std::vector<float> logits_of(const std::string& file) {
+std::vector<float> gguf_logits(const std::string& file) {
   const auto model = mamba2::Mamba2Model<WeightT>::load(file).value();
   auto session = model.session().value();
   return tests::all_logits(session, std::vector<mamba2::Token>{5, 9, 3});
@@ -38,9 +38,9 @@ TEST_CASE("gguf: models in Q2_0, MXFP4 and NVFP4 give llama.cpp's logits") {
     const std::vector<double> expected = golden_logits(base + ".f32");
     const double scale = reference::standard_deviation(expected);
     const double floats =
-        reference::max_abs_difference(logits_of<mamba2::Fp32>(base + ".gguf"), expected) / scale;
+        reference::max_abs_difference(gguf_logits<mamba2::Fp32>(base + ".gguf"), expected) / scale;
     const double mixed =
-        reference::max_abs_difference(logits_of<mamba2::Mixed>(base + ".gguf"), expected) / scale;
+        reference::max_abs_difference(gguf_logits<mamba2::Mixed>(base + ".gguf"), expected) / scale;
     MESSAGE(name, ": ", floats, " standard deviations with fp32 weights, ", mixed, " with mixed");
     // llama.cpp rounds the inputs of products to 8 bits, a scale for 32 of them.
     CHECK(floats < 0.12);

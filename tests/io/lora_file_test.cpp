@@ -21,7 +21,7 @@ using mamba2::ErrorCode;
 namespace {
 
 constexpr double kMargin = 5e-5;
-const mamba2::Plan& kFloats = mamba2::kPlan<mamba2::Fp32>;
+const mamba2::Plan& kFp32Plan = mamba2::kPlan<mamba2::Fp32>;
 
 struct Adapted {
   reference::BitMamba model;
@@ -44,8 +44,9 @@ Adapted adapted(bool repeated) {
   }
 }
 
-std::vector<float> logits_of(const mamba2::AnyModel& model, const std::vector<mamba2::Token>& ids,
-                             const std::vector<std::size_t>& pieces, std::size_t threads = 1) {
+std::vector<float> adapted_logits(const mamba2::AnyModel& model,
+                                  const std::vector<mamba2::Token>& ids,
+                                  const std::vector<std::size_t>& pieces, std::size_t threads = 1) {
   auto session = model.session({.workers = {.threads = threads}}).value();
   return tests::logits_in_pieces(session, ids, pieces);
 }
@@ -61,20 +62,20 @@ TEST_CASE("an adapter adds to in_proj and out_proj; layers run again with states
     mamba2::LoadOptions options;
     options.lora = dir.write("tuned.lora.bin", a.lora);
     if (repeated) options.repeat = {.first = 1, .last = 2, .count = 2};
-    const auto model = mamba2::AnyModel::load(path, kFloats, options).value();
+    const auto model = mamba2::AnyModel::load(path, kFp32Plan, options).value();
     CHECK(model.config().n_step() == (repeated ? 7 : 3));
     for (const std::vector<std::size_t>& pieces : {std::vector<std::size_t>{1000}, {1}, {7, 1}}) {
       for (const std::size_t threads : {1U, 3U}) {
-        CHECK(reference::max_abs_difference(logits_of(model, a.tokens, pieces, threads), a.logits) <
-              2e-5);
+        CHECK(reference::max_abs_difference(adapted_logits(model, a.tokens, pieces, threads),
+                                            a.logits) < 2e-5);
       }
     }
     // It is another model.
-    CHECK(model.fingerprint() != mamba2::AnyModel::load(path, kFloats).value().fingerprint());
+    CHECK(model.fingerprint() != mamba2::AnyModel::load(path, kFp32Plan).value().fingerprint());
     auto checkpoint = mamba2::Checkpoint::open(path).value();
     checkpoint.add_lora(options.lora).value();
     checkpoint.repeat(options.repeat).value();
-    const auto required = mamba2::memory_required(mamba2::plan_weights(checkpoint, kFloats), {});
+    const auto required = mamba2::memory_required(mamba2::plan_weights(checkpoint, kFp32Plan), {});
     CHECK(required.weights == model.weight_bytes());
     CHECK(required.session() == model.session_bytes());
   }
@@ -89,7 +90,7 @@ TEST_CASE("adapters that do not fit, or lie about sizes, are refused by name") {
         mamba2::Checkpoint::from_bitmamba(std::as_bytes(std::span(file)), "f.bin").value();
     const auto added = checkpoint.add_lora(std::as_bytes(std::span(bytes)), "l.bin");
     if (!added) return added.error().message;
-    const auto loaded = mamba2::AnyModel::load(checkpoint, kFloats);
+    const auto loaded = mamba2::AnyModel::load(checkpoint, kFp32Plan);
     return loaded ? std::string("a model") : loaded.error().message;
   };
   const auto with = [&](std::size_t at, auto number) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mamba2/io/safetensors.hpp"
+#include "tests/constants.hpp"
 #include "tests/io/safetensors_writer.hpp"
 
 using mamba2::DType;
@@ -76,9 +77,8 @@ TEST_CASE("read_floats: F64 is rounded, and infinite beyond the range of float")
   const auto file = mamba2::Safetensors::parse(bytes, "f").value();
   std::vector<float> out(values.size());
   mamba2::read_floats(file.tensors()[0], 0, out);
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  CHECK(out ==
-        std::vector<float>{0.1F, kInfinity, -kInfinity, 0.0F, std::numeric_limits<float>::max()});
+  CHECK(out == std::vector<float>{0.1F, tests::kInfinity, -tests::kInfinity, 0.0F,
+                                  std::numeric_limits<float>::max()});
 }
 
 TEST_CASE("tensor table: finds by name, keeps the order, sees duplicates") {

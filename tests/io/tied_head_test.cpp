@@ -33,7 +33,7 @@ namespace {
 using Bytes = std::vector<std::byte>;
 
 /// A matrix as it is stored; not at all without values.
-struct Stored {
+struct StoredHead {
   std::vector<float> values;
   DType dtype = DType::F32;
 };
@@ -49,10 +49,10 @@ std::vector<float> multiples(float of) {
 }
 
 /// The toy model with these two matrices.
-Bytes toy_with(const Stored& embedding, const Stored& head) {
+Bytes toy_with(const StoredHead& embedding, const StoredHead& head) {
   ToyCheckpoint toy = ToyCheckpoint::small();
   mamba2_tests::SafetensorsWriter writer;
-  const auto add = [&](const char* name, const Stored& matrix) {
+  const auto add = [&](const char* name, const StoredHead& matrix) {
     if (matrix.values.empty()) return;
     writer.add(name, {matrix.values.size() / kCols, kCols}, matrix.values, matrix.dtype);
   };
@@ -78,7 +78,7 @@ std::vector<float> values_of(const Checkpoint& checkpoint, std::string_view name
   return values;
 }
 
-void check_tied(const Stored& embedding, const Stored& head, bool tied) {
+void check_tied(const StoredHead& embedding, const StoredHead& head, bool tied) {
   const Bytes file = toy_with(embedding, head);
   const auto checkpoint = open_toy(file);
   REQUIRE(checkpoint);

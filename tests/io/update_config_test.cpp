@@ -14,7 +14,7 @@ using Ordered = nlohmann::ordered_json;
 
 namespace {
 
-std::string text_of(const std::string& path) {
+std::string config_text(const std::string& path) {
   return reference::read_file(MAMBA2_SOURCE_DIR "/" + path).value();
 }
 
@@ -32,8 +32,8 @@ std::string config_with(const std::string& last) {
 
 TEST_CASE("update_config: a text of which nothing changes is written anew") {
   for (const std::string& text :
-       {config_with(""), text_of("examples/models/llama-tales-14m/config.json"),
-        text_of("tests/golden/transformers/plain/config.json")}) {
+       {config_with(""), config_text("examples/models/llama-tales-14m/config.json"),
+        config_text("tests/golden/transformers/plain/config.json")}) {
     const mamba2::Config same = mamba2::parse_config(text).value();
     CHECK(mamba2::update_config(text, same) == Ordered::parse(text).dump(2) + "\n");
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mamba2/kernels/rms_norm.hpp"
+#include "tests/constants.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/mamba2_reference.hpp"
 #include "tests/reference/random_weights.hpp"
@@ -102,10 +103,9 @@ TEST_CASE("the square of ReLU is rounded once") {
     relu2(x.data(), n, x.data());
     CHECK(std::equal(out.begin(), out.end() - 1, x.begin()));
   }
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  CHECK(at(relu2, -kInfinity) == 0.0F);
-  CHECK(at(relu2, kInfinity) == kInfinity);
-  CHECK(at(relu2, 3e19F) == kInfinity);
+  CHECK(at(relu2, -tests::kInfinity) == 0.0F);
+  CHECK(at(relu2, tests::kInfinity) == tests::kInfinity);
+  CHECK(at(relu2, 3e19F) == tests::kInfinity);
   CHECK(std::isnan(at(relu2, std::numeric_limits<float>::quiet_NaN())));
 }
 
@@ -113,18 +113,16 @@ TEST_CASE("the ends of the range") {
   using mamba2::kernels::exp;
   using mamba2::kernels::silu;
   using mamba2::kernels::softplus;
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   CHECK(at(exp, 0.0F) == 1.0F);
   CHECK(at(exp, -88.0F) == 0.0F);
-  CHECK(at(exp, -kInfinity) == 0.0F);
+  CHECK(at(exp, -tests::kInfinity) == 0.0F);
   CHECK(at(exp, 1000.0F) == at(exp, 88.0F));
-  CHECK(std::isnan(at(exp, kNan)));
+  CHECK(std::isnan(at(exp, tests::kNan)));
 
   CHECK(at(silu, 0.0F) == 0.0F);
   CHECK(at(silu, 200.0F) == 200.0F);
   CHECK(std::abs(at(silu, -200.0F)) == 0.0F);
-  CHECK(std::isnan(at(silu, kNan)));
+  CHECK(std::isnan(at(silu, tests::kNan)));
 
   CHECK(at(softplus, 100.0F) == 100.0F);
   CHECK(at(softplus, -80.0F) > 0.0F);

@@ -106,7 +106,7 @@ TEST_CASE("any number of threads gives the same bits") {
   for (std::size_t threads = tests::kQuick ? 3 : 1; threads <= 4;
        threads += tests::kQuick ? 2 : 1) {
     const auto pool = mamba2::ThreadPool::create({.threads = threads}).value();
-    for (const std::size_t spare : std::vector<std::size_t>{0, 3, 64}) {
+    for (const std::size_t spare : tests::all_or_last({0, 64, 3})) {
       CAPTURE(threads);
       CAPTURE(spare);
       CHECK(sequence.read(0, 1000, *pool, spare) == whole);

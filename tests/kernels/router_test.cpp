@@ -7,15 +7,17 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "mamba2/kernels/rms_norm.hpp"
+#include "tests/constants.hpp"
 #include "tests/reference/compare.hpp"
 #include "tests/reference/moe.hpp"
 #include "tests/reference/random_weights.hpp"
 
 using mamba2::kernels::Router;
+using tests::kInfinity;
+using tests::kNan;
 
 namespace {
 
@@ -37,8 +39,6 @@ Router softmax_router(std::size_t experts, std::size_t chosen) {
 }
 
 using Experts = std::vector<std::uint32_t>;
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 }  // namespace
 

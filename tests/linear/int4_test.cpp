@@ -159,7 +159,7 @@ TEST_CASE("Int4 products of zeros, and of huge and tiny numbers") {
 #if defined(__FMA__) || defined(__aarch64__)
 TEST_CASE("Int4 scales are the same bits on every CPU") {
   constexpr std::size_t kGroup = 32;
-  constexpr std::size_t kLanes = mamba2::kernels::kLanes;
+  using mamba2::kernels::kLanes;
   std::size_t wrong = 0;
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     const std::vector<float> values = normals(kGroup * kLanes, seed);

@@ -51,7 +51,7 @@ mamba2::Result<mamba2::Mamba2Model<WeightT>> load_changed(const mamba2::Config& 
 
 /// The message for such a model.
 template <class WeightT = mamba2::Fp32, class Change>
-std::string refusal(Change change, const mamba2::Config& config = small_config()) {
+std::string load_refusal(Change change, const mamba2::Config& config = small_config()) {
   const auto outcome = load_changed<WeightT>(config, change);
   REQUIRE(!outcome);
   CHECK(outcome.error().code == ErrorCode::malformed);
@@ -84,21 +84,22 @@ constexpr double kInfinityDouble = std::numeric_limits<double>::infinity();
 }  // namespace
 
 TEST_CASE("weights that are not finite are refused, with their place") {
-  CHECK(refusal([](auto& w) { w.embedding[38] = kNanDouble; }) ==
+  CHECK(load_refusal([](auto& w) { w.embedding[38] = kNanDouble; }) ==
         "shard 1 of 1: tensor embedding.weight: element 38 must be a finite value, found nan");
-  CHECK(refusal([](auto& w) {
+  CHECK(load_refusal([](auto& w) {
           w.blocks[1].in_proj.back() = kInfinityDouble;
         }).find("layers.1.mixer.in_proj.weight: element") != std::string::npos);
-  CHECK(refusal([](auto& w) {
+  CHECK(load_refusal([](auto& w) {
           w.blocks[0].D[0] = -kInfinityDouble;
         }).find("layers.0.mixer.D: element 0 must be a finite value, found -inf") !=
         std::string::npos);
-  CHECK(refusal([](auto& w) { w.blocks[0].conv_weight[3] = kNanDouble; }).find("conv1d.weight") !=
-        std::string::npos);
+  CHECK(load_refusal([](auto& w) {
+          w.blocks[0].conv_weight[3] = kNanDouble;
+        }).find("conv1d.weight") != std::string::npos);
 }
 
 TEST_CASE("a decay that overflows is refused") {
-  CHECK(refusal([](auto& w) { w.blocks[0].A_log[1] = 100.0; }) ==
+  CHECK(load_refusal([](auto& w) { w.blocks[0].A_log[1] = 100.0; }) ==
         "shard 1 of 1: tensor layers.0.mixer.A_log: element 1 must be a value whose exponential "
         "is finite, found 100");
 }
@@ -113,21 +114,21 @@ TEST_CASE("a weight that its format cannot hold is refused, with the limit") {
   CHECK(load_changed<mamba2::Fp32>(small_config(), in_proj(kLargest)));
 
   CHECK(load_changed<mamba2::Fp16>(small_config(), in_proj(-65504.0)));
-  CHECK(refusal<mamba2::Fp16>(in_proj(-65505.0)) ==
+  CHECK(load_refusal<mamba2::Fp16>(in_proj(-65505.0)) ==
         element + "65504 in magnitude to be stored as fp16, found -65505");
-  CHECK(refusal<mamba2::Fp16>(in_proj(kInfinityDouble)).find("must be a finite value, found inf") !=
-        std::string::npos);
+  CHECK(load_refusal<mamba2::Fp16>(in_proj(kInfinityDouble))
+            .find("must be a finite value, found inf") != std::string::npos);
 
   CHECK(load_changed<mamba2::Bf16>(small_config(), in_proj(0x1.FEp127)));
-  CHECK(refusal<mamba2::Bf16>(in_proj(kLargest)) ==
+  CHECK(load_refusal<mamba2::Bf16>(in_proj(kLargest)) ==
         element + "3.3895314e+38 in magnitude to be stored as bf16, found 3.4028235e+38");
 
   CHECK(load_changed<mamba2::Int8>(small_config(), in_proj(kLargest / 128 * 127)));
-  CHECK(refusal<mamba2::Int8>(in_proj(kLargest))
+  CHECK(load_refusal<mamba2::Int8>(in_proj(kLargest))
             .starts_with(element + "3.376239e+38 in magnitude to be stored as int8, found 3.4"));
 
   CHECK(load_changed<mamba2::Int4>(small_config(), in_proj(7 * 65504.0)));
-  CHECK(refusal<mamba2::Int4>(in_proj(1e7)) ==
+  CHECK(load_refusal<mamba2::Int4>(in_proj(1e7)) ==
         element + "458528 in magnitude to be stored as int4, found 1e+07");
   // Of such a model the embedding is in INT8.
   CHECK(load_changed<mamba2::Int4>(small_config(), [](auto& w) { w.embedding[3] = 1e7; }));
@@ -165,11 +166,11 @@ TEST_CASE("rows that are rotated are checked once they are") {
     };
   };
   // 64 equal values become one, 8 times as large; one becomes 64, each an eighth.
-  CHECK(refusal<mamba2::Int4>(out_proj(1e5, 64), rotated_config()) ==
+  CHECK(load_refusal<mamba2::Int4>(out_proj(1e5, 64), rotated_config()) ==
         "shard 1 of 1: tensor layers.1.mixer.out_proj.weight: element 64 must be at most 458528 in "
         "magnitude to be stored as int4 once its row is rotated, found 8e+05");
   CHECK(load_changed<mamba2::Int4>(rotated_config(), out_proj(1e6, 1)));
-  CHECK(refusal<mamba2::Int8>(out_proj(1e38, 64), rotated_config())
+  CHECK(load_refusal<mamba2::Int8>(out_proj(1e38, 64), rotated_config())
             .find("to be stored as int8 once its row is rotated, found inf") != std::string::npos);
   CHECK(load_changed<mamba2::Fp16>(rotated_config(), out_proj(6e4, 64)));  // which is not rotated
 }

@@ -65,12 +65,13 @@ TEST_CASE("checkpoint: every variant is written with all its tensors") {
     reference::Weights read;
     read.blocks.resize(config.n_layer);
     std::size_t tensors = 0;
-    for_each_tensor(config, read, "backbone.embedding.weight",
-                    [&](const std::string& key, std::vector<double>& values, const Shape& shape) {
-                      CAPTURE(key);
-                      CHECK(take_tensor(*file, key, shape, values));
-                      ++tensors;
-                    });
+    for_each_tensor(
+        config, read, "backbone.embedding.weight",
+        [&](const std::string& key, std::vector<double>& values, const reference::Shape& shape) {
+          CAPTURE(key);
+          CHECK(take_tensor(*file, key, shape, values));
+          ++tensors;
+        });
     CHECK(tensors == file->tensors.size());
     const std::vector<Token> tokens = Random(2).tokens(3, config.vocab_size);
     CHECK(max_abs_difference(forward(config, read, tokens), forward(config, weights, tokens)) ==

@@ -50,7 +50,7 @@ TEST_CASE("random hybrids: their checkpoints hold the same model, in F32 and in 
     const std::vector<Token> tokens = some_tokens(model);
     const std::vector<double> logits = forward(model, tokens);
     for (const bool bf16 : {false, true}) {
-      const Checkpoint checkpoint = write_hybrid(config, model, bf16);
+      const reference::Checkpoint checkpoint = write_hybrid(config, model, bf16);
       const auto file = parse_safetensors(checkpoint.safetensors, "model.safetensors").value();
       for (const auto& [name, tensor] : file.tensors) {
         CHECK(tensor.dtype == (bf16 ? "BF16" : "F32"));

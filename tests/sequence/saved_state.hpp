@@ -47,7 +47,7 @@ inline std::vector<mamba2::Token> sample_on(mamba2::AnySession& session, mamba2:
   return chosen;
 }
 
-std::vector<float> logits_of(auto& session) {
+std::vector<float> session_logits(auto& session) {
   const std::span<const float> logits = session.logits();
   return {logits.begin(), logits.end()};
 }

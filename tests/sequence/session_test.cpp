@@ -23,7 +23,7 @@ const Config& tiny_config() {
   return plain;
 }
 
-mamba2::Mamba2Model<mamba2::Fp32> model() {
+mamba2::Mamba2Model<mamba2::Fp32> session_model() {
   return tests::load(tiny_config(), reference::random_weights(tiny_config(), 5));
 }
 
@@ -32,9 +32,9 @@ std::vector<float> copy(std::span<const float> values) { return {values.begin(),
 }  // namespace
 
 TEST_CASE("a copied state forks the sequence, bit for bit") {
-  auto first = model().session().value();
+  auto first = session_model().session().value();
   (void)first.prefill(std::vector<Token>{3, 1, 4, 1, 5}).value();
-  auto second = model().session().value();
+  auto second = session_model().session().value();
   second.set_state(first.state()).value();
   CHECK(second.state().tokens() == 5);
   const auto straight = copy(first.decode(9).value());
@@ -43,7 +43,7 @@ TEST_CASE("a copied state forks the sequence, bit for bit") {
   second.set_state(first.state()).value();  // comes back,
   first.reset();                            // and does not need the sequence it came from
   CHECK(first.state().tokens() == 0);
-  auto third = model().session().value();
+  auto third = session_model().session().value();
   (void)third.prefill(std::vector<Token>{3, 1, 4, 1, 5}).value();
   CHECK(copy(third.decode(9).value()) == straight);
   CHECK(copy(third.decode(6).value()) == again);
@@ -51,7 +51,7 @@ TEST_CASE("a copied state forks the sequence, bit for bit") {
 }
 
 TEST_CASE("a session has the next logits, whatever has read the last token") {
-  auto session = model().session().value();
+  auto session = session_model().session().value();
   CHECK(session.logits().empty());
   const auto logits = copy(session.decode(3).value());
   CHECK(copy(session.logits()) == logits);
@@ -61,7 +61,7 @@ TEST_CASE("a session has the next logits, whatever has read the last token") {
   CHECK(copy(moved.logits()) == logits);
 
   // A fork has them, and so does a place that was come back to.
-  auto fork = model().session().value();
+  auto fork = session_model().session().value();
   fork.set_state(moved.state()).value();
   CHECK(copy(fork.logits()) == logits);
   const mamba2::State place = fork.state();
@@ -86,7 +86,7 @@ TEST_CASE("a State has the row that the next logits are made of") {
   const auto weights = reference::random_weights(tiny_config(), 5);
   const auto& head = tiny_config().tie_embeddings ? weights.embedding : weights.lm_head;
   const std::size_t d_model = tiny_config().d_model;
-  auto session = model().session().value();
+  auto session = session_model().session().value();
   CHECK(session.state().last().empty());
   for (const std::vector<Token>& tokens : {std::vector<Token>{3}, std::vector<Token>{1, 4, 1, 5}}) {
     const auto logits = copy(session.prefill(tokens).value());
@@ -120,14 +120,14 @@ TEST_CASE("a State has the row that the next logits are made of") {
 }
 
 TEST_CASE("after reset a session is as new") {
-  auto session = model().session().value();
+  auto session = session_model().session().value();
   const auto before = copy(session.prefill(std::vector<Token>{7, 8, 9}).value());
   session.reset();
   CHECK(copy(session.prefill(std::vector<Token>{7, 8, 9}).value()) == before);
 }
 
 TEST_CASE("a session outlives its model, and can be moved") {
-  std::optional<mamba2::Mamba2Model<mamba2::Fp32>> owner = model();
+  std::optional<mamba2::Mamba2Model<mamba2::Fp32>> owner = session_model();
   auto session = owner->session().value();
   const auto expected = copy(session.decode(1).value());
   session.reset();
@@ -137,7 +137,7 @@ TEST_CASE("a session outlives its model, and can be moved") {
 }
 
 TEST_CASE("wrong input is refused and changes nothing") {
-  auto session = model().session().value();
+  auto session = session_model().session().value();
   (void)session.prefill(std::vector<Token>{1, 2}).value();
   const auto rows = static_cast<Token>(tiny_config().vocab_size);
 
@@ -173,17 +173,17 @@ TEST_CASE("wrong input is refused and changes nothing") {
   CHECK(outcome.error().code == ErrorCode::mismatch);
   CHECK(session.state().tokens() == 2);
 
-  const auto half = model().session({.state = mamba2::StatePrecision::fp16}).value();
+  const auto half = session_model().session({.state = mamba2::StatePrecision::fp16}).value();
   CHECK(!session.set_state(half.state()));
 
-  CHECK(!model().session({.prefill_batch = 0}));
-  CHECK(!model().session({.workers = {.threads = 1000000}}));
-  CHECK(!model().session({.prefill_batch = std::numeric_limits<std::size_t>::max()}));
+  CHECK(!session_model().session({.prefill_batch = 0}));
+  CHECK(!session_model().session({.workers = {.threads = 1000000}}));
+  CHECK(!session_model().session({.prefill_batch = std::numeric_limits<std::size_t>::max()}));
 }
 
 TEST_CASE("a state in FP16 follows one in FP32 closely") {
-  auto exact = model().session().value();
-  auto half = model().session({.state = mamba2::StatePrecision::fp16}).value();
+  auto exact = session_model().session().value();
+  auto half = session_model().session({.state = mamba2::StatePrecision::fp16}).value();
   const std::vector<Token> prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9};
   (void)exact.prefill(prompt).value();
   (void)half.prefill(prompt).value();
@@ -205,8 +205,8 @@ TEST_CASE("an application's own executor does the work") {
     int runs = 0;
   };
   const auto executor = std::make_shared<Counting>();
-  auto session = model().session({.workers = {.executor = executor}}).value();
-  auto plain = model().session({.workers = {.threads = 1}}).value();
+  auto session = session_model().session({.workers = {.executor = executor}}).value();
+  auto plain = session_model().session({.workers = {.threads = 1}}).value();
   CHECK(copy(session.decode(3).value()) == copy(plain.decode(3).value()));
   CHECK(executor->runs > 0);
 }

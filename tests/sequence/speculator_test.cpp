@@ -52,11 +52,11 @@ std::vector<Token> greedy(std::span<const Token> prompt, std::size_t tokens) {
 }
 
 /// Reads texts with drafts; their time is what a pass is said to cost.
-class Reading {
+class ClockedReading {
  public:
   using Cost = std::function<double(std::uint64_t)>;
 
-  explicit Reading(Cost cost) : cost_(std::move(cost)) {}
+  explicit ClockedReading(Cost cost) : cost_(std::move(cost)) {}
 
   [[nodiscard]] std::function<double()> clock() {
     return [this] {
@@ -118,9 +118,9 @@ std::vector<Token> repetitive(std::uint64_t seed, std::size_t tokens) {
 TEST_CASE("speculator: as many drafts as pay, by the time that passes take") {
   using namespace speculating;
   const std::vector<Token> text = repetitive(1, 1000);
-  for (const auto& [cost, least, most] : {std::tuple(Reading::Cost(flat), 1.8, 3.0),
-                                          std::tuple(Reading::Cost(by_token), 0.97, 1.0)}) {
-    Reading reading(cost);
+  for (const auto& [cost, least, most] : {std::tuple(ClockedReading::Cost(flat), 1.8, 3.0),
+                                          std::tuple(ClockedReading::Cost(by_token), 0.97, 1.0)}) {
+    ClockedReading reading(cost);
     auto speculator =
         Speculator::create(speculated_model().config(), {.clock = reading.clock()}).value();
     reading.read(speculator, text, 100);
@@ -130,7 +130,7 @@ TEST_CASE("speculator: as many drafts as pay, by the time that passes take") {
     CHECK(stats.speedup() <= most);
   }
   // Nothing repeats itself.
-  Reading reading(by_token);
+  ClockedReading reading(by_token);
   auto speculator =
       Speculator::create(speculated_model().config(), {.clock = reading.clock()}).value();
   reading.read(speculator, reference::Random(9).tokens(1000, 50), 1);
@@ -141,7 +141,7 @@ TEST_CASE("speculator: a draft model follows the text, wherever it goes") {
   using namespace speculating;
   const std::vector<Token> text = greedy(reference::Random(3).tokens(150, 50), 100);
   for (const std::size_t context : {1000U, 40U}) {  // with 40 it begins anew again and again
-    Reading reading(flat);
+    ClockedReading reading(flat);
     auto speculator =
         Speculator::create(speculated_model().config(),
                            speculated_model().session({.context = context, .rewind = 16}).value(),
@@ -167,7 +167,7 @@ TEST_CASE("speculator: a draft model follows the text, wherever it goes") {
 
 TEST_CASE("speculator: one without a draft model, and without lookups, decodes plainly") {
   using namespace speculating;
-  Reading reading(flat);
+  ClockedReading reading(flat);
   auto speculator = Speculator::create(speculated_model().config(), {.lookup = false}).value();
   reading.read(speculator, repetitive(2, 100), 10);
   CHECK(speculator.stats().passes == 90);
@@ -186,7 +186,7 @@ TEST_CASE("speculator: drafts of the application's own that are no tokens are le
     if (++asked % 3 == 1 && !out.empty()) out[out.size() / 2] = asked % 2 == 0 ? -1 : 50;
     return out.size() + 5;  // more than there is room for
   };
-  Reading reading(flat);
+  ClockedReading reading(flat);
   auto speculator = Speculator::create(speculated_model().config(), options).value();
   reading.read(speculator, text, 10);
   CHECK(speculator.stats().accepted == speculator.stats().drafted);

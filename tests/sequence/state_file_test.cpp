@@ -33,11 +33,11 @@ using mamba2::StateHeader;
 using mamba2::StatePrecision;
 using mamba2::Token;
 using mamba2_tests::FileBytes;
-using mamba2_tests::logits_of;
 using mamba2_tests::refused_state;
 using mamba2_tests::sample_on;
 using mamba2_tests::Saved;
 using mamba2_tests::saved_model;
+using mamba2_tests::session_logits;
 using mamba2_tests::state_bytes;
 using mamba2_tests::with_state_header;
 
@@ -66,12 +66,12 @@ void check_resumed(StatePrecision precision) {
   auto other_sampler = Sampler::create({.seed = 1}, 35).value();
   StateFile(other, &other_sampler).read(file).value();
   CHECK(other.state().tokens() == 12);
-  CHECK(logits_of(other) == logits_of(session));
+  CHECK(session_logits(other) == session_logits(session));
   CHECK(other_sampler.options().top_k == 20);
   CHECK(other_sampler.seen() == sampler.seen());
   CHECK(state_bytes(other, &other_sampler) == file);
   CHECK(sample_on(other, other_sampler, 20) == sample_on(session, sampler, 20));
-  CHECK(logits_of(other) == logits_of(session));
+  CHECK(session_logits(other) == session_logits(session));
   CHECK(state_bytes(other, &other_sampler) == state_bytes(session, &sampler));
 }
 
@@ -122,7 +122,7 @@ TEST_CASE("a state file comes back for every shape of model") {
     CHECK(state_bytes(other) == state_bytes(session));
     session.decode(4).value();
     other.decode(4).value();
-    CHECK(logits_of(other) == logits_of(session));
+    CHECK(session_logits(other) == session_logits(session));
   }
 }
 

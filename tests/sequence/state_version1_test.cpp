@@ -16,9 +16,9 @@ using mamba2::Sampler;
 using mamba2::StateFile;
 using mamba2::StateHeader;
 using mamba2_tests::FileBytes;
-using mamba2_tests::logits_of;
 using mamba2_tests::refused_state;
 using mamba2_tests::Saved;
+using mamba2_tests::session_logits;
 using mamba2_tests::state_bytes;
 using mamba2_tests::with_state_header;
 
@@ -54,7 +54,7 @@ TEST_CASE("state files of version 1, which have logits, are taken up") {
   (void)mamba2_tests::sample_on(saved.session, saved.sampler, 8);
   REQUIRE(saved.session.state().rows() == 0);
   const FileBytes file = saved.bytes();
-  const std::vector<float> computed = logits_of(saved.session);
+  const std::vector<float> computed = session_logits(saved.session);
   std::vector<float> logits = computed;
   logits[3] += 0.5F;  // those of the file count, whatever the head would make here
   const FileBytes old = with_logits(file, logits);
@@ -64,7 +64,7 @@ TEST_CASE("state files of version 1, which have logits, are taken up") {
   auto sampler = Sampler::create({}, 30).value();
   StateFile(session, &sampler).read(old).value();
   CHECK(session.state().tokens() == saved.session.state().tokens());
-  CHECK(logits_of(session) == logits);
+  CHECK(session_logits(session) == logits);
   // What the logits are made of is not known: until the next token it is this file again, and a
   // fork of the state has none.
   CHECK(session.state().last().empty());
@@ -77,10 +77,10 @@ TEST_CASE("state files of version 1, which have logits, are taken up") {
   auto expected_sampler = Sampler::create({}, 30).value();
   StateFile(expected, &expected_sampler).read(file).value();
   CHECK(expected.state().last().size() == expected.config().d_model);
-  CHECK(logits_of(expected) == computed);
+  CHECK(session_logits(expected) == computed);
   // From the next token on they are the same.
   for (auto* one : {&session, &expected}) one->decode(7).value();
-  CHECK(logits_of(session) == logits_of(expected));
+  CHECK(session_logits(session) == session_logits(expected));
   CHECK(state_bytes(session, &sampler) == state_bytes(expected, &expected_sampler));
 
   // Without logits, too; then there are none.
@@ -132,6 +132,6 @@ TEST_CASE("state files of version 2, whose state is that of all tokens, are take
     const FileBytes bytes = state_bytes(session, &sampler);
     StateFile(again, &other).read(bytes).value();
     CHECK(state_bytes(again, &other) == bytes);
-    CHECK(logits_of(again) == logits_of(session));
+    CHECK(session_logits(again) == session_logits(session));
   }
 }

@@ -59,7 +59,7 @@ Written write(const GenerateOptions& options, std::string_view prompt = kPrompt)
 }
 
 /// A model with as many tokens that reads long prompts in no time; what it writes makes no sense.
-mamba2::Config small_config() {
+mamba2::Config long_prompt_config() {
   mamba2::Config config = reference::variants().front().config;
   config.vocab_size = 8192;
   return config;
@@ -225,8 +225,8 @@ TEST_CASE("a callback can stop the text") {
 }
 
 TEST_CASE("a callback can stop the reading of the prompt") {
-  const auto weights = reference::random_weights(small_config(), 2);
-  auto session = tests::load(small_config(), weights).session().value();
+  const auto weights = reference::random_weights(long_prompt_config(), 2);
+  auto session = tests::load(long_prompt_config(), weights).session().value();
   GenerateOptions options = greedy(50);
   std::size_t read = 0;
   options.on_prompt = [&](std::size_t tokens, std::size_t total) {
@@ -338,8 +338,8 @@ TEST_CASE("a text goes on from a state file as if it had not ended") {
 }
 
 TEST_CASE("a sampler has seen what was read, and no more") {
-  const auto weights = reference::random_weights(small_config(), 2);
-  auto session = tests::load(small_config(), weights).session().value();
+  const auto weights = reference::random_weights(long_prompt_config(), 2);
+  auto session = tests::load(long_prompt_config(), weights).session().value();
   auto sampler =
       mamba2::make_sampler({.temperature = 0.0F}, bundled().tokenizer, session.config()).value();
   std::string prompt;
@@ -380,9 +380,9 @@ TEST_CASE("an empty prompt, wrong options and another model's tokenizer are refu
 }
 
 TEST_CASE("logits that are not finite end the text with an error") {
-  reference::Weights weights = reference::random_weights(small_config(), 3);
+  reference::Weights weights = reference::random_weights(long_prompt_config(), 3);
   std::ranges::fill(weights.norm_f, 3e38);  // too large for the head
-  auto session = tests::load(small_config(), weights).session().value();
+  auto session = tests::load(long_prompt_config(), weights).session().value();
   const auto done = mamba2::generate(session, bundled().tokenizer, kPrompt, greedy(4),
                                      [](std::string_view) { return true; });
   REQUIRE(!done);

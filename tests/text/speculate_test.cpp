@@ -16,6 +16,7 @@
 #include "mamba2/linear/floats.hpp"
 #include "mamba2/model/model.hpp"
 #include "mamba2/text/generate.hpp"
+#include "tests/constants.hpp"
 #include "tests/hybrid_models.hpp"
 #include "tests/sequence/remembered.hpp"
 #if defined(MAMBA2_SEPARATE)
@@ -189,7 +190,7 @@ mamba2::GenerateOptions sampled(std::size_t tokens, float temperature, std::uint
 TEST_CASE("speculation: the text is that of plain decoding, at any temperature") {
   using namespace speculated;
   for (const float temperature : {0.0F, 0.7F, 1.3F}) {
-    for (const std::uint64_t seed : {1U, 2U, 3U}) {
+    for (const std::size_t seed : tests::all_or_last({2, 3, 1})) {
       CAPTURE(temperature);
       CAPTURE(seed);
       check({.options = sampled(40, temperature, seed)}, seed == 1);
@@ -228,7 +229,8 @@ TEST_CASE("speculation: texts end as in plain decoding") {
     const SpeculatedText plain = write({.options = sampled(40, temperature)}, nullptr);
     REQUIRE(plain.tokens.size() == 40);
     Wanted wanted{.options = sampled(40, temperature)};
-    for (const std::size_t place : {0U, 1U, 17U, 38U}) {  // a stop string, also across tokens
+    for (const std::size_t place :
+         tests::all_or_last({0, 1, 38, 17})) {  // a stop string, also across tokens
       wanted.options.stop = {std::string(tokenizer().token_bytes(plain.tokens[place]))};
       check(wanted);
       wanted.options.stop = {"no such thing",
@@ -237,12 +239,12 @@ TEST_CASE("speculation: texts end as in plain decoding") {
       check(wanted);
     }
     wanted.options.stop.clear();
-    for (const std::size_t pieces : {1U, 2U, 9U}) {
+    for (const std::size_t pieces : tests::all_or_last({1, 2, 9})) {
       wanted.cancelled_after = pieces;
       check(wanted);
     }
     wanted.cancelled_after = SIZE_MAX;
-    for (const std::size_t tokens : {0U, 1U, 2U, 3U}) {
+    for (const std::size_t tokens : tests::all_or_last({0, 1, 2, 3})) {
       wanted.options.max_tokens = tokens;
       check(wanted);
     }
@@ -252,7 +254,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
     wanted.options.sampling.logit_bias = {{0, 7.0F}};  // the end of text, at some place
     check(wanted);
     wanted.options = sampled(40, temperature);
-    for (const std::size_t room : {1U, 2U, 3U, 8U, 20U}) {
+    for (const std::size_t room : tests::all_or_last({1, 2, 3, 20, 8})) {
       wanted.context = static_cast<std::size_t>(plain.read) - 40 + room;
       const SpeculatedText full = write(wanted, nullptr);
       CHECK(full.reason == mamba2::StopReason::context_full);
@@ -265,7 +267,7 @@ TEST_CASE("speculation: texts end as in plain decoding") {
 TEST_CASE("speculation: a text goes on as after plain decoding") {
   using namespace speculated;
   for (const float temperature : kTemperatures) {
-    for (const std::size_t tokens : {1U, 5U, 12U}) {
+    for (const std::size_t tokens : tests::all_or_last({1, 5, 12})) {
       check({.options = sampled(tokens, temperature), .texts = 3});
     }
   }
@@ -290,7 +292,7 @@ TEST_CASE("speculation: a grammar holds") {
             "depth": {"type": "number"}}, "required": ["name", "depth"]})"}) {
     const auto grammar = mamba2::json_schema_grammar(schema, tokens).value();
     for (const float temperature : kTemperatures) {
-      for (const std::size_t most : {50U, 80U}) {
+      for (const std::size_t most : tests::all_or_last({50, 80})) {
         Wanted wanted{.options = sampled(most, temperature), .grammar = &grammar};
         const SpeculatedText plain = write(wanted, nullptr);
         CHECK(plain.error.empty());
@@ -309,7 +311,7 @@ TEST_CASE("speculation: a draft model, right, wrong, or one that drafts beside l
     for (const std::uint64_t seed : {5U, 6U}) {  // the model itself, and another
       const mamba2::AnyModel small = hybrid(seed);
       for (const bool lookup : {false, true}) {
-        for (const std::size_t drafts : {0U, 1U, 4U, 15U}) {
+        for (const std::size_t drafts : tests::all_or_last({0, 1, 15, 4})) {
           CAPTURE(drafts);
           const mamba2::SpeculatorOptions options{.lookup = lookup, .drafts = drafts};
           auto both = Speculator::create(telling_model().config(),

@@ -28,7 +28,7 @@ constexpr std::string_view kTexts[] = {"Once upon a time", "a<|endoftext|>b  c  
                                        "it's d\xC3\xA9j\xC3\xA0 vu 12345\n\n\t",
                                        "e\xCC\x81 \xE4\xB8\xAD\xE6\x96\x87", ""};
 
-std::string text_of(const std::string& path) {
+std::string tokenizer_text(const std::string& path) {
   return mamba2::read_text_file(MAMBA2_SOURCE_DIR + path, std::size_t{1} << 26).value();
 }
 
@@ -80,7 +80,7 @@ TEST_CASE("tokenizer_export: tokenizer.json to GGUF and back") {
   for (const char* path :
        {"/examples/models/llama-tales-14m/tokenizer.json", "/tests/golden/tokenizer/neox.json"}) {
     CAPTURE(path);
-    const std::string json = text_of(path);
+    const std::string json = tokenizer_text(path);
     const TokenizerFile file = file_of(json);
     const Tokenizer expected = Tokenizer::from_json(json).value();
     const Bytes gguf = gguf_of(file, 60000);
@@ -117,7 +117,8 @@ TEST_CASE("tokenizer_export: kinds of tokens") {
 }
 
 TEST_CASE("tokenizer_export: what GGUF cannot say is refused by name") {
-  const TokenizerFile fine = file_of(text_of("/examples/models/llama-tales-14m/tokenizer.json"));
+  const TokenizerFile fine =
+      file_of(tokenizer_text("/examples/models/llama-tales-14m/tokenizer.json"));
   TokenizerFile file = fine;
   file.pre_tokenizer[0].add_prefix_space = true;
   check_refused(file, "pre_tokenizer.add_prefix_space");

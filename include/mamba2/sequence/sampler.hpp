@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mamba2/core/fixed_exp.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/sequence/sampler_options.hpp"
@@ -111,14 +112,17 @@ class Sampler {
   std::vector<std::uint64_t> weights_;
 };
 
-inline Result<Sampler> Sampler::create(const SamplerOptions& options, std::size_t tokens) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<Sampler> Sampler::create(const SamplerOptions& options, std::size_t tokens) {
   if (auto checked = detail::check_sampler_options(options, tokens); !checked) {
     return std::move(checked).error();
   }
   return Sampler(options, tokens);
 }
 
-inline Token Sampler::choose(std::span<const float> logits, std::span<const float> edited) {
+MAMBA2_FUNCTION Token Sampler::choose(std::span<const float> logits,
+                                      std::span<const float> edited) {
   collect(logits, edited);
   const Token token = options_.temperature == 0.0F ? greedy() : draw();
   accept(token);
@@ -128,7 +132,8 @@ inline Token Sampler::choose(std::span<const float> logits, std::span<const floa
 
 /// Candidates with their penalised logits. What is not a number can not be chosen, nor what was
 /// made -infinity.
-inline void Sampler::collect(std::span<const float> logits, std::span<const float> edited) {
+MAMBA2_FUNCTION void Sampler::collect(std::span<const float> logits,
+                                      std::span<const float> edited) {
   constexpr float kNever = -std::numeric_limits<float>::infinity();
   candidates_.clear();
   for (std::size_t i = 0; i < seen_.size(); ++i) {
@@ -140,7 +145,7 @@ inline void Sampler::collect(std::span<const float> logits, std::span<const floa
   if (candidates_.empty()) candidates_.push_back({0.0F, 0});
 }
 
-inline float Sampler::penalised(std::size_t token, float logit) const {
+MAMBA2_FUNCTION float Sampler::penalised(std::size_t token, float logit) const {
   if (seen_[token]) {
     logit =
         logit < 0.0F ? logit * options_.repetition_penalty : logit / options_.repetition_penalty;
@@ -150,11 +155,11 @@ inline float Sampler::penalised(std::size_t token, float logit) const {
                   options_.frequency_penalty * static_cast<float>(chosen_[token]));
 }
 
-inline Token Sampler::greedy() const {
+MAMBA2_FUNCTION Token Sampler::greedy() const {
   return std::min_element(candidates_.begin(), candidates_.end())->token;
 }
 
-inline Token Sampler::draw() {
+MAMBA2_FUNCTION Token Sampler::draw() {
   keep_top_k();
   keep_min_p();
   std::uint64_t left = random_below(keep_top_p());
@@ -163,25 +168,25 @@ inline Token Sampler::draw() {
   return candidates_[chosen].token;
 }
 
-inline float Sampler::largest() const {
+MAMBA2_FUNCTION float Sampler::largest() const {
   return std::min_element(candidates_.begin(), candidates_.end())->logit;
 }
 
 /// The probability of a logit relative to that of the largest, which is detail::kFixedOne.
-inline std::uint64_t Sampler::weight(float logit, float largest, float temperature) {
+MAMBA2_FUNCTION std::uint64_t Sampler::weight(float logit, float largest, float temperature) {
   if (logit == largest) return detail::kFixedOne;  // also where both are infinite
   return detail::fixed_exp((static_cast<double>(largest) - static_cast<double>(logit)) /
                            static_cast<double>(temperature));
 }
 
-inline void Sampler::keep_top_k() {
+MAMBA2_FUNCTION void Sampler::keep_top_k() {
   if (options_.top_k == 0 || options_.top_k >= candidates_.size()) return;
   const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(options_.top_k);
   std::partial_sort(candidates_.begin(), end, candidates_.end());
   candidates_.erase(end, candidates_.end());
 }
 
-inline void Sampler::keep_min_p() {
+MAMBA2_FUNCTION void Sampler::keep_min_p() {
   if (options_.min_p == 0.0F) return;
   const float top = largest();
   const double limit = static_cast<double>(options_.min_p) * static_cast<double>(detail::kFixedOne);
@@ -192,7 +197,7 @@ inline void Sampler::keep_min_p() {
 
 /// Fills weights_ with the probabilities (times an unknown factor) of the first candidates, as many
 /// as top_p leaves, and returns their sum.
-inline std::uint64_t Sampler::keep_top_p() {
+MAMBA2_FUNCTION std::uint64_t Sampler::keep_top_p() {
   const float top = largest();
   std::uint64_t total = 0;
   weights_.clear();
@@ -224,7 +229,7 @@ inline std::uint64_t Sampler::keep_top_p() {
 
 /// A number in 0..bound-1, every one as likely: SplitMix64 (Steele, Lea, Flood 2014), whose draws
 /// above the last multiple of bound are thrown away.
-inline std::uint64_t Sampler::random_below(std::uint64_t bound) {
+MAMBA2_FUNCTION std::uint64_t Sampler::random_below(std::uint64_t bound) {
   const std::uint64_t excess = (UINT64_MAX % bound + 1) % bound;
   for (;;) {
     random_ += 0x9E3779B97F4A7C15U;
@@ -235,6 +240,8 @@ inline std::uint64_t Sampler::random_below(std::uint64_t bound) {
     if (z <= UINT64_MAX - excess) return z % bound;
   }
 }
+
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

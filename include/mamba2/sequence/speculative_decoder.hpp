@@ -9,6 +9,7 @@
 #include <limits>
 #include <span>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/sequence/session.hpp"
 #include "mamba2/sequence/speculator.hpp"
@@ -85,8 +86,10 @@ class SpeculativeDecoder {
   double seconds_ = 0.0, drafting_seconds_ = 0.0;
 };
 
-inline Result<std::span<const float>> SpeculativeDecoder::begin_pass(Token token,
-                                                                     std::size_t most) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<std::span<const float>> SpeculativeDecoder::begin_pass(Token token,
+                                                                              std::size_t most) {
   Speculator& s = *speculator_;
   const std::size_t room = session_.state().room();
   const double start = s.now();
@@ -117,7 +120,7 @@ inline Result<std::span<const float>> SpeculativeDecoder::begin_pass(Token token
   return logits;
 }
 
-inline Result<void> SpeculativeDecoder::end_pass() {
+MAMBA2_FUNCTION Result<void> SpeculativeDecoder::end_pass() {
   if (read_ == 0) return {};
   Speculator& s = *speculator_;
   s.policy_.add_pass(read_, seconds_, kept_);
@@ -135,7 +138,7 @@ inline Result<void> SpeculativeDecoder::end_pass() {
   return is_too_much ? session_.rewind(begin_) : Result<void>();
 }
 
-inline Result<void> SpeculativeDecoder::finish() {
+MAMBA2_FUNCTION Result<void> SpeculativeDecoder::finish() {
   if (speculator_ == nullptr || read_ == 0) return {};
   const Token last = pass_[kept_ - 1];
   if (auto ended = end_pass(); !ended) return ended;
@@ -145,6 +148,8 @@ inline Result<void> SpeculativeDecoder::finish() {
   const auto logits = session_.decode(last);
   return logits ? Result<void>() : logits.error();
 }
+
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

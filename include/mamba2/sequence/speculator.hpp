@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/sequence/draft_model.hpp"
@@ -137,8 +138,10 @@ class Speculator {
   std::size_t vocab_size_ = logits_.size() / detail::kMostInPass;
 };
 
-inline Result<Speculator> Speculator::create(const Config& config,
-                                             const SpeculatorOptions& options) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<Speculator> Speculator::create(const Config& config,
+                                                      const SpeculatorOptions& options) {
   if (options.drafts > kMostDrafts) {
     return Error{ErrorCode::invalid_argument,
                  detail::concat("speculator: drafts must be in 0..", kMostDrafts, ", found ",
@@ -147,8 +150,8 @@ inline Result<Speculator> Speculator::create(const Config& config,
   return Speculator(config.vocab_size, options);
 }
 
-inline Result<Speculator> Speculator::create(const Config& config, AnySession draft,
-                                             const SpeculatorOptions& options) {
+MAMBA2_FUNCTION Result<Speculator> Speculator::create(const Config& config, AnySession draft,
+                                                      const SpeculatorOptions& options) {
   Result<Speculator> made = create(config, options);
   if (!made) return made;
   if (auto checked = made->check(draft, "the draft model"); !checked) return checked.error();
@@ -165,7 +168,8 @@ inline Result<Speculator> Speculator::create(const Config& config, AnySession dr
   return made;
 }
 
-inline Result<void> Speculator::check(const AnySession& session, std::string_view name) const {
+MAMBA2_FUNCTION Result<void> Speculator::check(const AnySession& session,
+                                               std::string_view name) const {
   if (session.config().vocab_size != vocab_size_) {
     return Error{ErrorCode::mismatch,
                  detail::concat("speculator: the vocabulary of ", name, " must have ", vocab_size_,
@@ -181,7 +185,7 @@ inline Result<void> Speculator::check(const AnySession& session, std::string_vie
   return {};
 }
 
-inline std::span<const Token> Speculator::draft(std::size_t most) {
+MAMBA2_FUNCTION std::span<const Token> Speculator::draft(std::size_t most) {
   most = std::min(most, adapts() ? kMostDrafts : options_.drafts);
   if (most == 0 || (adapts() && !policy_.may_draft())) return {};
   std::size_t drafts = options_.own ? draft_own(most) : 0;
@@ -190,7 +194,7 @@ inline std::span<const Token> Speculator::draft(std::size_t most) {
   return std::span(drafts_).first(drafts);
 }
 
-inline std::size_t Speculator::draft_own(std::size_t most) {
+MAMBA2_FUNCTION std::size_t Speculator::draft_own(std::size_t most) {
   const auto out = std::span(drafts_).first(most);
   const auto written = out.first(std::min(options_.own(text(), out), most));
   const auto wrong = std::ranges::find_if(written, [this](Token token) {
@@ -200,7 +204,7 @@ inline std::size_t Speculator::draft_own(std::size_t most) {
   return worthwhile(static_cast<std::size_t>(wrong - written.begin())).drafts;
 }
 
-inline std::size_t Speculator::draft_by_lookup(std::size_t most) {
+MAMBA2_FUNCTION std::size_t Speculator::draft_by_lookup(std::size_t most) {
   const auto found = lookup_.draft(std::span(drafts_).first(most));
   // Where drafts are right, more and more tokens agree.
   for (std::size_t i = 0; i < found.tokens; ++i) {
@@ -212,7 +216,7 @@ inline std::size_t Speculator::draft_by_lookup(std::size_t most) {
   return model_is_better ? 0 : pass.drafts;
 }
 
-inline std::size_t Speculator::draft_by_model(std::size_t most) {
+MAMBA2_FUNCTION std::size_t Speculator::draft_by_model(std::size_t most) {
   if (adapts() && policy_.pass_of_model(most).drafts == 0) return 0;
   if (adapts()) most = std::min(most, policy_.most_drafts());
   const double start = now();
@@ -237,6 +241,8 @@ inline std::size_t Speculator::draft_by_model(std::size_t most) {
   }
   return worthwhile(drafts).drafts;
 }
+
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

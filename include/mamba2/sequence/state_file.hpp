@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "mamba2/core/hash.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/mapped_file.hpp"
 #include "mamba2/io/atomic_file.hpp"
 #include "mamba2/io/printable.hpp"
@@ -144,24 +145,6 @@ namespace detail {
 
 }  // namespace detail
 
-inline StateHeader StateFile::header() const {
-  StateHeader h;
-  if (has_logits_alone()) h.version = StateHeader::kWithLogits;
-  h.precision = StateHeader::precision_of(session_.state().layout());
-  h.fingerprint = session_.fingerprint();
-  h.set_weights(session_.weights_->plan->name);
-  h.tokens = session_.state().tokens();
-  h.next = static_cast<std::uint32_t>(next().size());
-  if (sampler_ != nullptr) {
-    h.sampler_tokens = static_cast<std::uint32_t>(sampler_->seen().size());
-    h.random = sampler_->random();
-    h.set_options(sampler_->options());
-  }
-  h.file_bytes = file_bytes(h, session_.state().rows());
-  h.checksum = h.computed_checksum();
-  return h;
-}
-
 template <class Sink>
 Result<detail::StateMark> StateFile::write_marked(Sink& sink) const {
   if (session_.fingerprint() == 0) {
@@ -194,8 +177,28 @@ Result<detail::StateMark> StateFile::write_marked(Sink& sink) const {
   return mark;
 }
 
-inline Result<void> StateFile::save(const std::filesystem::path& path,
-                                    const MayReplace& may_replace) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION StateHeader StateFile::header() const {
+  StateHeader h;
+  if (has_logits_alone()) h.version = StateHeader::kWithLogits;
+  h.precision = StateHeader::precision_of(session_.state().layout());
+  h.fingerprint = session_.fingerprint();
+  h.set_weights(session_.weights_->plan->name);
+  h.tokens = session_.state().tokens();
+  h.next = static_cast<std::uint32_t>(next().size());
+  if (sampler_ != nullptr) {
+    h.sampler_tokens = static_cast<std::uint32_t>(sampler_->seen().size());
+    h.random = sampler_->random();
+    h.set_options(sampler_->options());
+  }
+  h.file_bytes = file_bytes(h, session_.state().rows());
+  h.checksum = h.computed_checksum();
+  return h;
+}
+
+MAMBA2_FUNCTION Result<void> StateFile::save(const std::filesystem::path& path,
+                                             const MayReplace& may_replace) {
   // A link stays, and what it leads to is replaced: written in place it could be lost half-way.
   std::error_code failed;
   const std::filesystem::path file_path = std::filesystem::canonical(path, failed);
@@ -210,8 +213,8 @@ inline Result<void> StateFile::save(const std::filesystem::path& path,
 }
 
 /// Whether session and sampler can take up what a file with this header has.
-inline Result<void> StateFile::check(const StateHeader& h, std::uint64_t rows,
-                                     std::string_view name) const {
+MAMBA2_FUNCTION Result<void> StateFile::check(const StateHeader& h, std::uint64_t rows,
+                                              std::string_view name) const {
   const auto mismatch = [&](std::string_view what, const auto& expected, const auto& found) {
     return Error{ErrorCode::mismatch,
                  detail::concat(name, ": ", what, " must be ", expected, ", found ", found)};
@@ -247,7 +250,8 @@ inline Result<void> StateFile::check(const StateHeader& h, std::uint64_t rows,
   return {};
 }
 
-inline Result<void> StateFile::read(std::span<const std::byte> file, std::string_view name) {
+MAMBA2_FUNCTION Result<void> StateFile::read(std::span<const std::byte> file,
+                                             std::string_view name) {
   const Result<StateHeader> h = StateHeader::parse(file, name);
   if (!h) return h.error();
   std::span<const std::byte> rest = file.subspan(sizeof *h);
@@ -286,6 +290,8 @@ inline Result<void> StateFile::read(std::span<const std::byte> file, std::string
                    has_logits ? next : none);
   return {};
 }
+
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -2,19 +2,32 @@
 // A sequence that was saved becomes a State again.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
-#include "mamba2/layers/mamba2_scan.hpp"
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/layers/state.hpp"
 #include "mamba2/layers/weights.hpp"
+
+#if MAMBA2_HAS_DEFINITIONS
+#include <algorithm>
+#include <cstring>
+
+#include "mamba2/layers/mamba2_scan.hpp"
+#endif
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 namespace detail {
+
+/// The state becomes that of `tokens` tokens whose ssm had the first `base`. parts: those of
+/// State::for_parts(), of the right sizes. Chunks that this state has no room for, because less of
+/// it can be taken back, go into its ssm.
+void take_up(const Weights& weights, State& state, std::uint64_t tokens, std::uint64_t base,
+             std::span<const std::byte> parts) noexcept;
+
+#if MAMBA2_HAS_DEFINITIONS
 
 /// The recurrence of the index'th of the Mamba-2 layers.
 [[nodiscard]] inline const kernels::Ssm& ssm_of(const Weights& weights,
@@ -28,11 +41,8 @@ namespace detail {
   return mixer(*step)->ssm;
 }
 
-/// The state becomes that of `tokens` tokens whose ssm had the first `base`. parts: those of
-/// State::for_parts(), of the right sizes. Chunks that this state has no room for, because less of
-/// it can be taken back, go into its ssm.
-inline void take_up(const Weights& weights, State& state, std::uint64_t tokens, std::uint64_t base,
-                    std::span<const std::byte> parts) noexcept {
+MAMBA2_FUNCTION void take_up(const Weights& weights, State& state, std::uint64_t tokens,
+                             std::uint64_t base, std::span<const std::byte> parts) noexcept {
   const StateLayout& layout = state.layout();
   state.resume(tokens, layout.least_base(tokens, base));
   layout.for_parts(
@@ -47,6 +57,8 @@ inline void take_up(const Weights& weights, State& state, std::uint64_t tokens, 
       });
   state.resumed();
 }
+
+#endif
 
 }  // namespace detail
 }  // namespace MAMBA2_ISA

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/text/grammar/grammar.hpp"
@@ -108,7 +109,9 @@ class Constraint {
   std::vector<std::uint32_t> suffix_costs_;
 };
 
-inline Result<void> Constraint::begin(std::size_t max_tokens) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<void> Constraint::begin(std::size_t max_tokens) {
   const std::uint32_t shortest = program_->nodes[0].cost;
   live_.size = 0;
   remaining_ =
@@ -129,7 +132,7 @@ inline Result<void> Constraint::begin(std::size_t max_tokens) {
   return {};
 }
 
-inline bool Constraint::accept(Token token) {
+MAMBA2_FUNCTION bool Constraint::accept(Token token) {
   const detail::TokenTable& tokens = *program_->tokens;
   if (token < 0 || static_cast<std::size_t>(token) >= tokens.size() || remaining_ == 0)
     return false;
@@ -152,7 +155,7 @@ inline bool Constraint::accept(Token token) {
   return true;
 }
 
-inline void Constraint::restrict(std::span<float> logits, std::span<const Token> ends) {
+MAMBA2_FUNCTION void Constraint::restrict(std::span<float> logits, std::span<const Token> ends) {
   constexpr float kNever = -std::numeric_limits<float>::infinity();
   find_allowed();
   if (may_end()) {
@@ -178,7 +181,7 @@ inline void Constraint::restrict(std::span<float> logits, std::span<const Token>
 }
 
 /// Fills allowed_, but for tokens that end a text.
-inline void Constraint::find_allowed() {
+MAMBA2_FUNCTION void Constraint::find_allowed() {
   std::ranges::fill(allowed_, 0U);
   if (remaining_ == 0) return;
   for (const Stack stack : live_) {
@@ -214,7 +217,7 @@ void Constraint::walk(Stack stack, const detail::ByteTrie& trie, Visit&& visit) 
   stacks_.release(mark);
 }
 
-inline void Constraint::allow_all(Stack stack) {
+MAMBA2_FUNCTION void Constraint::allow_all(Stack stack) {
   walk(stack, program_->tokens->trie, [&](std::uint32_t token, std::uint32_t cost) {
     if (cost <= left()) detail::set_bit(allowed_, token);
   });
@@ -222,7 +225,7 @@ inline void Constraint::allow_all(Stack stack) {
 
 /// Inside a string nearly all tokens are allowed. Which stay inside is known beforehand; which
 /// leave it is a matter of the few texts that may follow it.
-inline void Constraint::allow_in_string(Stack stack) {
+MAMBA2_FUNCTION void Constraint::allow_in_string(Stack stack) {
   const detail::GrammarFrame frame = stacks_.frame(stack);
   const detail::GrammarNode& node = program_->nodes[frame.node];
   const auto at = static_cast<detail::StringAt>(frame.state);
@@ -242,8 +245,8 @@ inline void Constraint::allow_in_string(Stack stack) {
 }
 
 /// Tokens that stay inside a string whose length, or the text's, is about to reach its limit.
-inline void Constraint::allow_inside(const detail::GrammarFrame& frame,
-                                     const detail::GrammarNode& node) {
+MAMBA2_FUNCTION void Constraint::allow_inside(const detail::GrammarFrame& frame,
+                                              const detail::GrammarNode& node) {
   const detail::TokenTable& tokens = *program_->tokens;
   const detail::TokenMask& mask = tokens.inside[0];
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -254,8 +257,8 @@ inline void Constraint::allow_inside(const detail::GrammarFrame& frame,
   }
 }
 
-inline void Constraint::allow_leaving(Stack stack, const detail::GrammarFrame& frame,
-                                      const detail::GrammarNode& node) {
+MAMBA2_FUNCTION void Constraint::allow_leaving(Stack stack, const detail::GrammarFrame& frame,
+                                               const detail::GrammarNode& node) {
   const detail::TokenTable& tokens = *program_->tokens;
   std::ranges::fill(suffix_costs_, detail::kNeverEnds);
   const Stack below = stacks_.below(stack);
@@ -270,6 +273,8 @@ inline void Constraint::allow_leaving(Stack stack, const detail::GrammarFrame& f
     if (suffix_costs_[token.suffix] <= left()) detail::set_bit(allowed_, token.token);
   }
 }
+
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

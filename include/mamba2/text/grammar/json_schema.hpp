@@ -2,14 +2,18 @@
 // Grammars of JSON, as a JSON schema describes it.
 #pragma once
 
-#include <cstddef>
-#include <string>
 #include <string_view>
-#include <utility>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/core/result.hpp"
 #include "mamba2/text/grammar/grammar.hpp"
+
+#if MAMBA2_HAS_DEFINITIONS
+#include <cstddef>
+#include <utility>
+
 #include "mamba2/text/grammar/schema_compiler.hpp"
+#endif
 
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
@@ -31,8 +35,18 @@ inline namespace MAMBA2_ISA {
 /// Any other keyword is refused, with its path; so are minItems and minLength above 65536, and
 /// schemas of which no text ends. At most 64 objects and arrays are open at a time, and where anyOf
 /// leaves more than 64 ways open, those that end soonest are kept. Errors: malformed, unsupported.
-[[nodiscard]] inline Result<Grammar> json_schema_grammar(std::string_view schema,
-                                                         const GrammarTokens& tokens) {
+[[nodiscard]] Result<Grammar> json_schema_grammar(std::string_view schema,
+                                                  const GrammarTokens& tokens);
+
+/// The grammar of JSON objects and arrays, in the form of json_schema_grammar().
+[[nodiscard]] inline Result<Grammar> json_grammar(const GrammarTokens& tokens) {
+  return json_schema_grammar(R"({"type": ["object", "array"]})", tokens);
+}
+
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION Result<Grammar> json_schema_grammar(std::string_view schema,
+                                                    const GrammarTokens& tokens) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 20;
   if (schema.size() > kMostBytes) {
     return Error{ErrorCode::unsupported, detail::concat("schema: must have at most ", kMostBytes,
@@ -47,10 +61,7 @@ inline namespace MAMBA2_ISA {
   return Grammar(*std::move(program));
 }
 
-/// The grammar of JSON objects and arrays, in the form of json_schema_grammar().
-[[nodiscard]] inline Result<Grammar> json_grammar(const GrammarTokens& tokens) {
-  return json_schema_grammar(R"({"type": ["object", "array"]})", tokens);
-}
+#endif
 
 }  // namespace MAMBA2_ISA
 }  // namespace mamba2

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "mamba2/core/linkage.hpp"
 #include "mamba2/layers/config.hpp"
 #include "mamba2/text/grammar/byte_trie.hpp"
 #include "mamba2/text/grammar/json_string.hpp"
@@ -87,7 +88,9 @@ struct TokenTable {
                       std::map<std::string_view, std::uint16_t>& found);
 };
 
-inline void TokenTable::read_bytes(const Tokenizer& tokenizer) {
+#if MAMBA2_HAS_DEFINITIONS
+
+MAMBA2_FUNCTION void TokenTable::read_bytes(const Tokenizer& tokenizer) {
   begin.push_back(0);
   for (std::size_t i = 0; i < tokenizer.vocab_size(); ++i) {
     const auto token = static_cast<Token>(i);
@@ -97,7 +100,7 @@ inline void TokenTable::read_bytes(const Tokenizer& tokenizer) {
   }
 }
 
-inline void TokenTable::find_completions() {
+MAMBA2_FUNCTION void TokenTable::find_completions() {
   completion.fill(kNeverEnds);
   completion[0] = 0;
   // Each state leads to ones before it in this order.
@@ -126,8 +129,8 @@ inline void TokenTable::find_completions() {
   return text.empty() || std::string_view(",:}]").find(text[0]) != std::string_view::npos;
 }
 
-inline void TokenTable::add_to_strings(StringAt at, std::uint32_t token,
-                                       std::map<std::string_view, std::uint16_t>& found) {
+MAMBA2_FUNCTION void TokenTable::add_to_strings(StringAt at, std::uint32_t token,
+                                                std::map<std::string_view, std::uint16_t>& found) {
   constexpr std::size_t kMostSuffixes = 65535;
   const std::string_view text = bytes_of(token);
   const auto from = static_cast<std::size_t>(at);
@@ -150,7 +153,7 @@ inline void TokenTable::add_to_strings(StringAt at, std::uint32_t token,
   end[token] = run.end;
 }
 
-inline TokenTable::TokenTable(const Tokenizer& tokenizer) {
+MAMBA2_FUNCTION TokenTable::TokenTable(const Tokenizer& tokenizer) {
   read_bytes(tokenizer);
   std::vector<ByteTrie::Entry> entries;
   for (std::size_t i = 0; i < size(); ++i) {
@@ -182,7 +185,7 @@ inline TokenTable::TokenTable(const Tokenizer& tokenizer) {
   trie = ByteTrie(std::move(entries));
 }
 
-inline std::size_t TokenTable::memory() const noexcept {
+MAMBA2_FUNCTION std::size_t TokenTable::memory() const noexcept {
   std::size_t sum = sizeof *this + bytes.capacity() + begin.capacity() * sizeof begin[0] +
                     twins.capacity() * sizeof twins[0] + trie.memory() + suffixes.memory() +
                     characters.capacity() + end.capacity();
@@ -190,6 +193,8 @@ inline std::size_t TokenTable::memory() const noexcept {
   for (const auto& list : leaving) sum += list.capacity() * sizeof list[0];
   return sum;
 }
+
+#endif
 
 }  // namespace detail
 }  // namespace MAMBA2_ISA
