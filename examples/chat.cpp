@@ -17,6 +17,7 @@
 #include "../tools/chat_format.hpp"
 #include "../tools/cli.hpp"
 #include "../tools/keep_state.hpp"
+#include "../tools/loading.hpp"
 #include "../tools/sampling.hpp"
 #include "../tools/speculate.hpp"
 #include "../tools/talk.hpp"
@@ -194,11 +195,8 @@ mamba2::Result<std::optional<mamba2::ChatConversation>> choose_conversation(cons
 mamba2::Result<void> talk(Arguments& a, const mamba2::Plan& plan) {
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
-  mamba2::LoadOptions load = {.workers = *workers};
-  a.loading.set(load);
-  const auto model = mamba2::AnyModel::load(a.model, plan, load);
+  const auto model = a.loading.load(a.model, plan, *workers);
   if (!model) return model.error();
-  cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
   const mamba2::SessionOptions options = {

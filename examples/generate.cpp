@@ -19,6 +19,7 @@
 #include "../tools/cli.hpp"
 #include "../tools/grammar_options.hpp"
 #include "../tools/keep_state.hpp"
+#include "../tools/loading.hpp"
 #include "../tools/logprobs.hpp"
 #include "../tools/memory.hpp"
 #include "../tools/sampling.hpp"
@@ -192,15 +193,8 @@ mamba2::Result<void> continue_text(const std::string& prompt, Arguments& a,
   const auto start = Clock::now();
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
-  auto model = [&] {
-    cli::Progress progress("loading");
-    const auto update = [&](std::size_t done, std::size_t total) { progress.update(done, total); };
-    mamba2::LoadOptions options = {.workers = *workers, .progress = update};
-    a.loading.set(options);
-    return mamba2::AnyModel::load(a.model, plan, options);
-  }();
+  const auto model = a.loading.load(a.model, plan, *workers);
   if (!model) return model.error();
-  cli::show_notes(model->notes());
   const auto tokenizer = mamba2::Tokenizer::load(a.model);
   if (!tokenizer) return tokenizer.error();
   const mamba2::SessionOptions session_options = {.state = a.state,

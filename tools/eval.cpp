@@ -24,6 +24,7 @@
 #include "tools/eval/serve.hpp"
 #include "tools/eval/server.hpp"
 #include "tools/eval/tasks.hpp"
+#include "tools/loading.hpp"
 #include "tools/weights.hpp"
 
 namespace {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli.hpp"
+#include "loading.hpp"
 #include "weights.hpp"
 
 namespace {
@@ -61,11 +62,8 @@ Result<void> run(const Arguments& a, const mamba2::Plan& plan) {
   if (auto writable = cli::check_writable(a.out); !writable) return writable;
   const auto workers = a.workers.start();
   if (!workers) return workers.error();
-  mamba2::LoadOptions options = {.workers = *workers};
-  a.loading.set(options);
-  const auto model = mamba2::AnyModel::load(a.model, plan, options);
+  const auto model = a.loading.load(a.model, plan, *workers);
   if (!model) return model.error();
-  cli::show_notes(model->notes());
   const auto tokens = tokens_of(a, model->config());
   if (!tokens) return tokens.error();
   if (tokens->empty()) return mamba2::Error{mamba2::ErrorCode::invalid_argument, "no tokens"};

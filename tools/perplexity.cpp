@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tools/cli.hpp"
+#include "tools/loading.hpp"
 #include "tools/perplexity/predictor.hpp"
 #include "tools/perplexity/windows.hpp"
 #include "tools/score.hpp"

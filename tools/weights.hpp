@@ -144,52 +144,6 @@ inline void show_full_context(const mamba2::State& state) {
   return **std::ranges::find(kPlans, weights, &mamba2::Plan::name);
 }
 
-/// --lora, and --repeat-start, -end and -count.
-struct AdapterOptions {
-  std::string lora;
-  mamba2::LayerRepeat repeat;
-
-  void add(CLI::App& app) {
-    app.add_option("--lora", lora, "Adapter of BitMamba-2 (.lora.bin) to add to the model")
-        ->default_str("");
-    app.add_option("--repeat-count", repeat.count,
-                   "Times that the layers from --repeat-start to --repeat-end run once more")
-        ->capture_default_str()
-        ->transform(cli::kWhole);
-    for (const auto& [name, place] :
-         {std::pair("--repeat-start", &repeat.first), std::pair("--repeat-end", &repeat.last)}) {
-      app.add_option(name, *place, "A layer, counted from 0")
-          ->capture_default_str()
-          ->transform(cli::kWhole);
-    }
-  }
-  [[nodiscard]] bool are_given() const { return !lora.empty() || repeat.count > 0; }
-  /// Errors: those of Checkpoint::add_lora and repeat.
-  [[nodiscard]] mamba2::Result<void> add_to(mamba2::Checkpoint& checkpoint) const {
-    if (!lora.empty()) {
-      if (auto added = checkpoint.add_lora(std::filesystem::path(lora)); !added) return added;
-    }
-    return checkpoint.repeat(repeat);
-  }
-};
-
-/// What a program that runs a model loads beside its weights, and --unchecked.
-struct LoadingOptions : AdapterOptions {
-  bool unchecked = false;
-
-  void add(CLI::App& app) {
-    AdapterOptions::add(app);
-    app.add_flag("--unchecked", unchecked,
-                 "Of a packed file: do not read it all for its hash, so that experts that no token "
-                 "chooses stay on the disk");
-  }
-  void set(mamba2::LoadOptions& options) const {
-    options.lora = lora;
-    options.repeat = repeat;
-    options.check_hash = !unchecked;
-  }
-};
-
 /// Adds --cpus.
 inline void add_cpus(CLI::App& app, std::vector<int>& cpus) {
   app.add_option_function<std::string>(

@@ -13,6 +13,7 @@
 #include "tools/cli.hpp"
 #include "tools/eval/scorer.hpp"
 #include "tools/eval/writer.hpp"
+#include "tools/loading.hpp"
 #include "tools/weights.hpp"
 
 namespace eval {
@@ -65,16 +66,8 @@ class ModelEvaluator final : public Evaluator {
                                                                    const mamba2::Workers& workers) {
   auto executor = workers.get();
   if (!executor) return executor.error();
-  const auto model = [&] {
-    cli::Progress progress("loading");
-    mamba2::LoadOptions load = {
-        .workers = workers,
-        .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }};
-    subject.loading.set(load);
-    return mamba2::AnyModel::load(subject.model, cli::plan_named(subject.weights), load);
-  }();
+  const auto model = subject.loading.load(subject.model, cli::plan_named(subject.weights), workers);
   if (!model) return model.error();
-  cli::show_notes(model->notes());
   auto scorer = Scorer::create(*model, options, *executor);
   if (!scorer) return std::move(scorer).error();
   return std::unique_ptr<Evaluator>(std::make_unique<ModelEvaluator>(*std::move(scorer)));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tools/cli.hpp"
+#include "tools/loading.hpp"
 #include "tools/weights.hpp"
 
 namespace perplexity {
@@ -59,16 +60,8 @@ class ModelPredictor final : public Predictor {
 inline mamba2::Result<std::unique_ptr<Predictor>> open_predictor(
     const std::string& path, const std::string& weights, const mamba2::SessionOptions& options,
     const cli::LoadingOptions& loading = {}) {
-  const auto model = [&] {
-    cli::Progress progress("loading");
-    mamba2::LoadOptions load = {
-        .workers = options.workers,
-        .progress = [&](std::size_t done, std::size_t all) { progress.update(done, all); }};
-    loading.set(load);
-    return mamba2::AnyModel::load(path, cli::plan_named(weights), load);
-  }();
+  const auto model = loading.load(path, cli::plan_named(weights), options.workers);
   if (!model) return model.error();
-  cli::show_notes(model->notes());
   auto session = model->session(options);
   if (!session) return session.error();
   return std::unique_ptr<Predictor>(std::make_unique<ModelPredictor>(*std::move(session)));

@@ -10,6 +10,7 @@
 
 #include "tools/cli.hpp"
 #include "tools/convert/output_path.hpp"
+#include "tools/loading.hpp"
 #include "tools/quantize/plan.hpp"
 #include "tools/weights.hpp"
 

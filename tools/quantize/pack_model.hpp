@@ -13,6 +13,7 @@
 #include "tools/cli.hpp"
 #include "tools/convert/companions.hpp"
 #include "tools/convert/output_path.hpp"
+#include "tools/loading.hpp"
 #include "tools/weights.hpp"
 
 namespace quantize {

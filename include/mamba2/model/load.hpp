@@ -30,6 +30,18 @@
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
+/// A folder that keeps weights as they are packed, so that the next start takes them as they are:
+/// a file for each model, CPU layout and policy, whole or not there, safe beside other programs. It
+/// is used if the model's files have the same paths, sizes and times of change, the same tensors
+/// and the same bytes in a sample of their pages; else a new one is written. Files may be removed
+/// at any time.
+struct CacheOptions {
+  std::filesystem::path folder = {};  ///< made where it is missing; empty: there is none
+  /// Of all its files; those that were not used for longest go. One that is larger is not kept.
+  std::uint64_t most_bytes = std::uint64_t{32} << 30U;
+  bool check_hash = false;  ///< whether to read all of a file first, as PackedOptions::check_hash
+};
+
 struct LoadOptions {
   Workers workers = {};
   /// Called after each tensor with the tensors loaded so far and their number.
@@ -43,6 +55,8 @@ struct LoadOptions {
   /// repeat). A packed file has what it was packed with.
   std::filesystem::path lora = {};
   LayerRepeat repeat = {};
+  /// Of a path: where packed weights are kept. Not with `memory`, which they would not be in.
+  CacheOptions cache = {};
 };
 
 namespace detail {

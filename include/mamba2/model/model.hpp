@@ -19,6 +19,10 @@
 #include "mamba2/sequence/session.hpp"
 #include "mamba2/sequence/state_header.hpp"
 
+#if MAMBA2_HAS_DEFINITIONS
+#include "mamba2/model/cache.hpp"
+#endif
+
 namespace mamba2 {
 inline namespace MAMBA2_ISA {
 
@@ -207,7 +211,16 @@ MAMBA2_FUNCTION Result<AnyModel> AnyModel::load(const std::filesystem::path& pat
     if (auto added = checkpoint->add_lora(options.lora); !added) return added.error();
   }
   if (auto repeated = checkpoint->repeat(options.repeat); !repeated) return repeated.error();
-  return load(*checkpoint, plan, options);
+  if (options.cache.folder.empty() || !options.memory.empty()) {
+    return load(*checkpoint, plan, options);
+  }
+  const detail::WeightsCache cache(options.cache, *checkpoint, plan);
+  if (auto kept = cache.find()) return AnyModel(std::move(kept));
+  Result<Weights> weights = load_weights(*checkpoint, plan, options);
+  if (!weights) return std::move(weights).error();
+  // A model that cannot be kept runs all the same.
+  if (auto kept = cache.keep(*weights); !kept) weights->notes.push_back(kept.error().message);
+  return from_weights(*std::move(weights));
 }
 
 MAMBA2_FUNCTION Result<AnyModel> AnyModel::load(const Checkpoint& checkpoint, const Plan& plan,

@@ -176,9 +176,10 @@ void for_each_packed_matrix(AnyWeights& weights, Body body) {
 }
 
 /// The same of a file, which stays mapped as long as the weights are there: it must not change.
-/// Error io, besides.
+/// notes: what was to be said when it was packed. Error io, besides.
 [[nodiscard]] inline Result<std::shared_ptr<const Weights>> open_packed_weights(
-    const std::filesystem::path& path, const Plan& plan, const PackedOptions& options = {}) {
+    const std::filesystem::path& path, const Plan& plan, const PackedOptions& options = {},
+    std::span<const std::string> notes = {}) {
   struct Mapped {
     MappedFile file;
     Weights weights;
@@ -187,6 +188,7 @@ void for_each_packed_matrix(AnyWeights& weights, Body body) {
   if (!file) return std::move(file).error();
   auto weights = packed_weights(file->bytes(), plan, path.native(), options);
   if (!weights) return std::move(weights).error();
+  weights->notes.assign(notes.begin(), notes.end());
   const auto both = std::make_shared<Mapped>(Mapped{*std::move(file), *std::move(weights)});
   return std::shared_ptr<const Weights>(both, &both->weights);
 }

@@ -2,24 +2,14 @@
 // From a checkpoint to a packed file, for this CPU or another.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <span>
-#include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include "mamba2/core/hash.hpp"
-#include "mamba2/io/atomic_file.hpp"
 #include "mamba2/io/checkpoint.hpp"
-#include "mamba2/io/packed_file.hpp"
 #include "mamba2/io/printable.hpp"
 #include "mamba2/model/load.hpp"
-#include "mamba2/model/packed.hpp"
+#include "mamba2/model/write_packed.hpp"
 #include "mamba2/quantize/targets.hpp"
 
 namespace mamba2 {
@@ -32,37 +22,6 @@ struct PackOptions {
   std::function<bool()> go_on = {};
 };
 
-/// The parts of a packed file, which follow each other.
-struct PackedParts {
-  std::vector<std::byte> header;
-  std::span<const std::byte> weights;
-  std::span<const std::byte> tokenizer;
-};
-
-/// The packed file of weights that are in memory in this layout; they and the options must outlive
-/// it.
-[[nodiscard]] inline PackedParts packed_parts(const Weights& weights, std::string_view layout,
-                                              const PackOptions& options = {}) {
-  const std::span<const std::byte> bytes(weights.arena.data(), weights.arena.size());
-  const auto tokenizer = std::as_bytes(std::span(options.tokenizer_json));
-  PackedHeader header;
-  header.layout = layout;
-  header.policy = weights.plan->name;
-  header.config = weights.config;
-  header.fingerprint = weights.fingerprint;
-  detail::for_each_packed_matrix(weights, [&](const Matrix& m) {
-    header.formats.push_back(detail::packed_format(*weights.plan, m));
-  });
-  all_matrices(weights, [&](const Slot& slot, const Matrix& m) {
-    if (slot.may_rotate) header.rotations.push_back(static_cast<std::uint32_t>(m.rotation));
-  });
-  header.weights_bytes = bytes.size();
-  header.weights_hash = Hash::of(bytes);
-  header.tokenizer_bytes = tokenizer.size();
-  header.tokenizer_hash = Hash::of(tokenizer);
-  return {packed_header_bytes(header), bytes, tokenizer};
-}
-
 namespace detail {
 
 [[nodiscard]] inline Result<void> write_packed(const Checkpoint& checkpoint, const Plan& plan,
@@ -71,18 +30,7 @@ namespace detail {
                                                const PackOptions& options) {
   const auto weights = load_weights(checkpoint, plan, options.load);
   if (!weights) return weights.error();
-  auto file = AtomicFile::create(out);
-  if (!file) return file.error();
-  const PackedParts parts = packed_parts(*weights, layout, options);
-  for (auto part : {std::span<const std::byte>(parts.header), parts.weights, parts.tokenizer}) {
-    while (!part.empty()) {
-      if (options.go_on && !options.go_on()) return Error{ErrorCode::io, "interrupted"};
-      const auto piece = part.first(std::min(part.size(), std::size_t{1} << 24));
-      if (auto written = file->write(piece); !written) return written;
-      part = part.subspan(piece.size());
-    }
-  }
-  return file->commit();
+  return write_packed_file(*weights, layout, out, options.tokenizer_json, options.go_on);
 }
 
 /// The plan of the policy of that name; nullptr if packed files have no such policy.
