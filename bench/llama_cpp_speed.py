@@ -134,6 +134,8 @@ def main():
                         help="how attention is computed [auto]")
     parser.add_argument("--repeat", type=whole, default=3,
                         help="slices of decoding, and times that a prompt is read [3]")
+    parser.add_argument("--first-token", action="store_true",
+                        help="print nothing but the seconds until there are the first logits")
     parser.add_argument("--no-mmap", dest="mmap", action="store_false",
                         help="read the file, do not map it")
     args = parser.parse_args()
@@ -142,6 +144,10 @@ def main():
     start = time.perf_counter()
     llama = LlamaCpp(args)
     load_s = time.perf_counter() - start
+    if args.first_token:
+        llama.read([1])
+        print(json.dumps({"first_token_s": time.perf_counter() - start}))
+        return
     choose = random.Random(7)
     vocab_size = llama.vocab_size()
     tokens = [choose.randrange(vocab_size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How vs_llama_cpp.py runs programs, and what it says meanwhile."""
+"""How scripts that compare run programs, and what they say meanwhile."""
 import pathlib
 import signal
 import subprocess
@@ -18,7 +18,7 @@ def tell(text):
 
 def fail(message):
     tell("")
-    sys.exit(f"vs_llama_cpp.py: {message}")
+    sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {message}")
 
 
 def mega(size):

@@ -258,21 +258,29 @@ def parse():
     return parser.parse_args()
 
 
-def check(args):
-    """What would fail later."""
-    needed = {"llama_cpp": "llama-cpp-python"} | ({"matplotlib": "matplotlib"} if args.plot else {})
-    for module, package in needed.items():
+def check_packages(modules):
+    for module in modules:
+        package = module.replace("llama_cpp", "llama-cpp-python")
         if importlib.util.find_spec(module) is None:
             fail(f"the package {package} is missing: pip install {package}")
+
+
+def check_files(models, outputs):
+    for path in models:
+        if not path.is_file():
+            fail(f"{path}: no such file")
+    for path in outputs:
+        if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            fail(f"{path}: cannot be written")
+
+
+def check(args):
+    """What would fail later."""
+    check_packages(["llama_cpp"] + (["matplotlib"] if args.plot else []))
     for name in ("mamba2-bench", "mamba2-convert", "mamba2-inspect"):
         if not (args.bin / name).is_file():
             fail(f"{args.bin / name}: no such program; tools/test.sh builds it")
-    for path in args.model or []:
-        if not path.is_file():
-            fail(f"{path}: no such file")
-    for path in (args.json, args.plot):
-        if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            fail(f"{path}: cannot be written")
+    check_files(args.model or [], (args.json, args.plot))
     try:
         if args.work:
             args.work.mkdir(parents=True, exist_ok=True)

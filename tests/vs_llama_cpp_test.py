@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""bench/vs_llama_cpp.py compares, with a llama.cpp that only pretends.
+"""bench/vs_llama_cpp.py and first_token.py compare, with a llama.cpp that only pretends.
 
   python3 tests/vs_llama_cpp_test.py BIN
 
@@ -21,6 +21,7 @@ import types
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "bench/vs_llama_cpp.py"
+FIRST_TOKEN = ROOT / "bench/first_token.py"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "bench"))
 import vs_llama_cpp  # noqa: E402
@@ -122,10 +123,10 @@ class Test:
         return {**os.environ, "MODE": mode, "TMPDIR": str(self.folder / "tmp"),
                 "PYTHONDONTWRITEBYTECODE": "1", **package}
 
-    def expect(self, status, said, *arguments, mode="works"):
+    def expect(self, status, said, *arguments, mode="works", script=SCRIPT):
         """Runs the script, which must end with this status and say this; returns what it prints."""
         # -S: without the packages of this machine.
-        done = subprocess.run([sys.executable, "-S", SCRIPT, *arguments], capture_output=True,
+        done = subprocess.run([sys.executable, "-S", script, *arguments], capture_output=True,
                               text=True, env=self.environment(mode), cwd=self.folder)
         text = done.stderr if status else done.stdout
         assert done.returncode == status and said in text, (arguments, mode, done)
@@ -253,6 +254,26 @@ class Test:
         assert sorted(work.iterdir()) == sorted(files), list(work.iterdir())
         self.checks += 1
 
+    def first_token(self, model):
+        def expect(status, said, *arguments, mode="works"):
+            return self.expect(status, said, *arguments, mode=mode, script=FIRST_TOKEN)
+
+        quick = self.bin, "--model", model, "--threads", "1", "--repeat", "2"
+        out = self.folder / "first.json"
+        text = expect(0, "| tales-q8_0 | int8 | cold | ", *quick, "--weights", "mixed,int8",
+                      "--json", out)
+        assert text.count("| tales-q8_0 | ") == 4, text
+        rows = json.loads(out.read_text(encoding="utf-8"))
+        assert [row["pages"] for row in rows] == ["warm", "cold"] * 2, rows
+        for row in rows:
+            assert 0 < row["kept"] and 0 < row["mamba2"] and row["llama.cpp"] >= 0.002, row
+        expect(0, "Exit status", "--help")
+        expect(2, "must be of mixed,int8,", *quick, "--weights", "int3")
+        expect(1, "llama-cpp-python is missing: pip install llama-cpp-python", *quick, mode="")
+        expect(1, "first_token.py: no.gguf: no such file", self.bin, "--model", "no.gguf")
+        expect(1, "x.json: cannot be written", *quick, "--json", "no/x.json")
+        expect(1, "cannot run it: error loading model: tensor is missing", *quick, mode="broken")
+
     def same(self, found, expected):
         assert abs(found / expected - 1) < 1e-9, (found, expected)
         self.checks += 1
@@ -298,6 +319,7 @@ def main():
         test.resources()
         test.comparison(model)
         test.hybrid()
+        test.first_token(model)
         test.interruption(model)
         print(f"{test.checks} checks passed")
 
