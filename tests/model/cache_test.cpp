@@ -27,12 +27,12 @@ using mamba2::CacheOptions;
 namespace {
 namespace caching {
 
-struct Folder {
+struct CachedFolder {
   mamba2_tests::TempDir dir;
   fs::path model = dir.path() / "model";
   CacheOptions cache = {.folder = dir.path() / "made" / "cache"};
 
-  explicit Folder(std::uint64_t seed = 1) { write(seed); }
+  explicit CachedFolder(std::uint64_t seed = 1) { write(seed); }
 
   void write(std::uint64_t seed) const {
     const mamba2::Config config = reference::variants().front().config;
@@ -75,8 +75,8 @@ std::vector<std::byte> bytes_of(const fs::path& path) {
 
 TEST_CASE("cache: the second start takes the weights of the first, in every policy") {
   using namespace caching;
-  const Folder folder;
-  const Folder other(2);
+  const CachedFolder folder;
+  const CachedFolder other(2);
   std::size_t files = 0;
   for (const mamba2::Plan* plan : {&mamba2::kPlan<mamba2::Fp32>, &mamba2::kPlan<mamba2::Fp16>,
                                    &mamba2::kPlan<mamba2::Bf16>, &mamba2::kPlan<mamba2::Int8>,
@@ -94,7 +94,7 @@ TEST_CASE("cache: the second start takes the weights of the first, in every poli
   // It is taken from there: here from the file of another model.
   const AnyModel expected = other.load();
   REQUIRE(other.kept().size() == 1);
-  const Folder swapped;
+  const CachedFolder swapped;
   (void)swapped.load();
   REQUIRE(swapped.kept().size() == 1);
   fs::copy_file(other.kept()[0], swapped.kept()[0], fs::copy_options::overwrite_existing);
@@ -103,7 +103,7 @@ TEST_CASE("cache: the second start takes the weights of the first, in every poli
 
 TEST_CASE("cache: a model that has changed is packed anew") {
   using namespace caching;
-  const Folder folder;
+  const CachedFolder folder;
   const auto before = some_logits(folder.load());
   folder.write(2);
   const auto after = some_logits(folder.load());
@@ -131,7 +131,7 @@ TEST_CASE("cache: a model that has changed is packed anew") {
 
 TEST_CASE("cache: files that are damaged are written anew") {
   using namespace caching;
-  Folder folder;
+  CachedFolder folder;
   const auto expected = some_logits(folder.load());
   const fs::path kept = folder.kept().at(0);
   const std::vector<std::byte> whole = bytes_of(kept);
@@ -159,9 +159,9 @@ TEST_CASE("cache: files that are damaged are written anew") {
 
 TEST_CASE("cache: it keeps to its size, and to its own files") {
   using namespace caching;
-  Folder folder;
-  Folder second(2);
-  Folder third(3);
+  CachedFolder folder;
+  CachedFolder second(2);
+  CachedFolder third(3);
   (void)folder.load();
   const fs::path first = folder.kept().at(0);
   const std::uint64_t bytes = fs::file_size(first);
@@ -176,7 +176,7 @@ TEST_CASE("cache: it keeps to its size, and to its own files") {
   was_used(left, 61);
   const fs::path in_work = folder.dir.write(name + ".18-99.partial", "MAMBA2");
   was_used(first, 20);
-  for (Folder* each : {&folder, &second, &third}) {
+  for (CachedFolder* each : {&folder, &second, &third}) {
     each->cache = {.folder = folder.cache.folder, .most_bytes = 2 * bytes + bytes / 2};
   }
   (void)second.load();
@@ -192,7 +192,7 @@ TEST_CASE("cache: it keeps to its size, and to its own files") {
   CHECK(fs::exists(first));
   CHECK(fs::exists(foreign));
   // One that is too large is not kept, and says so; the model runs.
-  const Folder small;
+  const CachedFolder small;
   mamba2::LoadOptions options;
   options.cache = {.folder = small.cache.folder, .most_bytes = 1000};
   const auto model_alone =
@@ -205,17 +205,17 @@ TEST_CASE("cache: it keeps to its size, and to its own files") {
 
 TEST_CASE("cache: where there can be none, the model runs, with a note") {
   using namespace caching;
-  Folder folder;
+  CachedFolder folder;
   folder.cache.folder = folder.dir.write("a_file", "in the way") / "cache";
   const AnyModel model = folder.load();
   REQUIRE(model.notes().size() == 1);
   CHECK(model.notes()[0].starts_with(folder.cache.folder.native() + ": cannot be made: "));
-  CHECK(some_logits(model) == some_logits(Folder().load()));
+  CHECK(some_logits(model) == some_logits(CachedFolder().load()));
 }
 
 TEST_CASE("cache: memory of the application's own is filled, whatever is kept") {
   using namespace caching;
-  const Folder folder;
+  const CachedFolder folder;
   const auto expected = some_logits(folder.load());
   alignas(64) static std::byte memory[1 << 20];
   mamba2::LoadOptions options;
@@ -228,8 +228,8 @@ TEST_CASE("cache: memory of the application's own is filled, whatever is kept") 
 
 TEST_CASE("cache: programs that start at once are not in each other's way") {
   using namespace caching;
-  const Folder folder;
-  const auto expected = some_logits(Folder().load());
+  const CachedFolder folder;
+  const auto expected = some_logits(CachedFolder().load());
   std::vector<std::vector<float>> found(4);
   {
     std::vector<std::jthread> starts;
