@@ -26,8 +26,7 @@ import time
 
 from arguments import whole
 from processes import STOP, fail, run, tell
-from vs_llama_cpp import (ROOT, SHAPES, TYPES, check_files, check_packages, stop, types,
-                          write_random)
+from vs_llama_cpp import ROOT, check_files, check_packages, model_parser, stop, write_random
 from vs_report import write
 
 WEIGHTS = ("mixed", "int8", "int4", "fp16", "bf16", "fp32")
@@ -80,27 +79,13 @@ def measure(args, path, weights, threads, is_cold, scratch):
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.")
-    parser.add_argument("bin", metavar="BIN", type=pathlib.Path, nargs="?",
-                        default=ROOT / "build/release/bin",
-                        help="folder of the programs, which tools/test.sh builds "
-                        "[build/release/bin]")
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--model", type=pathlib.Path, action="append", metavar="FILE",
-                       help="a model as a GGUF file; may be given several times")
-    model.add_argument("--random", choices=SHAPES, help="random weights in a published shape")
-    parser.add_argument("--types", type=types, default=["f16", "q8_0", "q4_0"],
-                        help=f"with --random: of {','.join(TYPES)} [f16,q8_0,q4_0]")
+    parser = model_parser(__doc__)
     parser.add_argument("--weights", type=weights_of, default=["mixed"], metavar="W",
                         help=f"what mamba2 takes the weights as: of {','.join(WEIGHTS)} [mixed]")
-    parser.add_argument("--threads", type=whole, default=2, metavar="N", help="[2]")
+    parser.add_argument("--threads", type=whole, default=2, metavar="N",
+                        help="threads that work [2]")
     parser.add_argument("--repeat", type=whole, default=5, metavar="N",
                         help="runs of each, in turn [5]")
-    parser.add_argument("--work", type=pathlib.Path, metavar="DIR",
-                        help="folder where --random keeps its files [a temporary one]")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all results")
     return parser.parse_args()
 
 

@@ -222,9 +222,10 @@ def image(text):
     return path
 
 
-def parse():
+def model_parser(text):
+    """The options that say which models are compared, of which programs."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted.")
     parser.add_argument("bin", metavar="BIN", type=pathlib.Path, nargs="?",
                         default=ROOT / "build/release/bin",
@@ -236,6 +237,14 @@ def parse():
     model.add_argument("--random", choices=SHAPES, help="random weights in a published shape")
     parser.add_argument("--types", type=types, default=["f16", "q8_0", "q4_0"],
                         help=f"with --random: of {','.join(TYPES)} [f16,q8_0,q4_0]")
+    parser.add_argument("--work", type=pathlib.Path, metavar="DIR",
+                        help="folder where --random keeps its files [a temporary one]")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all results")
+    return parser
+
+
+def parse():
+    parser = model_parser(__doc__)
     parser.add_argument("--weights", metavar="W", default="mixed",
                         help="what mamba2 takes the weights as [mixed: as the file has them]")
     parser.add_argument("--threads", type=lambda text: [whole(part) for part in text.split(",")],
@@ -250,9 +259,6 @@ def parse():
                         help="tokens that are read before decoding is measured [0]")
     parser.add_argument("--no-mmap", dest="mmap", action="store_false",
                         help="let llama.cpp read the file, not map it")
-    parser.add_argument("--work", type=pathlib.Path, metavar="DIR",
-                        help="folder where --random keeps its files [a temporary one]")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all results")
     parser.add_argument("--plot", type=image, metavar="FILE",
                         help="draw them: .svg, .png or .pdf; needs matplotlib")
     return parser.parse_args()

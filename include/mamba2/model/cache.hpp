@@ -47,7 +47,7 @@ class WeightsCache {
     return *weights;
   }
 
-  /// Keeps them. Errors: io; too_large, for what is larger than the cache may be.
+  /// Keeps them. Errors: io; invalid_argument, for what is larger than the cache may be.
   [[nodiscard]] Result<void> keep(const Weights& weights) const {
     if (weights.arena.size() > options_.most_bytes) {
       return Error{ErrorCode::invalid_argument,
