@@ -25,8 +25,9 @@ import tempfile
 import time
 
 from arguments import whole
-from processes import STOP, fail, run, tell
-from vs_llama_cpp import ROOT, check_files, check_packages, model_parser, stop, write_random
+from compared_models import (ROOT, check_files, check_packages, model_parser, stop,
+                             write_random)
+from processes import STOP, run, tell
 from vs_report import write
 
 WEIGHTS = ("mixed", "int8", "int4", "fp16", "bf16", "fp32")
@@ -99,10 +100,7 @@ def weights_of(text):
 def check(args):
     """What would fail later."""
     check_packages(["llama_cpp"])
-    for name in ("mamba2-logits", "mamba2-convert"):
-        if not (args.bin / name).is_file():
-            fail(f"{args.bin / name}: no such program; tools/test.sh builds it")
-    check_files(args.model or [], [args.json])
+    check_files(args, ["mamba2-logits", "mamba2-convert"], [args.json])
 
 
 def main():

@@ -24,7 +24,7 @@ SCRIPT = ROOT / "bench/vs_llama_cpp.py"
 FIRST_TOKEN = ROOT / "bench/first_token.py"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "bench"))
-import vs_llama_cpp  # noqa: E402
+import compared_models  # noqa: E402
 
 # The part of llama_cpp's API that is used. MODE makes it fail, or be slow.
 PRETENDED = '''
@@ -175,12 +175,12 @@ class Test:
 
     def resources(self):
         args = types.SimpleNamespace(random="mamba2-130m", types=["q8_0", "q4_0"])
-        vs_llama_cpp.shutil = types.SimpleNamespace(
+        compared_models.shutil = types.SimpleNamespace(
             disk_usage=lambda _: types.SimpleNamespace(free=150e6))
         for said, function, arguments in (
-                ("needs 224 MB of disk, 150 MB are free", vs_llama_cpp.write_random,
+                ("needs 224 MB of disk, 150 MB are free", compared_models.write_random,
                  (args, self.folder, self.folder)),
-                ("needs 1100200 MB of memory, ", vs_llama_cpp.check_memory, (1e12,))):
+                ("needs 1100200 MB of memory, ", compared_models.check_memory, (1e12,))):
             try:
                 function(*arguments)
                 assert False, said
@@ -246,10 +246,10 @@ class Test:
             out = [part for part in command if str(part).endswith(".gguf")][-1]
             out.write_bytes(b"x")
 
-        vs_llama_cpp.SHAPES["tiny"], vs_llama_cpp.run = 1e3, run
+        compared_models.SHAPES["tiny"], compared_models.run = 1e3, run
         work = self.folder / "work"
         work.mkdir()
-        files = vs_llama_cpp.write_random(args, work, work)
+        files = compared_models.write_random(args, work, work)
         assert calls == ["q8_0", "f16", "q4_k_m"], calls
         assert sorted(work.iterdir()) == sorted(files), list(work.iterdir())
         self.checks += 1

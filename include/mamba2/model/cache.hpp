@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -111,7 +111,7 @@ class WeightsCache {
       const std::size_t pages = tensor.data.size() / bytes;
       const auto page = tensor.data.subspan(i % pages * bytes, bytes);
       hash.add(page);
-      checkpoint_.release(page);
+      checkpoint_.release(tensor.data);  // the system may have mapped many pages around it
     }
   }
 
